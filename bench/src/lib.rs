@@ -1,0 +1,1 @@
+//! The harness: cargo bench and the debate command line.

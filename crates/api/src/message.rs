@@ -1,0 +1,59 @@
+//! Messages: one cache line, after L4's message registers, and the tables that say what may be in one.
+
+/// Words of a message that carry arguments or results.
+pub const WORDS: usize = 6;
+
+/// What crosses a boundary besides the window: one request or one reply.
+///
+/// With the state word that a channel keeps in front it fills exactly one cache line of 64 bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Message {
+    /// Which exchange of the slot this is; a reply repeats the number of its request.
+    pub sequence: u32,
+    /// Request: number of the operation. Reply: the same number again.
+    pub operation: u16,
+    /// Reply: 0, or an errno. Request: 0.
+    pub status: i16,
+    /// Request: bytes of bulk data sent (input) or room offered (output). Reply: bytes consumed or written.
+    pub bulk: u32,
+    /// Arguments or results.
+    pub words: [u64; WORDS],
+}
+
+/// One operation of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// The interface's name.
+    pub interface: &'static str,
+    /// The method's name.
+    pub name: &'static str,
+    /// Its number within the interface.
+    pub number: u16,
+    /// It may be repeated after its server was restarted.
+    pub idempotent: bool,
+    /// It may wait for another app: it may not hold the last thread of a server.
+    pub blocking: bool,
+    /// It is one-way: posted, never answered, never waited for.
+    pub event: bool,
+    /// It is answered later through a [`crate::Completion`]: it holds no thread meanwhile.
+    pub deferred: bool,
+}
+
+/// An interface as data.
+#[derive(Debug, PartialEq, Eq)]
+pub struct InterfaceInfo {
+    /// The trait's name.
+    pub name: &'static str,
+    /// Its operations, in order of their numbers.
+    pub operations: &'static [Operation],
+    /// A hash of the trait's text: two sides with different hashes do not speak the same interface.
+    pub hash: u64,
+}
+
+impl InterfaceInfo {
+    /// The operation of a number that a peer claims.
+    pub fn operation(&self, number: u16) -> Option<&'static Operation> {
+        self.operations.get(usize::from(number))
+    }
+}

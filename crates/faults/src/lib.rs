@@ -1,0 +1,1 @@
+//! Fault models and the injector.

@@ -1,0 +1,114 @@
+//! Shared memory without a name: a memfd, mapped where it is wanted, gone when nobody holds it.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr::NonNull;
+
+/// A memory object of fixed size.
+#[derive(Debug)]
+pub struct Memory {
+    fd: OwnedFd,
+    size: usize,
+}
+
+/// A mapping of a [`Memory`] (or of a part of it); unmapped when dropped.
+#[derive(Debug)]
+pub struct Mapping {
+    at: NonNull<u8>,
+    size: usize,
+}
+
+// SAFETY: a mapping is an address range; what is done with the bytes is the concern of whoever makes pointers into it.
+unsafe impl Send for Mapping {}
+// SAFETY: as above: sharing the range itself accesses nothing.
+unsafe impl Sync for Mapping {}
+
+impl Memory {
+    /// `size` zero bytes, named in `/proc/<pid>/maps` for people who look.
+    pub fn new(name: &str, size: usize) -> io::Result<Memory> {
+        let name = std::ffi::CString::new(name)?;
+        // SAFETY: a valid C string; the result is checked.
+        let fd = unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: a fresh descriptor that nobody else owns.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        File::from(fd.try_clone()?).set_len(size as u64)?;
+        Ok(Memory { fd, size })
+    }
+
+    /// The memory object behind a descriptor received from another process.
+    pub fn from_fd(fd: OwnedFd) -> io::Result<Memory> {
+        let size = File::from(fd.try_clone()?).metadata()?.len() as usize;
+        Ok(Memory { fd, size })
+    }
+
+    /// Bytes it has.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Maps all of it, readable and writable, wherever the host likes.
+    pub fn map(&self) -> io::Result<Mapping> {
+        // SAFETY: a null hint replaces no mapping.
+        unsafe { map(std::ptr::null_mut(), self.size, libc::MAP_SHARED, self.fd.as_raw_fd()) }
+    }
+
+    /// Maps all of it at `address`; an error if anything is mapped there already.
+    pub fn map_at(&self, address: usize) -> io::Result<Mapping> {
+        // SAFETY: MAP_FIXED_NOREPLACE replaces no mapping.
+        unsafe { map(address as *mut _, self.size, libc::MAP_SHARED | libc::MAP_FIXED_NOREPLACE, self.fd.as_raw_fd()) }
+    }
+}
+
+impl AsFd for Memory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Private zero pages at `address`, where nothing may be mapped yet.
+pub fn anonymous_at(address: usize, size: usize) -> io::Result<Mapping> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
+    // SAFETY: MAP_FIXED_NOREPLACE replaces no mapping.
+    unsafe { map(address as *mut _, size, flags, -1) }
+}
+
+/// # Safety
+/// The flags with the address must not replace a mapping that somebody uses.
+unsafe fn map(address: *mut libc::c_void, size: usize, flags: i32, fd: i32) -> io::Result<Mapping> {
+    // SAFETY: by this function's contract; the result is checked.
+    let at = unsafe { libc::mmap(address, size, libc::PROT_READ | libc::PROT_WRITE, flags, fd, 0) };
+    match NonNull::new(at.cast()) {
+        Some(at) if at.as_ptr() as isize != -1 => Ok(Mapping { at, size }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+impl Mapping {
+    /// Where it starts.
+    pub fn start(&self) -> NonNull<u8> {
+        self.at
+    }
+
+    /// Bytes it has.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Never unmaps it: it lives as long as the process.
+    pub fn leak(self) -> NonNull<u8> {
+        let at = self.at;
+        std::mem::forget(self);
+        at
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: exactly the range that was mapped; whoever made pointers into it vouched not to outlive it.
+        unsafe { libc::munmap(self.at.as_ptr().cast(), self.size) };
+    }
+}

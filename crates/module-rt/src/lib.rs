@@ -1,0 +1,1 @@
+//! What a driver module links: its entry, panic fence and allocator.

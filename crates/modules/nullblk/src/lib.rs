@@ -1,0 +1,1 @@
+//! A block device that stores nothing, as a driver module.

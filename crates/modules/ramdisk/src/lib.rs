@@ -1,0 +1,1 @@
+//! A disk in memory, as a driver module.

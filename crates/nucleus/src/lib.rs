@@ -1,0 +1,1 @@
+//! The mechanisms both kernel cores link: processes, shared memory, channels, arenas, module loading.

@@ -1,0 +1,1 @@
+//! Result schema, statistics, charts and the HTML report.

@@ -1,0 +1,1 @@
+//! The subsystems both kernels run: vfs, ramfs, pipe, proc.

@@ -1,0 +1,1 @@
+//! Locks and wait queues for no_std code; parking goes through a hook that the core installs.

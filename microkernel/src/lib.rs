@@ -1,0 +1,1 @@
+//! The message-passing kernel core: transports, domains, supervisor.

@@ -1,0 +1,1 @@
+//! The direct-call kernel core.
