@@ -100,6 +100,11 @@ impl<'a> InBuf<'a> {
         self.left -= count;
     }
 
+    /// Where the bytes not yet read lie, and how many they are, for a host's system call; [`InBuf::skip`] what it took.
+    pub fn as_raw(&self) -> (*const u8, usize) {
+        (self.at, self.left)
+    }
+
     /// The same bytes from the same position: a client sends them again after its server was restarted.
     #[doc(hidden)]
     pub fn again(&self) -> InBuf<'a> {
@@ -129,6 +134,23 @@ impl<'a> OutBuf<'a> {
     /// Bytes written so far.
     pub fn written(&self) -> usize {
         self.written
+    }
+
+    /// Where the room left lies, and how much it is, for a host's system call; [`OutBuf::assume_written`] what it wrote.
+    pub fn as_raw(&mut self) -> (*mut u8, usize) {
+        (self.at, self.left)
+    }
+
+    /// Counts `count` bytes (at most those left) as written.
+    ///
+    /// # Safety
+    /// They were written since [`OutBuf::as_raw`]: what lay there before must not pass for output.
+    pub unsafe fn assume_written(&mut self, count: usize) {
+        let count = count.min(self.left);
+        // SAFETY: stays within the room or one past its end.
+        self.at = unsafe { self.at.add(count) };
+        self.left -= count;
+        self.written += count;
     }
 
     /// Appends `bytes`; returns how many fitted.

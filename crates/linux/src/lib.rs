@@ -1,0 +1,19 @@
+//! The host's own kernel as the third one measured: [`Syscalls`](kd_api::interfaces::syscalls::Syscalls) by raw
+//! system calls.
+//!
+//! A process that has [entered](enter_private_tmpfs) has an empty tmpfs of its own as its root directory, so a path of
+//! the API is a path of the process and each operation is exactly one system call of the host: nothing is looked up,
+//! prefixed or translated in between, only a path is copied to add the terminating zero that Rust's strings lack.
+//! The tmpfs is mounted in a namespace of the process and vanishes with the last process in it.
+//!
+//! What differs from the other two kernels, on purpose: `/dev/ram0` is an ordinary file of [`RAM0`] bytes on the same
+//! tmpfs, not a block device, and there is no `/dev/nullb0`; `null` is `getppid`, the cheapest call that still enters
+//! the host's kernel; the caller is the process itself whatever [`Caller`](kd_api::Caller) says; and descriptors are
+//! those of the whole process, so whoever passes numbers that the API did not hand out can close the harness's own.
+
+mod enter;
+mod host;
+mod syscalls;
+
+pub use enter::{EnterError, RAM0, enter_private_tmpfs};
+pub use syscalls::Linux;
