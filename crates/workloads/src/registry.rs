@@ -1,0 +1,74 @@
+//! All workloads: a new one is a line here.
+
+use crate::Workload;
+use crate::blocks::Blocks;
+use crate::getdents::Getdents;
+use crate::names::{OpenClose, Stat};
+use crate::null::{NullCore, NullProc};
+use crate::pipe::Pingpong;
+
+/// Every workload, in the order of reports.
+pub fn workloads() -> Vec<Box<dyn Workload>> {
+    vec![
+        Box::new(NullCore),
+        Box::new(NullProc),
+        Box::new(Stat),
+        Box::new(OpenClose),
+        Box::new(Blocks::read("read_1", 1)),
+        Box::new(Blocks::read("read_64", 64)),
+        Box::new(Blocks::read("read_4k", 4 << 10)),
+        Box::new(Blocks::read("read_64k", 64 << 10)),
+        Box::new(Blocks::write("write_1", 1)),
+        Box::new(Blocks::write("write_64", 64)),
+        Box::new(Blocks::write("write_4k", 4 << 10)),
+        Box::new(Blocks::write("write_64k", 64 << 10)),
+        Box::new(Blocks::ram0_read("ram0_read_4k")),
+        Box::new(Blocks::ram0_write("ram0_write_4k")),
+        Box::new(Getdents),
+        Box::new(Pingpong),
+    ]
+}
+
+/// There is no workload of a name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no workload `{name}`; there are: {known}")]
+pub struct UnknownWorkload {
+    /// The name asked for.
+    pub name: String,
+    /// All that there are.
+    pub known: String,
+}
+
+/// The workload of a name.
+///
+/// # Errors
+/// [`UnknownWorkload`], which lists the names.
+pub fn find(name: &str) -> Result<Box<dyn Workload>, UnknownWorkload> {
+    workloads().into_iter().find(|workload| workload.name() == name).ok_or_else(|| UnknownWorkload {
+        name: name.into(),
+        known: workloads().iter().map(|workload| workload.name()).collect::<Vec<_>>().join(", "),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{find, workloads};
+
+    #[test]
+    fn names_are_unique_and_in_snake_case() {
+        let names: Vec<_> = workloads().iter().map(|workload| workload.name()).collect();
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
+        for name in names {
+            assert!(name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_')), "{name}");
+            assert_eq!(find(name).map(|found| found.name()), Ok(name));
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_those_there_are() {
+        let error = find("rename").err().expect("there is none").to_string();
+        assert!(error.starts_with("there is no workload `rename`; there are: null_core, null_proc, stat"), "{error}");
+    }
+}

@@ -1,0 +1,104 @@
+//! What a workload is, and what the harness may ask of one that has been started.
+
+use kd_api::Errno;
+
+use crate::Env;
+
+/// One kind of work, as data and as the means to start it.
+pub trait Workload: Send + Sync {
+    /// Its name, in snake_case, by which results and command lines call it.
+    fn name(&self) -> &'static str;
+    /// What one operation is, and what it shows: a sentence or two.
+    fn about(&self) -> &'static str;
+    /// The component it exercises most; `core` for the kernel core itself.
+    fn subject(&self) -> &'static str;
+    /// Apps at work: 1, or 2 with a partner.
+    fn actors(&self) -> u32 {
+        1
+    }
+    /// The longest chain of servers below the app in a kernel that isolates every component.
+    fn hops(&self) -> u32;
+    /// Whether its rounds check data that a fault could spoil, so that it is fit as load for faults and restarts.
+    fn verifies(&self) -> bool {
+        true
+    }
+    /// Makes what it needs in the kernel.
+    ///
+    /// # Errors
+    /// Those of the calls it makes.
+    fn start(&self, env: &Env) -> Result<Box<dyn Session>, Errno>;
+}
+
+/// A workload at work. Dropping it removes its files, as far as the kernel still answers.
+pub trait Session: Send {
+    /// The timed loop: this many operations, and nothing but their calls; it allocates nothing.
+    ///
+    /// # Errors
+    /// Those of the calls; `EIO` for an answer of another length than asked for. The session stays usable.
+    fn run(&mut self, operations: u64) -> Result<(), Errno>;
+
+    /// Makes one operation and compares its answer with the expected one, outside the timed part.
+    ///
+    /// # Errors
+    /// How the answer differs.
+    fn check(&mut self) -> Result<(), Wrong>;
+
+    /// One round of load: writes data derived from `round`, and compares everything acknowledged that it touches.
+    ///
+    /// A round may fail and later ones be good again: a session opens anew what a kernel has forgotten.
+    fn verify(&mut self, round: u64) -> Verdict {
+        let _ = round;
+        self.check().into()
+    }
+
+    /// Reads back everything that was ever acknowledged; nothing, for a workload that stores nothing.
+    fn audit(&mut self) -> Audit {
+        Audit::default()
+    }
+}
+
+/// How an answer differs from the expected one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Wrong {
+    /// There was an answer, and it is wrong.
+    #[error("{0}")]
+    Answer(String),
+    /// A call failed.
+    #[error("a call failed with {0}")]
+    Call(#[from] Errno),
+}
+
+/// How one round of load went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every call succeeded and every byte was right.
+    Good,
+    /// An answer was wrong.
+    Wrong {
+        /// In which way.
+        detail: String,
+    },
+    /// A call failed, and nothing wrong was seen before.
+    Failed(Errno),
+}
+
+impl From<Result<(), Wrong>> for Verdict {
+    fn from(result: Result<(), Wrong>) -> Verdict {
+        match result {
+            Ok(()) => Verdict::Good,
+            Err(Wrong::Answer(detail)) => Verdict::Wrong { detail },
+            Err(Wrong::Call(errno)) => Verdict::Failed(errno),
+        }
+    }
+}
+
+/// What became of acknowledged data, in bytes. A byte written more than once counts once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Audit {
+    /// Bytes whose last successful write was acknowledged.
+    pub acknowledged: u64,
+    /// Of those, bytes that are not there: the read fails or ends before them, or they are zero.
+    pub lost: u64,
+    /// Of those, bytes that are there with a value that was never to be expected.
+    pub wrong: u64,
+}

@@ -1,0 +1,25 @@
+//! The workloads on the host's own kernel, in this process, which moves into a private tmpfs first.
+
+#[path = "support/counting.rs"]
+mod counting;
+mod support;
+
+use std::sync::Arc;
+
+use support::{Kernel, TESTS};
+
+#[global_allocator]
+static ALLOCATOR: counting::Counting = counting::Counting;
+
+fn main() {
+    let kernel: Kernel = match kd_linux::enter_private_tmpfs() {
+        Ok(linux) => Arc::new(linux),
+        Err(refused) => return println!("skipped: {refused}"),
+    };
+    support::timed_loops_allocate_nothing(&kernel, counting::allocations);
+    println!("test timed_loops_allocate_nothing ... ok");
+    for (name, test) in TESTS {
+        test(&kernel);
+        println!("test {name} ... ok");
+    }
+}

@@ -1,0 +1,147 @@
+//! A kernel that can be told to lie, to fail, or to forget.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+
+use kd_api::interfaces::fs::Stat;
+use kd_api::interfaces::syscalls::Syscalls;
+use kd_api::{Caller, Errno, Fd, InBuf, OutBuf, Result};
+
+use super::Kernel;
+
+/// What it does to the calls of the kernel below.
+#[derive(Clone, Copy)]
+pub enum Mode {
+    /// Nothing.
+    Honest,
+    /// Every answer is altered a little.
+    Lie,
+    /// Every fifth call that opens or moves data fails: by turns without and after having happened.
+    Fail,
+    /// Writes at an offset are acknowledged and not made.
+    DropWrites,
+}
+
+pub struct Meddler {
+    kernel: Kernel,
+    mode: AtomicU8,
+    calls: AtomicU64,
+}
+
+impl Meddler {
+    pub fn around(kernel: Kernel) -> Arc<Meddler> {
+        Arc::new(Meddler { kernel, mode: AtomicU8::new(Mode::Honest as u8), calls: AtomicU64::new(0) })
+    }
+
+    pub fn set(&self, mode: Mode) {
+        self.mode.store(mode as u8, Relaxed);
+    }
+
+    fn is(&self, mode: Mode) -> bool {
+        self.mode.load(Relaxed) == mode as u8
+    }
+
+    fn lies(&self) -> u8 {
+        self.is(Mode::Lie).into()
+    }
+
+    fn failing<T>(&self, call: impl FnOnce() -> Result<T>) -> Result<T> {
+        if !self.is(Mode::Fail) {
+            return call();
+        }
+        match self.calls.fetch_add(1, Relaxed) % 10 {
+            4 => Err(Errno::EUNKNOWN),
+            9 => call().and(Err(Errno::EUNKNOWN)),
+            _ => call(),
+        }
+    }
+
+    /// Bytes coming out, one of them altered if this is the time to lie.
+    fn altered(
+        &self,
+        at: usize,
+        out: &mut OutBuf<'_>,
+        fetch: impl FnOnce(&mut OutBuf<'_>) -> Result<usize>,
+    ) -> Result<usize> {
+        let mut bytes = vec![0; out.remaining()];
+        let count = fetch(&mut OutBuf::new(&mut bytes))?;
+        if let Some(byte) = bytes[..count].get_mut(at) {
+            // Not a flipped bit: two lies, one to each app of a pair, must not make a truth.
+            *byte = byte.wrapping_add(self.lies());
+        }
+        Ok(out.write(&bytes[..count]))
+    }
+}
+
+impl Syscalls for Meddler {
+    fn null(&self) -> Result<()> {
+        if self.is(Mode::Lie) { Err(Errno::EIO) } else { self.kernel.null() }
+    }
+
+    fn getpid(&self, caller: Caller) -> Result<u32> {
+        self.failing(|| Ok(self.kernel.getpid(caller)? + u32::from(self.lies())))
+    }
+
+    fn open(&self, caller: Caller, path: &str, flags: u32, mode: u32) -> Result<Fd> {
+        // Open but unknown would be a descriptor that nobody closes.
+        let fd = self.kernel.open(caller, path, flags, mode)?;
+        self.failing(|| Ok(fd)).inspect_err(|_| self.kernel.close(caller, fd).expect("just opened"))
+    }
+
+    fn close(&self, caller: Caller, fd: Fd) -> Result<()> {
+        self.kernel.close(caller, fd)
+    }
+
+    fn read(&self, caller: Caller, fd: Fd, out: &mut OutBuf<'_>) -> Result<usize> {
+        self.failing(|| self.altered(0, out, |out| self.kernel.read(caller, fd, out)))
+    }
+
+    fn write(&self, caller: Caller, fd: Fd, data: &mut InBuf<'_>) -> Result<usize> {
+        self.failing(|| self.kernel.write(caller, fd, data))
+    }
+
+    fn pread(&self, caller: Caller, fd: Fd, offset: i64, out: &mut OutBuf<'_>) -> Result<usize> {
+        self.failing(|| self.altered(0, out, |out| self.kernel.pread(caller, fd, offset, out)))
+    }
+
+    fn pwrite(&self, caller: Caller, fd: Fd, offset: i64, data: &mut InBuf<'_>) -> Result<usize> {
+        if self.is(Mode::DropWrites) {
+            return Ok(data.remaining());
+        }
+        self.failing(|| self.kernel.pwrite(caller, fd, offset, data))
+    }
+
+    fn lseek(&self, caller: Caller, fd: Fd, offset: i64, whence: u32) -> Result<u64> {
+        self.kernel.lseek(caller, fd, offset, whence)
+    }
+
+    fn fsync(&self, caller: Caller, fd: Fd) -> Result<()> {
+        self.kernel.fsync(caller, fd)
+    }
+
+    fn stat(&self, caller: Caller, path: &str) -> Result<Stat> {
+        let stat = self.kernel.stat(caller, path)?;
+        Ok(Stat { size: stat.size + u64::from(self.lies()), ..stat })
+    }
+
+    fn mkdir(&self, caller: Caller, path: &str, mode: u32) -> Result<()> {
+        self.kernel.mkdir(caller, path, mode)
+    }
+
+    fn unlink(&self, caller: Caller, path: &str) -> Result<()> {
+        self.kernel.unlink(caller, path)
+    }
+
+    fn rename(&self, caller: Caller, from: &str, to: &str) -> Result<()> {
+        self.kernel.rename(caller, from, to)
+    }
+
+    fn getdents64(&self, caller: Caller, fd: Fd, out: &mut OutBuf<'_>) -> Result<usize> {
+        // The first letter of the first name.
+        self.altered(19, out, |out| self.kernel.getdents64(caller, fd, out))
+    }
+
+    fn pipe(&self, caller: Caller) -> Result<(Fd, Fd)> {
+        self.kernel.pipe(caller)
+    }
+}

@@ -1,0 +1,229 @@
+//! What any kernel must be for the workloads, and what the workloads must notice when it is not.
+//!
+//! Every test takes the kernel as a function that makes the environment of the app of a number.
+
+pub mod meddler;
+
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use kd_api::interfaces::syscalls::Syscalls;
+use kd_api::interfaces::vfs::open;
+use kd_api::{Caller, Errno, Fd, Imports, InBuf};
+use kd_workloads::{Audit, Env, Session, Verdict, Workload, workloads};
+
+use meddler::{Meddler, Mode};
+
+/// A kernel: its system calls, for every app.
+pub type Kernel = Arc<dyn Syscalls>;
+
+/// A test of one.
+type Test = fn(&Kernel);
+
+/// The tests, by name.
+pub const TESTS: &[(&str, Test)] = &[
+    ("every_workload_runs_checks_and_leaves_nothing", every_workload_runs_checks_and_leaves_nothing),
+    ("two_apps_do_not_disturb_each_other", two_apps_do_not_disturb_each_other),
+    ("every_workload_notices_a_lying_kernel", every_workload_notices_a_lying_kernel),
+    ("acknowledged_writes_that_were_not_made_are_noticed", acknowledged_writes_that_were_not_made_are_noticed),
+    ("sessions_survive_failed_calls", sessions_survive_failed_calls),
+    ("the_audit_counts_damage_to_the_byte", the_audit_counts_damage_to_the_byte),
+];
+
+/// An app whose partners are threads; dropped, it waits for their end.
+struct App {
+    env: Env,
+    partners: Arc<Mutex<Vec<JoinHandle<()>>>>,
+}
+
+impl App {
+    fn new(sys: Kernel, number: u32) -> App {
+        let partners = Arc::new(Mutex::new(Vec::new()));
+        let (theirs, services) = (partners.clone(), Imports::default());
+        let caller = Caller::app(number);
+        let second =
+            Env { sys: sys.clone(), caller, services: services.clone(), partner: Arc::new(|_| Err(Errno::EAGAIN)) };
+        let partner = Arc::new(move |body: kd_workloads::PartnerBody| {
+            let env = second.clone();
+            theirs.lock().expect("no test panics with it").push(std::thread::spawn(move || body(&env)));
+            Ok(())
+        });
+        App { env: Env { sys, caller, services, partner }, partners }
+    }
+
+    fn start(&self, workload: &dyn Workload) -> Box<dyn Session> {
+        workload.start(&self.env).unwrap_or_else(|errno| panic!("{} does not start: {errno}", workload.name()))
+    }
+
+    fn join(&self) {
+        for partner in self.partners.lock().expect("no test panics with it").drain(..) {
+            partner.join().expect("a partner does not panic");
+        }
+    }
+
+    /// The lowest free descriptor.
+    fn next_fd(&self) -> Fd {
+        let fd = self.env.sys.open(self.env.caller, "/", open::RDONLY, 0).expect("the root is there");
+        self.env.sys.close(self.env.caller, fd).expect("open");
+        fd
+    }
+}
+
+fn every_workload_runs_checks_and_leaves_nothing(kernel: &Kernel) {
+    let app = App::new(kernel.clone(), 1);
+    let free = app.next_fd();
+    for workload in workloads() {
+        let name = workload.name();
+        let mut session = app.start(&*workload);
+        assert_eq!(session.run(100), Ok(()), "{name}");
+        assert_eq!(session.check(), Ok(()), "{name}");
+        for round in 0..100 {
+            assert_eq!(session.verify(round), Verdict::Good, "{name}, round {round}");
+        }
+        assert_eq!(session.run(3), Ok(()), "{name}");
+        assert_eq!(session.check(), Ok(()), "{name} after its rounds");
+        let audit = session.audit();
+        assert_eq!((audit.lost, audit.wrong), (0, 0), "{name}");
+        assert_eq!(audit.acknowledged > 0, stores(&*workload), "{name}");
+        drop(session);
+        app.join();
+        assert_eq!(app.next_fd(), free, "{name} leaves a descriptor open");
+        let left = app.env.sys.stat(app.env.caller, &format!("/{name}-1")).err();
+        // There is no rmdir.
+        assert_eq!(left, if name == "getdents_100" { None } else { Some(Errno::ENOENT) }, "{name} leaves its file");
+    }
+}
+
+fn two_apps_do_not_disturb_each_other(kernel: &Kernel) {
+    let apps = [3, 4].map(|number| App::new(kernel.clone(), number));
+    for workload in workloads() {
+        std::thread::scope(|scope| {
+            for app in &apps {
+                scope.spawn(|| {
+                    let mut session = app.start(&*workload);
+                    for round in 0..200 {
+                        assert_eq!(session.verify(round), Verdict::Good, "{}, round {round}", workload.name());
+                    }
+                });
+            }
+        });
+    }
+    apps.iter().for_each(App::join);
+}
+
+fn every_workload_notices_a_lying_kernel(kernel: &Kernel) {
+    for workload in workloads() {
+        let name = workload.name();
+        let meddler = Meddler::around(kernel.clone());
+        let app = App::new(meddler.clone(), 5);
+        let mut session = app.start(&*workload);
+        assert_eq!(session.verify(0), Verdict::Good, "{name}");
+        meddler.set(Mode::Lie);
+        assert!(session.check().is_err(), "{name}: the check passes");
+        assert_ne!(session.verify(0), Verdict::Good, "{name}: the round passes");
+        meddler.set(Mode::Honest);
+        drop(session);
+        app.join();
+    }
+}
+
+fn acknowledged_writes_that_were_not_made_are_noticed(kernel: &Kernel) {
+    for workload in storing() {
+        let name = workload.name();
+        let meddler = Meddler::around(kernel.clone());
+        let app = App::new(meddler.clone(), 6);
+        let mut session = app.start(&*workload);
+        for round in 0..16 {
+            assert_eq!(session.verify(round), Verdict::Good, "{name}");
+        }
+        meddler.set(Mode::DropWrites);
+        // One byte may by chance be what it was: not sixteen in a row.
+        let noticed = (16..32).filter(|round| matches!(session.verify(*round), Verdict::Wrong { .. })).count();
+        assert!(noticed > 0, "{name}");
+        if name.starts_with("write_") && name != "write_1" {
+            assert!(session.check().is_err(), "{name}: the check passes");
+        }
+        meddler.set(Mode::Honest);
+        assert!(session.audit().wrong > 0, "{name}: the audit passes");
+    }
+}
+
+fn sessions_survive_failed_calls(kernel: &Kernel) {
+    for workload in workloads().into_iter().filter(|workload| workload.verifies()) {
+        let name = workload.name();
+        let meddler = Meddler::around(kernel.clone());
+        let app = App::new(meddler.clone(), 7);
+        let mut session = app.start(&*workload);
+        meddler.set(Mode::Fail);
+        let (mut good, mut failed) = (0, 0);
+        for round in 0..1000 {
+            match session.verify(round) {
+                Verdict::Good => good += 1,
+                Verdict::Failed(_) => failed += 1,
+                Verdict::Wrong { detail } => panic!("{name}, round {round}: {detail}"),
+            }
+        }
+        assert!(good > 100 && failed > 100, "{name}: {good} good, {failed} failed");
+        meddler.set(Mode::Honest);
+        // A partner's failure may show in this app's next call only.
+        assert!(!matches!(session.verify(1000), Verdict::Wrong { .. }), "{name}");
+        assert_eq!(session.verify(1001), Verdict::Good, "{name}");
+        assert_eq!(session.run(10), Ok(()), "{name}");
+        let audit = session.audit();
+        assert_eq!((audit.lost, audit.wrong), (0, 0), "{name}");
+        drop(session);
+        app.join();
+    }
+}
+
+fn the_audit_counts_damage_to_the_byte(kernel: &Kernel) {
+    let app = App::new(kernel.clone(), 8);
+    let (sys, caller) = (&app.env.sys, app.env.caller);
+    let workload = kd_workloads::find("write_64").expect("it is registered");
+    let mut session = app.start(&*workload);
+    for round in 0..8 {
+        assert_eq!(session.verify(round), Verdict::Good);
+    }
+    // The timed block and eight more.
+    let acknowledged = 9 * 64;
+    assert_eq!(session.audit(), Audit { acknowledged, lost: 0, wrong: 0 });
+    let damage = |at, bytes: &[u8]| {
+        let fd = sys.open(caller, "/write_64-8", open::WRONLY, 0).expect("it is there");
+        assert_eq!(sys.pwrite(caller, fd, at, &mut InBuf::new(bytes)), Ok(bytes.len()));
+        sys.close(caller, fd).expect("open");
+    };
+    // The data has the lowest bit of each byte set, so these are zeros where there were none, and a wrong byte.
+    damage(70, &[0, 0, 0]);
+    damage(200, &[2]);
+    assert_eq!(session.audit(), Audit { acknowledged, lost: 3, wrong: 1 });
+    let fd = sys.open(caller, "/write_64-8", open::WRONLY | open::TRUNC, 0).expect("it is there");
+    sys.close(caller, fd).expect("open");
+    assert_eq!(session.audit(), Audit { acknowledged, lost: acknowledged, wrong: 0 });
+    // What was lost is lost, but the session goes on.
+    assert_eq!(session.verify(8), Verdict::Good);
+    let audit = session.audit();
+    assert_eq!((audit.acknowledged, audit.lost, audit.wrong), (10 * 64, 9 * 64, 0));
+}
+
+/// Not one of [`TESTS`], as it needs the process for itself.
+pub fn timed_loops_allocate_nothing(kernel: &Kernel, allocations: fn() -> u64) {
+    let app = App::new(kernel.clone(), 9);
+    for workload in workloads() {
+        let mut session = app.start(&*workload);
+        // Whatever is made once, in a partner as well, is made now.
+        assert_eq!(session.run(10), Ok(()));
+        let before = allocations();
+        assert_eq!(session.run(1000), Ok(()));
+        assert_eq!(allocations() - before, 0, "{}", workload.name());
+    }
+    assert!(allocations() > 0, "nothing is counted");
+    app.join();
+}
+
+fn storing() -> impl Iterator<Item = Box<dyn Workload>> {
+    workloads().into_iter().filter(|workload| stores(&**workload))
+}
+
+fn stores(workload: &dyn Workload) -> bool {
+    matches!(workload.subject(), "ramfs" | "ramdisk") && workload.verifies()
+}
