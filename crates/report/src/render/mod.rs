@@ -1,0 +1,123 @@
+//! Rendering: the HTML page, the short text table at the end of a run, and the picture for the README.
+//!
+//! The page is one file: style and charts are inside, nothing is fetched, no script runs. All of it is computed from
+//! the records; the fixed words say only what was asked and how it was measured.
+
+mod answer;
+mod disclosure;
+mod dots;
+mod facts;
+mod faults;
+mod figures;
+mod headline;
+mod html;
+mod ink;
+mod latency;
+mod number;
+mod other;
+mod primitives;
+mod restart;
+mod series;
+mod summary;
+mod timeline;
+
+pub use headline::headline_svg;
+pub use summary::summary_table;
+
+use crate::schema::{Mode, Results};
+use crate::store::{ReportError, missing_experiments, write_whole};
+use html::escape;
+use std::path::{Path, PathBuf};
+
+const STYLE: &str = include_str!("page.css");
+
+/// Writes `index.html` into `dir`, whole or not at all, and gives its path.
+///
+/// # Errors
+/// [`ReportError::Write`] when the host refuses, [`ReportError::Chart`] when a chart can't be drawn.
+pub fn write_report(results: &Results, dir: &Path) -> Result<PathBuf, ReportError> {
+    let path = dir.join("index.html");
+    write_whole(&path, &page(results)?)?;
+    Ok(path)
+}
+
+/// The whole page.
+fn page(results: &Results) -> Result<String, ReportError> {
+    let machine = escape(&disclosure::machine(&results.meta));
+    let section = |id: &str, title: &str, method: &str, body: String| {
+        format!(
+            "<section id=\"{id}\"><h2>{title}</h2>{body}<p class=\"method\"><b>Method.</b> {method} More in \
+             <a href=\"../../bench/METHODOLOGY.md\">bench/METHODOLOGY.md</a>.</p>\
+             <p class=\"method\"><b>Machine.</b> {machine}.</p></section>"
+        )
+    };
+    let answer = answer::answer(results);
+    let [a, b, c] = [&answer.latency, &answer.isolation, &answer.restart].map(|s| escape(s));
+    Ok([
+        format!(
+            "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
+             content=\"width=device-width, initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\">\
+             <title>Kernel Debate: results</title><style>{STYLE}</style></head><body><main>"
+        ),
+        head(results),
+        banners(results),
+        format!(
+            "<section id=\"answer\"><h2>The answer of this run</h2><dl><dt>Latency</dt><dd>{a}</dd><dt>Isolation</dt>\
+             <dd>{b}</dd><dt>Restart</dt><dd>{c}</dd></dl></section>"
+        ),
+        section("latency", "Latency of system calls", latency::METHOD, latency::section(results)?),
+        section("faults", "Fault isolation", faults::METHOD, faults::section(results)),
+        section("restart", "Driver restart", restart::METHOD, restart::section(results)?),
+        section("primitives", "Parts on their own", primitives::METHOD, primitives::section(results)?),
+        other::section(results),
+        format!("<section id=\"machine\"><h2>Full disclosure</h2>{}</section>", disclosure::section(results)),
+        "</main></body></html>\n".into(),
+    ]
+    .concat())
+}
+
+/// Title, question, and where to go from here.
+fn head(results: &Results) -> String {
+    let m = &results.meta;
+    let quick = match m.mode {
+        Mode::Quick => " This was a quick run: fewer boots, wider intervals.",
+        Mode::Full => "",
+    };
+    format!(
+        "<header><h1>Kernel Debate</h1><p class=\"lead\">What does a protection boundary between two kernel subsystems \
+         cost, and what does it buy?</p><p>The same subsystems, the same system calls, the same workloads and the same \
+         virtual hardware run on a direct-call monolithic core and on a message-passing microkernel core; the boundary \
+         alone changes. Linux, the host's own kernel, stands beside them. All intervals are at 95 %.{quick}</p>\
+         <p class=\"method\">{} · commit {} · <a href=\"results.json\">results.json</a> · how it was measured: \
+         <a href=\"../../bench/METHODOLOGY.md\">bench/METHODOLOGY.md</a> · where we may favour one side: \
+         <a href=\"../../bench/BIAS.md\">bench/BIAS.md</a></p><nav><a href=\"#latency\">Latency</a> \
+         <a href=\"#faults\">Faults</a> <a href=\"#restart\">Restart</a> <a href=\"#primitives\">Parts</a> \
+         <a href=\"#machine\">Disclosure</a></nav></header>",
+        escape(&m.date),
+        escape(&m.commit)
+    )
+}
+
+/// What makes the figures suspect, with advice.
+fn banners(results: &Results) -> String {
+    let mut out = String::new();
+    let unsteady = facts::unsteady(results);
+    if let Some((first, reason)) = unsteady.first() {
+        let all = facts::aa_pairs(results).len();
+        out += &format!(
+            "<aside class=\"banner\"><b>⚠ This run is unstable.</b> {} of {all} A/A pairs exclude 1 (about {:.0} would by \
+             chance); first: {}, {}. No verdict is given on the cells they belong to. Close other programs, fix the \
+             clock rate, or run longer.</aside>",
+            unsteady.len(),
+            all as f64 * 0.05,
+            escape(&format!("{}, {}", first.workload, series::setting_label((first.cores, first.entry)))),
+            escape(reason)
+        );
+    }
+    let missing: Vec<String> = missing_experiments(results).iter().map(ToString::to_string).collect();
+    if !missing.is_empty() {
+        let list = escape(&missing.join(", "));
+        out += &format!("<aside class=\"banner\"><b>⚠ Not part of this run:</b> {list}.</aside>");
+    }
+    out
+}

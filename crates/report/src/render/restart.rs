@@ -1,0 +1,119 @@
+//! The restart section: what an app sees when a driver dies under load, as a timeline and as numbers.
+
+use super::html::{Cell, Group, Notes, escape, table};
+use super::ink::{Place, legend, picture};
+use super::number::cores;
+use super::series::{Series, all_workloads, pick};
+use super::timeline;
+use crate::ReportError;
+use crate::schema::{Experiment, Record, Results};
+use std::collections::BTreeSet;
+
+/// Times, shown as median with p99 and maximum.
+const TIMES: [(&str, &str); 4] = [
+    ("notice_time", "noticed after"),
+    ("restart_time", "restarted after"),
+    ("first_answer_time", "first good answer after"),
+    ("longest_gap", "longest gap for the app"),
+];
+
+/// Totals over all trials.
+const TOTALS: [(&str, &str); 4] = [
+    ("calls_failed", "calls failed"),
+    ("calls_repeated", "calls repeated"),
+    ("calls_unknown", "outcome unknown"),
+    ("acknowledged_bytes_lost", "acknowledged bytes lost"),
+];
+
+fn is_number(r: &Record) -> bool {
+    let time = TIMES.iter().any(|(m, _)| *m == r.metric) && ["median", "p99", "max"].contains(&r.statistic.as_str());
+    let total = TOTALS.iter().any(|(m, _)| *m == r.metric) && r.statistic == "total";
+    time || total || r.metric == "still_works"
+}
+
+/// Whether the section shows a record.
+pub fn shows(r: &Record) -> bool {
+    r.experiment == Experiment::Restart && (is_number(r) || timeline::is_point(r))
+}
+
+fn time_cell(records: &[&Record], metric: &str, notes: &mut Notes) -> Cell {
+    let of = |statistic: &str| records.iter().find(|r| r.metric == metric && r.statistic == statistic).copied();
+    let mut cell = Cell::figure(of("median"), notes);
+    for name in ["p99", "max"] {
+        if let Some(r) = of(name).filter(|r| r.value.is_some()) {
+            cell.html += &format!("<small>{name} {}</small>", Cell::figure(Some(r), notes).html);
+        }
+    }
+    cell
+}
+
+fn works_cell(records: &[&Record]) -> Cell {
+    let line = |r: &&&Record| {
+        let (symbol, class) = match r.value {
+            Some(v) if v >= 1.0 => ("✓", "good"),
+            Some(_) => ("✗", "bad"),
+            None => ("n/a", "neutral"),
+        };
+        format!("<div><span class=\"{class}\">{symbol} {}</span></div>", escape(&r.statistic.replace('_', " ")))
+    };
+    let html: String = records.iter().filter(|r| r.metric == "still_works").map(|r| line(&r)).collect();
+    Cell { html: if html.is_empty() { "–".into() } else { html }, class: "wide" }
+}
+
+fn numbers(records: &[&Record]) -> String {
+    let columns = TIMES.iter().chain(&TOTALS).map(|(_, name)| (*name).to_owned());
+    let heads: Vec<String> = std::iter::once("kernel".into()).chain(columns).chain(["still works".into()]).collect();
+    let mut notes = Notes::default();
+    let mut groups = Vec::new();
+    for workload in all_workloads(records) {
+        let here: Vec<&Record> = records.iter().filter(|r| r.workload == workload).copied().collect();
+        let mut rows = Vec::new();
+        for (series, n) in here.iter().map(|r| (Series::of(r), r.cores)).collect::<BTreeSet<_>>() {
+            let own: Vec<&Record> = here.iter().filter(|r| Series::of(r) == series && r.cores == n).copied().collect();
+            let total = |m: &str| own.iter().find(|r| r.metric == m && r.statistic == "total").copied();
+            let mut cells: Vec<Cell> = TIMES.iter().map(|(m, _)| time_cell(&own, m, &mut notes)).collect();
+            cells.extend(TOTALS.iter().map(|(m, _)| Cell::figure(total(m), &mut notes)));
+            cells.push(works_cell(&own));
+            rows.push((format!("{}, {}", series.label(), cores(n)), cells));
+        }
+        groups.push(Group { head: workload.replace('_', " "), rows });
+    }
+    table("What the app saw: median with 95 % interval, and totals over all trials", &heads, &groups, &notes)
+}
+
+/// The section without its heading.
+pub fn section(results: &Results) -> Result<String, ReportError> {
+    let points = pick(results, Experiment::Restart, |r| timeline::is_point(r) && r.value.is_some());
+    let records = pick(results, Experiment::Restart, is_number);
+    if points.is_empty() && records.is_empty() {
+        return Ok(String::from("<p class=\"empty\">No restart was measured in this run.</p>"));
+    }
+    let mut out = String::new();
+    if !points.is_empty() {
+        let entries: Vec<_> = timeline::lines(&points).keys().map(|s| (s.label(), s.ink(), s.shape())).collect();
+        out += &legend(&entries)?;
+        out += "<div class=\"panels\">";
+        let budgets: BTreeSet<u32> = points.iter().map(|r| r.cores).collect();
+        let panels = all_workloads(&points).into_iter().flat_map(|w| budgets.iter().map(move |n| (w.clone(), *n)));
+        for (i, (workload, n)) in panels.enumerate() {
+            let own = points.iter().filter(|r| r.workload == workload && r.cores == n).copied();
+            let lines = timeline::lines(&own.collect::<Vec<_>>());
+            if lines.is_empty() {
+                continue;
+            }
+            let title = format!("{}, {}", workload.replace('_', " "), cores(n));
+            let desc = "Requests completed in each millisecond around the fault, which is the vertical line at 0.";
+            let id = format!("time-{i}");
+            let draw = |area: &super::ink::Area<'_>| timeline::draw(&title, &lines, area);
+            out += &picture((&id, &title, desc), timeline::SIZE, Place::Page, draw)?;
+        }
+        out += "</div>";
+    }
+    Ok(out + &numbers(&records))
+}
+
+/// What was done, in a paragraph.
+pub const METHOD: &str = "Requests fall due at a steady rate whatever the kernel does (open loop); a gap is counted from \
+    when a request was due, not from when it could be sent. The monolith suffers the same fault; what still works after \
+    its oops is tried call by call. Its reboot is a lower bound: kernel initialisation, mount and replay, without \
+    firmware, device probing and user space.";

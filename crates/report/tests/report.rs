@@ -1,0 +1,224 @@
+//! The report says what the records say: each verdict both ways, instability, gaps, newcomers, and nothing unescaped.
+
+mod sample;
+
+use kd_report::schema::{Experiment, Kernel, Results};
+use kd_report::{headline_svg, summary_table, write_report};
+use std::fs;
+
+fn page(results: &Results, name: &str) -> String {
+    let dir = std::env::temp_dir().join(format!("kd-report-page-{name}-{}", std::process::id()));
+    let path = write_report(results, &dir).expect("rendered");
+    assert_eq!(path, dir.join("index.html"));
+    let html = fs::read_to_string(&path).expect("readable");
+    fs::remove_dir_all(&dir).expect("removed");
+    html
+}
+
+fn with(records: Vec<kd_report::Record>) -> Results {
+    Results { meta: sample::meta(), records }
+}
+
+/// The sentence under a heading of the answer.
+fn answer<'a>(html: &'a str, head: &str) -> &'a str {
+    let (_, rest) = html.split_once(&format!("<dt>{head}</dt><dd>")).expect("the answer has the sentence");
+    rest.split_once("</dd>").expect("it ends").0
+}
+
+#[test]
+fn the_page_is_one_file_without_network_or_script() {
+    let html = page(&sample::results(), "alone");
+    for forbidden in ["<script", "<link", "<img", "@import", "url(", "src=", "http://localhost", "https://"] {
+        assert!(!html.contains(forbidden), "{forbidden}");
+    }
+    // The only address is the name of the SVG format.
+    assert_eq!(html.matches("http://").count(), html.matches("http://www.w3.org/2000/svg").count());
+    assert!(html.contains("../../bench/METHODOLOGY.md") && html.contains("../../bench/BIAS.md"));
+    assert!(html.contains("prefers-color-scheme: dark"));
+}
+
+#[test]
+fn every_chart_has_a_title_and_follows_the_theme() {
+    let html = page(&sample::results(), "charts");
+    let charts = html.matches("role=\"img\"").count();
+    // Latency 4, ratios 6, restart 3, parts 2.
+    assert_eq!(charts, 15);
+    assert_eq!(html.matches("<title id=").count(), charts);
+    assert_eq!(html.matches("<desc id=").count(), charts);
+    assert!(!html.contains("#0102"), "a stand-in colour is left");
+    let picture = headline_svg(&sample::results());
+    assert!(picture.starts_with("<svg ") && picture.trim_end().ends_with("</svg>"));
+    assert!(!picture.contains("var(--") && !picture.contains("#0102"));
+}
+
+#[test]
+fn latency_comes_out_either_way() {
+    let slow = page(&with(sample::latency(1.0, 1.0)), "slow");
+    let slow = answer(&slow, "Latency");
+    assert!(slow.contains("on 1 core, slower than the monolith"), "{slow}");
+    assert!(slow.contains("on 2 cores, slower than the monolith"), "{slow}");
+    assert!(slow.contains("15 of 15 workloads slower"), "{slow}");
+
+    let ratio = |value: f64| {
+        let mut records = sample::latency(1.0, 1.0);
+        for r in records.iter_mut().filter(|r| r.metric == "latency_ratio") {
+            (r.value, r.ci_low, r.ci_high) = (Some(value), Some(value - 0.02), Some(value + 0.02));
+        }
+        let html = page(&with(records), &format!("ratio-{value}"));
+        answer(&html, "Latency").to_owned()
+    };
+    assert!(ratio(0.5).contains("on 2 cores, faster than the monolith"), "{}", ratio(0.5));
+    assert!(ratio(1.01).contains("on 2 cores, not shown to differ"), "{}", ratio(1.01));
+}
+
+#[test]
+fn entries_that_disagree_give_no_common_verdict() {
+    let mut records = sample::latency(1.0, 1.0);
+    for r in records.iter_mut().filter(|r| r.metric == "latency_ratio" && r.entry == kd_report::schema::Entry::Call) {
+        (r.value, r.ci_low, r.ci_high) = (Some(0.5), Some(0.4), Some(0.6));
+    }
+    let html = page(&with(records), "disagree");
+    assert!(answer(&html, "Latency").contains("judged differently by the two entries"));
+}
+
+#[test]
+fn an_aa_pair_that_differs_raises_a_banner_and_stops_verdicts() {
+    let steady = page(&sample::results(), "steady");
+    assert!(!steady.contains("This run is unstable"));
+    let results = with(sample::latency(1.0, 1.2));
+    let html = page(&results, "unstable");
+    assert!(html.contains("This run is unstable") && html.contains("60 of 60 A/A pairs"));
+    let sentence = answer(&html, "Latency");
+    assert!(sentence.contains("given no verdict, because the run is unstable"), "{sentence}");
+    assert!(!sentence.contains("slower than"), "{sentence}");
+    let table = summary_table(&results);
+    assert!(
+        table.contains("Unstable run") && table.lines().filter(|l| l.ends_with("] unstable")).count() == 5,
+        "{table}"
+    );
+}
+
+#[test]
+fn one_unsteady_pair_takes_out_its_own_cells_alone() {
+    let mut records = sample::latency(1.0, 1.0);
+    let aa = |r: &&mut kd_report::Record| r.metric == "aa_ratio" && r.workload == "stat" && r.cores == 1;
+    for r in records.iter_mut().filter(aa) {
+        (r.value, r.ci_low, r.ci_high) = (Some(1.2), Some(1.1), Some(1.3));
+    }
+    let html = page(&with(records), "one");
+    let sentence = answer(&html, "Latency");
+    assert!(sentence.contains("14 of 14 workloads slower, 1 unstable and left out"), "{sentence}");
+    assert!(sentence.contains("15 of 15 workloads slower"), "{sentence}");
+}
+
+#[test]
+fn isolation_comes_out_either_way() {
+    let isolation = |records: Vec<kd_report::Record>, name: &str| {
+        let html = page(&with(records), name);
+        answer(&html, "Isolation").to_owned()
+    };
+    let more = isolation(sample::faults(12), "more");
+    assert!(more.starts_with("The microkernel contained more: on 2 cores"), "{more}");
+    assert!(more.contains("88 of 100"), "{more}");
+    let same = isolation(sample::faults(0), "same");
+    assert!(same.starts_with("No difference is shown"), "{same}");
+    let mut swapped = sample::faults(12);
+    swapped.retain(|r| r.placement != "thread");
+    for r in &mut swapped {
+        r.kernel = if r.kernel == Kernel::Monolithic { Kernel::Microkernel } else { Kernel::Monolithic };
+    }
+    let less = isolation(swapped, "less");
+    assert!(less.starts_with("The monolith contained more"), "{less}");
+}
+
+#[test]
+fn restart_comes_out_either_way() {
+    let restart = |answer_us: f64| {
+        let html = page(&with(sample::restart(answer_us)), &format!("restart-{answer_us}"));
+        answer(&html, "Restart").to_owned()
+    };
+    assert!(restart(1_300.0).starts_with("The microkernel was back sooner"), "{}", restart(1_300.0));
+    assert!(restart(900_000.0).starts_with("The monolith was back sooner"));
+    assert!(restart(42_000.0).starts_with("No difference in time is shown"));
+    assert!(restart(1_300.0).contains("2 of 3 probes still worked"));
+}
+
+#[test]
+fn what_was_not_run_is_said() {
+    let html = page(&with(sample::primitives()), "partly");
+    assert!(html.contains("Not part of this run:</b> latency, faults, restart."));
+    for head in ["Latency", "Isolation", "Restart"] {
+        assert_eq!(answer(&html, head), "No verdict: the experiment was not part of this run.");
+    }
+    let gone: Vec<_> =
+        sample::faults(12).into_iter().map(|r| sample::unavailable(r, "no fault could be injected")).collect();
+    let html = page(&with(gone), "gone");
+    let sentence = answer(&html, "Isolation");
+    assert!(sentence.starts_with("No verdict") && sentence.contains("no fault could be injected"), "{sentence}");
+    // Nothing at all is still a page, a table and a picture.
+    let empty = with(Vec::new());
+    assert!(page(&empty, "empty").ends_with("</html>\n"));
+    assert!(summary_table(&empty).lines().count() >= 5);
+    assert!(headline_svg(&empty).contains("no figures in this run"));
+}
+
+#[test]
+fn newcomers_appear_without_a_change_here() {
+    let mut results = sample::results();
+    let put =
+        |what: [&str; 4], experiment| sample::record(experiment, Kernel::Microkernel, "pkey", "none", what, 123.0);
+    results.records.push(put(["kv_get", "latency", "median", "ns"], Experiment::Latency));
+    results.records.push(put(["kv_get", "cache_misses", "median", "count"], Experiment::Latency));
+    results.records.push(put(["gate", "page_walks", "p99", "walks"], Experiment::Primitives));
+    results.records.push(put(["kv/abort", "heat", "mean", "W"], Experiment::Faults));
+    results.records.push(put(["kv/kill", "first_answer_time", "p75", "us"], Experiment::Restart));
+    let mut outcome = put(["kv/abort", "took_a_detour", "rate", "share"], Experiment::Faults);
+    (outcome.value, outcome.n) = (Some(1.0), Some(6));
+    results.records.push(outcome);
+    let html = page(&results, "newcomers");
+    let (sections, other) = html.split_once("<section id=\"other\">").expect("there are other figures");
+    for word in ["cache_misses", "page_walks", "heat", "p75"] {
+        assert!(other.contains(word) && !sections.contains(word), "{word}");
+    }
+    for word in [">kv_get<", "took a detour</b> 6/6", "microkernel (pkey)"] {
+        assert!(sections.contains(word), "{word}");
+    }
+    assert!(!page(&sample::results(), "known").contains("id=\"other\""), "the sample has only known figures");
+}
+
+#[test]
+fn text_from_records_is_escaped() {
+    let evil = "<img src=x onerror=\"a('&')\">";
+    let mut results = sample::results();
+    for r in &mut results.records {
+        r.workload = format!("{evil}{}", r.workload);
+        r.reason = r.reason.as_ref().map(|_| evil.to_owned());
+        r.wait = evil.into();
+    }
+    for text in [&mut results.meta.cpu, &mut results.meta.commit, &mut results.meta.command_line] {
+        *text = evil.into();
+    }
+    results.meta.mitigations.insert(evil.into(), evil.into());
+    let html = page(&results, "evil");
+    assert!(!html.contains("<img") && !headline_svg(&results).contains("<img"));
+    assert!(html.contains("&lt;img"));
+}
+
+#[test]
+fn the_matrix_reads_without_colour() {
+    let html = page(&with(sample::faults(12)), "matrix");
+    for words in ["✗ spread</b> 12/12", "! app killed</b> 12/12", "✓ contained</b> 11/12", "75.8 to 100 %"] {
+        assert!(html.contains(words), "{words}");
+    }
+}
+
+#[test]
+fn the_summary_is_short_and_carries_intervals() {
+    let table = summary_table(&sample::results());
+    let lines = table.lines().count();
+    assert!((12..=30).contains(&lines), "{lines} lines:\n{table}");
+    for words in ["1 core, entry by trap", "slower 15", "88 of 100", "panic reboot", "42 ms [35.7 to 48.3]"] {
+        assert!(table.contains(words), "{words} in\n{table}");
+    }
+    assert!(table.lines().all(|l| l.chars().count() <= 110), "{table}");
+}

@@ -1,0 +1,285 @@
+//! Invented figures with every experiment, entry, placement and status: for tests of the report alone, no result.
+#![allow(dead_code, reason = "each user takes its part")]
+
+use kd_report::schema::{Entry, Experiment, Kernel, Meta, Mode, Record, Results, SCHEMA_VERSION, Status};
+use kd_report::stats::{Random, wilson};
+
+/// A record with a value and no interval.
+pub fn record(experiment: Experiment, kernel: Kernel, place: &str, wait: &str, what: [&str; 4], value: f64) -> Record {
+    let [workload, metric, statistic, unit] = what.map(str::to_owned);
+    Record {
+        experiment,
+        kernel,
+        placement: place.into(),
+        wait: wait.into(),
+        entry: Entry::None,
+        cores: 2,
+        workload,
+        metric,
+        statistic,
+        unit,
+        value: Some(value),
+        ci_low: None,
+        ci_high: None,
+        n: Some(10),
+        status: Status::Ok,
+        reason: None,
+    }
+}
+
+/// The same with an interval of `spread` to each side, as a share.
+pub fn within(mut r: Record, spread: f64) -> Record {
+    r.ci_low = r.value.map(|v| v * (1.0 - spread));
+    r.ci_high = r.value.map(|v| v * (1.0 + spread));
+    r
+}
+
+/// The same without a figure.
+pub fn unavailable(mut r: Record, reason: &str) -> Record {
+    (r.value, r.ci_low, r.ci_high, r.n) = (None, None, None, None);
+    (r.status, r.reason) = (Status::Unavailable, Some(reason.into()));
+    r
+}
+
+/// Circumstances.
+pub fn meta() -> Meta {
+    let map = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    Meta {
+        schema_version: SCHEMA_VERSION,
+        seed: 7,
+        date: "2000-01-02T03:04:05Z".into(),
+        commit: "0000000-sample".into(),
+        modules: map(&[("ramdisk", &"ab".repeat(32)), ("nullblk", &"cd".repeat(32))]),
+        cpu: "Invented CPU <X> & Sons".into(),
+        cpu_features: vec!["constant_tsc".into(), "avx2".into()],
+        mitigations: map(&[("meltdown", "Not affected"), ("spectre_v2", "Mitigation: Retpolines; IBPB: conditional")]),
+        host_kernel: "Linux 6.1.0-sample".into(),
+        cores: 2,
+        governor: "unknown (no cpufreq)".into(),
+        clock_source: "tsc".into(),
+        command_line: "an example, not a run".into(),
+        duration_seconds: 83.4,
+        mode: Mode::Quick,
+        boots: 5,
+        budgets: [("latency".to_owned(), 40.0), ("faults".to_owned(), 25.0)].into(),
+        stolen_percent: Some(0.12),
+    }
+}
+
+const WORKLOADS: [(&str, f64); 15] = [
+    ("null_core", 12.0),
+    ("null_proc", 16.0),
+    ("stat", 140.0),
+    ("open_close", 420.0),
+    ("read_1", 70.0),
+    ("read_64", 74.0),
+    ("read_4k", 190.0),
+    ("read_64k", 4200.0),
+    ("write_1", 80.0),
+    ("write_64", 84.0),
+    ("write_4k", 260.0),
+    ("write_64k", 5100.0),
+    ("ram0_read_4k", 320.0),
+    ("getdents_100", 3100.0),
+    ("pipe_pingpong", 6100.0),
+];
+
+const MICRO: [(&str, &str, f64); 7] = [
+    ("thread", "yield", 3200.0),
+    ("thread", "block", 9000.0),
+    ("thread", "adaptive", 3300.0),
+    ("process", "spin", 260.0),
+    ("process", "yield", 2600.0),
+    ("process", "block", 5600.0),
+    ("process", "adaptive", 2700.0),
+];
+
+/// Latency over every setting; `factor` scales the microkernel, `aa` is the A/A ratio.
+pub fn latency(factor: f64, aa: f64) -> Vec<Record> {
+    let (mut out, mut once) = (Vec::new(), Vec::new());
+    let random = &mut Random::new(1, 0);
+    for (cores, entry) in [(1, Entry::Trap), (1, Entry::Call), (2, Entry::Trap), (2, Entry::Call)] {
+        let trap = if entry == Entry::Trap { 90.0 } else { 0.0 };
+        let mut put = |mut r: Record| {
+            (r.cores, r.entry) = (cores, entry);
+            out.push(r);
+        };
+        for (w, base) in WORKLOADS {
+            let mut wobble = |x: f64| x * (0.97 + 0.06 * random.unit());
+            let of = |kernel, place: &str, wait: &str, metric: &str, unit: &str, v: f64| {
+                record(Experiment::Latency, kernel, place, wait, [w, metric, "median", unit], v)
+            };
+            let mono = wobble(base + trap);
+            put(within(of(Kernel::Monolithic, "direct", "none", "latency", "ns", mono), 0.03));
+            put(within(of(Kernel::Monolithic, "direct", "none", "aa_ratio", "ratio", aa), 0.02));
+            put(within(of(Kernel::Monolithic, "direct", "none", "cpu_time", "ns", mono), 0.03));
+            put(of(Kernel::Monolithic, "direct", "none", "crossings", "count", 0.0));
+            let linux = of(Kernel::Linux, "host", "none", "latency", "ns", wobble(base * 0.9 + 110.0));
+            match entry {
+                Entry::Trap => put(within(linux, 0.04)),
+                _ => put(unavailable(linux, "n/a: Linux is entered by trap alone")),
+            }
+            for (place, wait, crossing) in MICRO {
+                let cell = of(Kernel::Microkernel, place, wait, "latency", "ns", 1.0);
+                if wait == "spin" && (cores == 1 || w == "pipe_pingpong") {
+                    put(unavailable(cell, &format!("n/a: 3 actors on {cores} core(s)")));
+                    continue;
+                }
+                let time = wobble((base + crossing) * factor + trap);
+                put(within(Record { value: Some(time), ..cell }, 0.08));
+                let ratio = |m: &str, over: f64| of(Kernel::Microkernel, place, wait, m, "ratio", time / over);
+                put(within(ratio("latency_ratio", mono), 0.1));
+                if entry == Entry::Call {
+                    let r = within(ratio("latency_ratio", mono + 90.0), 0.1);
+                    once.push(Record { entry: Entry::Once, cores, ..r });
+                }
+                put(of(
+                    Kernel::Microkernel,
+                    place,
+                    wait,
+                    "crossings",
+                    "count",
+                    if w == "null_core" { 1.0 } else { 3.0 },
+                ));
+                put(of(Kernel::Microkernel, place, wait, "copied_bytes", "bytes", base.round()));
+                put(of(Kernel::Microkernel, place, wait, "context_switches", "count", 2.01));
+            }
+        }
+    }
+    out.extend(once);
+    out
+}
+
+/// Faults: `spread` of 12 trials spread in the monolith, none in the microkernel.
+pub fn faults(spread: u64) -> Vec<Record> {
+    let mut out = Vec::new();
+    let kinds = [
+        "null_dereference",
+        "wild_write",
+        "readonly_write",
+        "stack_overflow",
+        "abort",
+        "panic",
+        "endless_loop",
+        "heap_smashed",
+        "wrong_data",
+    ];
+    for kind in kinds {
+        let workload = format!("ramdisk/{kind}");
+        for (kernel, place) in
+            [(Kernel::Monolithic, "direct"), (Kernel::Microkernel, "thread"), (Kernel::Microkernel, "process")]
+        {
+            let of = |metric: &str, statistic: &str, unit: &str, v: f64| {
+                record(Experiment::Faults, kernel, place, "none", [&workload, metric, statistic, unit], v)
+            };
+            let rate = |metric: &str, k: u64| {
+                let i = wilson(k, 12);
+                let r = of(metric, "rate", "share", k as f64 / 12.0);
+                Record { n: Some(12), ci_low: Some(i.low), ci_high: Some(i.high), ..r }
+            };
+            let bad = match (kernel, place, kind) {
+                (_, _, "wrong_data") => 12,
+                (Kernel::Monolithic, ..) => spread,
+                (_, "thread", "wild_write" | "heap_smashed" | "stack_overflow") => 12,
+                _ => 0,
+            };
+            let class = match kind {
+                "wild_write" => "spread",
+                "wrong_data" | "heap_smashed" => "silent_wrong_data",
+                "endless_loop" => "hang_unnoticed",
+                _ if kernel == Kernel::Monolithic => "app_killed",
+                _ => "kernel_dead",
+            };
+            out.push(rate("contained", if bad < 12 { 11 - bad.min(11) } else { 0 }));
+            out.push(rate(class, bad));
+            out.push(rate("not_activated", if bad < 12 { 1 } else { 0 }));
+            let noticer = if kernel == Kernel::Monolithic { "oops" } else { "supervisor" };
+            out.push(of("noticed_by", noticer, "count", 12.0 - bad as f64));
+            out.push(of("noticed_by", "nobody", "count", bad as f64));
+            out.push(within(of("notice_time", "median", "us", 85.0), 0.2));
+            for state in ["kernel_alive", "calling_app_alive", "other_app_alive", "bytes_right"] {
+                out.push(rate(state, if state == "kernel_alive" { 12 } else { 12 - bad }));
+            }
+        }
+    }
+    out
+}
+
+/// Restarts: the microkernel answers after `answer` us, the monolith after 42 ms.
+pub fn restart(answer: f64) -> Vec<Record> {
+    let mut out = Vec::new();
+    let cases = [
+        ("ramdisk/kill", Kernel::Microkernel, "process", "adaptive", answer),
+        ("ramdisk/null_dereference", Kernel::Microkernel, "process", "adaptive", answer * 1.1),
+        ("ramdisk/null_dereference", Kernel::Microkernel, "thread", "adaptive", answer * 0.6),
+        ("ramdisk/null_dereference", Kernel::Monolithic, "direct", "none", 0.0),
+        ("panic_reboot", Kernel::Monolithic, "direct", "none", 42_000.0),
+    ];
+    for (workload, kernel, place, wait, time) in cases {
+        let of = |metric: &str, statistic: &str, unit: &str, v: f64| {
+            record(Experiment::Restart, kernel, place, wait, [workload, metric, statistic, unit], v)
+        };
+        for (metric, part) in
+            [("notice_time", 0.1), ("restart_time", 0.7), ("first_answer_time", 1.0), ("longest_gap", 1.1)]
+        {
+            let r = of(metric, "median", "us", time * part);
+            if time == 0.0 {
+                out.push(unavailable(r, "n/a: the driver is not restarted after an oops"));
+                continue;
+            }
+            out.push(within(r, 0.15));
+            out.push(of(metric, "p99", "us", time * part * 1.8));
+            out.push(of(metric, "max", "us", time * part * 2.0));
+        }
+        for (metric, n) in [
+            ("calls_failed", 3.0),
+            ("calls_repeated", 5.0),
+            ("calls_unknown", 1.0),
+            ("acknowledged_bytes_lost", 4096.0),
+        ] {
+            out.push(of(metric, "total", "count", if kernel == Kernel::Monolithic { n * 10.0 } else { n }));
+        }
+        for probe in ["null_proc", "ramfs_read", "ram0_read"] {
+            let dead = kernel == Kernel::Monolithic && probe == "ram0_read" && time == 0.0;
+            out.push(of("still_works", probe, "bool", if dead { 0.0 } else { 1.0 }));
+        }
+        for ms in -20i32..=60 {
+            let down = ms >= 0 && (f64::from(ms) < (time / 1000.0).ceil() || time == 0.0);
+            let rate = if down { 0.0 } else { 10.0 + f64::from((ms * 7 % 3).abs()) };
+            out.push(of("completed", &format!("at_{ms}"), "1/ms", rate));
+        }
+    }
+    out
+}
+
+/// Parts.
+pub fn primitives() -> Vec<Record> {
+    let mut out = Vec::new();
+    let mut put = |kernel, place: &str, wait: &str, workload: &str, metric: &str, unit: &str, cores: u32, v: f64| {
+        let r = record(Experiment::Primitives, kernel, place, wait, [workload, metric, "median", unit], v);
+        out.push(within(Record { cores, ..r }, 0.05));
+    };
+    put(Kernel::Monolithic, "direct", "none", "direct_call", "cost", "ns", 1, 1.9);
+    put(Kernel::Monolithic, "direct", "none", "trap", "cost", "ns", 1, 91.0);
+    put(Kernel::Microkernel, "process", "none", "encode_decode", "cost", "ns", 1, 14.0);
+    for (wait, one, two) in [("block", 5200.0, 16_000.0), ("adaptive", 2700.0, 310.0)] {
+        for (cores, v) in [(1, one), (2, two)] {
+            put(Kernel::Microkernel, "thread", wait, "thread_crossing", "round_trip", "ns", cores, v * 1.3);
+            put(Kernel::Microkernel, "process", wait, "process_crossing", "round_trip", "ns", cores, v);
+        }
+    }
+    put(Kernel::Microkernel, "process", "spin", "process_crossing", "round_trip", "ns", 2, 190.0);
+    put(Kernel::Limit, "process", "spin", "limit_spin", "round_trip", "ns", 2, 160.0);
+    put(Kernel::Limit, "process", "block", "limit_futex", "round_trip", "ns", 1, 4600.0);
+    put(Kernel::Microkernel, "process", "spin", "process_crossing", "limit_ratio", "ratio", 2, 1.19);
+    out
+}
+
+/// The whole sample: the microkernel slower, its faults contained, its driver back sooner; the run steady.
+pub fn results() -> Results {
+    let mut records = primitives();
+    records.extend(latency(1.0, 1.001));
+    records.extend(faults(12));
+    records.extend(restart(1_300.0));
+    Results { meta: meta(), records }
+}
