@@ -1,1 +1,25 @@
-//! The subsystems both kernels run: vfs, ramfs, pipe, proc.
+//! The subsystems that both kernels run from the same source, and the system-call table above them.
+//!
+//! A subsystem implements one interface of `kd_api`, calls others through the `Arc<dyn X>` it was handed at start, and
+//! cannot tell whether that is the object itself or a client that sends messages. There is no lock around all of it:
+//! every table is sharded, every object has its own lock, and each module says in which order they are taken.
+//!
+//! Semantics and errors are Linux's on x86-64, found by trial against the host where the manual is silent; a
+//! differential test in `tests/` keeps them so. [`syscalls`] lists what differs on purpose.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod dirent;
+pub mod pipe;
+pub mod proc;
+pub mod ramfs;
+mod registry;
+mod sharded;
+pub mod syscalls;
+mod transfer;
+pub mod vfs;
+
+pub use registry::components;

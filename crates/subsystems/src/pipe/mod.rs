@@ -1,0 +1,152 @@
+//! Pipes: bytes between two ends, and waiting for them.
+//!
+//! Each pipe has its own lock; nothing is called with it held, so it has no place in any lock order. Changes happen
+//! under it, wake-ups and deferred answers after it.
+
+mod ring;
+#[cfg(test)]
+mod tests;
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use kd_api::ids::PipeId;
+use kd_api::interfaces::pipe::{PIPE_BUF, Pipe};
+use kd_api::{Completion, Component, Errno, InBuf, OutBuf, Result};
+use kd_sync::{Mutex, WaitQueue};
+
+use crate::sharded::Sharded;
+use ring::Ring;
+
+/// The pipe subsystem.
+pub struct Pipes {
+    pipes: Sharded<Channel>,
+    next: AtomicU64,
+}
+
+struct Channel {
+    state: Mutex<State>,
+    readable: WaitQueue,
+    writable: WaitQueue,
+}
+
+struct State {
+    ring: Ring,
+    readers: u32,
+    writers: u32,
+    /// Answered once a read would not wait.
+    asked: Vec<Completion<()>>,
+}
+
+impl State {
+    fn would_wait(&self) -> bool {
+        self.ring.len() == 0 && self.writers > 0
+    }
+}
+
+/// The component `pipe`.
+pub fn component() -> Component {
+    Component::new::<dyn Pipe, Pipes>("pipe", &[], |_| Ok(Arc::new(Pipes::new())))
+}
+
+impl Pipes {
+    /// No pipes yet.
+    pub fn new() -> Pipes {
+        Pipes { pipes: Sharded::new(), next: AtomicU64::new(1) }
+    }
+
+    fn get(&self, pipe: PipeId) -> Result<Arc<Channel>> {
+        self.pipes.get(pipe.0).ok_or(Errno::EBADF)
+    }
+}
+
+impl Default for Pipes {
+    fn default() -> Pipes {
+        Pipes::new()
+    }
+}
+
+impl Channel {
+    /// Tells everyone who waits for bytes, or for the end, to look.
+    fn notify_readers(&self, asked: Vec<Completion<()>>) {
+        self.readable.wake_all();
+        for completion in asked {
+            completion.complete(Ok(()));
+        }
+    }
+}
+
+impl Pipe for Pipes {
+    fn create(&self) -> Result<PipeId> {
+        let id = self.next.fetch_add(1, Relaxed);
+        let state = Mutex::new(State { ring: Ring::default(), readers: 1, writers: 1, asked: Vec::new() });
+        let channel = Channel { state, readable: WaitQueue::new(), writable: WaitQueue::new() };
+        self.pipes.insert(id, Arc::new(channel));
+        Ok(PipeId(id))
+    }
+
+    fn read(&self, pipe: PipeId, out: &mut OutBuf<'_>) -> Result<usize> {
+        let channel = self.get(pipe)?;
+        if out.remaining() == 0 {
+            return Ok(0);
+        }
+        let mut state = channel.readable.wait_while(channel.state.lock(), |state| state.would_wait());
+        let count = state.ring.drain(out);
+        drop(state);
+        channel.writable.wake_all();
+        Ok(count)
+    }
+
+    fn write(&self, pipe: PipeId, data: &mut InBuf<'_>) -> Result<usize> {
+        let channel = self.get(pipe)?;
+        let total = data.remaining();
+        // A short write goes in as one piece; a longer one goes in as room comes free.
+        let piece = if total <= PIPE_BUF { total } else { 1 };
+        while data.remaining() > 0 {
+            let full = |state: &mut State| state.readers > 0 && state.ring.room() < piece;
+            let mut state = channel.writable.wait_while(channel.state.lock(), full);
+            let moved = if state.readers == 0 { Err(Errno::EPIPE) } else { state.ring.fill(data) };
+            let asked = core::mem::take(&mut state.asked);
+            drop(state);
+            channel.notify_readers(asked);
+            match moved {
+                Err(errno) if data.remaining() == total => return Err(errno),
+                Err(_) => break,
+                Ok(_) => {}
+            }
+        }
+        Ok(total - data.remaining())
+    }
+
+    fn wait_readable(&self, pipe: PipeId, done: Completion<()>) {
+        let channel = match self.get(pipe) {
+            Ok(channel) => channel,
+            Err(errno) => return done.complete(Err(errno)),
+        };
+        let mut state = channel.state.lock();
+        if state.would_wait() {
+            state.asked.push(done);
+        } else {
+            drop(state);
+            done.complete(Ok(()));
+        }
+    }
+
+    fn close(&self, pipe: PipeId, writer: bool) -> Result<()> {
+        let channel = self.get(pipe)?;
+        let mut state = channel.state.lock();
+        let end = if writer { &mut state.writers } else { &mut state.readers };
+        *end = end.checked_sub(1).ok_or(Errno::EBADF)?;
+        let gone = state.readers == 0 && state.writers == 0;
+        // A reader that asks while there is neither byte nor writer learns of the end.
+        let asked = if state.writers == 0 { core::mem::take(&mut state.asked) } else { Vec::new() };
+        drop(state);
+        channel.notify_readers(asked);
+        channel.writable.wake_all();
+        if gone {
+            self.pipes.remove(pipe.0);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,91 @@
+//! The names in a directory, by name for look-up and by age for listing.
+//!
+//! Each entry has a position that is never used again in its directory, so a listing that was interrupted goes on
+//! where it stopped whatever came or went meanwhile. Positions 0 and 1 are `.` and `..`.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+
+use hashbrown::HashMap;
+use kd_api::interfaces::fs::Kind;
+use kd_api::{Errno, Ino, OutBuf, Result};
+
+use super::inode::Inode;
+use crate::dirent;
+
+/// What tmpfs says an empty directory weighs, and each name in it.
+const EMPTY: u64 = 40;
+const PER_NAME: u64 = 20;
+const FIRST: u64 = 2;
+
+/// The names.
+#[derive(Default)]
+pub struct Directory {
+    names: HashMap<Arc<str>, (u64, Arc<Inode>)>,
+    order: BTreeMap<u64, Listed>,
+    next: u64,
+    /// It was removed: nothing can be made in it any more.
+    removed: bool,
+}
+
+struct Listed {
+    name: Arc<str>,
+    ino: Ino,
+    kind: Kind,
+}
+
+impl Directory {
+    pub fn get(&self, name: &str) -> Option<&Arc<Inode>> {
+        self.names.get(name).map(|(_, inode)| inode)
+    }
+
+    pub fn size(&self) -> u64 {
+        EMPTY + PER_NAME * self.names.len() as u64
+    }
+
+    /// Adds a name that is not there.
+    pub fn insert(&mut self, name: &str, inode: Arc<Inode>) {
+        let name: Arc<str> = name.into();
+        let position = FIRST + self.next;
+        self.next += 1;
+        self.order.insert(position, Listed { name: name.clone(), ino: inode.ino, kind: inode.kind() });
+        self.names.insert(name, (position, inode));
+    }
+
+    /// Takes a name away.
+    pub fn remove(&mut self, name: &str) -> Option<Arc<Inode>> {
+        let (position, inode) = self.names.remove(name)?;
+        self.order.remove(&position);
+        Some(inode)
+    }
+
+    /// `ENOENT` in a removed directory.
+    pub fn check_alive(&self) -> Result<()> {
+        if self.removed { Err(Errno::ENOENT) } else { Ok(()) }
+    }
+
+    /// Marks it removed; `ENOTEMPTY`.
+    pub fn retire(&mut self) -> Result<()> {
+        if !self.names.is_empty() {
+            return Err(Errno::ENOTEMPTY);
+        }
+        self.removed = true;
+        Ok(())
+    }
+
+    /// Lists from position `cursor` on.
+    pub fn list(&self, own: Ino, parent: Ino, cursor: u64, out: &mut OutBuf<'_>) -> Result<(u64, usize)> {
+        self.check_alive()?;
+        let dots = [(0, own, "."), (1, parent, "..")]
+            .into_iter()
+            .skip(cursor.min(FIRST) as usize)
+            .map(|(at, ino, name)| dirent::Entry { ino: ino.0, next: at + 1, kind: Kind::Directory, name });
+        let names = self.order.range(cursor..).map(|(at, listed)| dirent::Entry {
+            ino: listed.ino.0,
+            next: at + 1,
+            kind: listed.kind,
+            name: &listed.name,
+        });
+        dirent::write(cursor, dots.chain(names), out)
+    }
+}

@@ -1,0 +1,143 @@
+//! The file system against literal expectations.
+
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use kd_api::interfaces::fs::{FileSystem, Kind, ROOT};
+use kd_api::{Errno, InBuf, Ino, OutBuf};
+
+use super::RamFs;
+
+fn fs() -> RamFs {
+    RamFs::new().expect("an empty file system")
+}
+
+fn make(fs: &RamFs, at: Ino, name: &str, kind: Kind) -> Ino {
+    Ino(fs.create(at, name, kind, 0o644).expect("made").ino)
+}
+
+fn list(fs: &RamFs, directory: Ino, mut cursor: u64, room: usize) -> Vec<String> {
+    let mut names = vec![];
+    loop {
+        let mut bytes = vec![0; room];
+        let (next, count) = fs.readdir(directory, cursor, &mut OutBuf::new(&mut bytes)).expect("listed");
+        if count == 0 {
+            return names;
+        }
+        let mut rest = &bytes[..count];
+        while !rest.is_empty() {
+            let length = usize::from(rest[16]) + 256 * usize::from(rest[17]);
+            let name = rest[19..length].split(|b| *b == 0).next().expect("one piece at least");
+            names.push(String::from_utf8_lossy(name).into_owned());
+            rest = &rest[length..];
+        }
+        cursor = next;
+    }
+}
+
+#[test]
+fn links_and_sizes_follow_tmpfs() {
+    let fs = fs();
+    let a = make(&fs, ROOT, "a", Kind::Directory);
+    make(&fs, a, "b", Kind::Directory);
+    make(&fs, a, "f", Kind::File);
+    let stat = fs.getattr(a).expect("there");
+    assert_eq!((stat.links, stat.size, stat.mode), (3, 80, 0o644));
+    assert_eq!(fs.rename(a, "b", ROOT, "b"), Ok(()));
+    assert_eq!(fs.getattr(a).map(|s| s.links), Ok(2));
+    assert_eq!(fs.getattr(ROOT).map(|s| (s.links, s.size)), Ok((4, 80)));
+    assert_eq!(fs.lookup(ROOT, "b").and_then(|b| fs.lookup(Ino(b.ino), "..")).map(|s| s.ino), Ok(ROOT.0));
+}
+
+#[test]
+fn a_held_file_outlives_its_name() {
+    let fs = fs();
+    let f = make(&fs, ROOT, "f", Kind::File);
+    assert_eq!(fs.hold(f), Ok(()));
+    assert_eq!(fs.write(f, 0, &mut InBuf::new(b"kept")), Ok(4));
+    assert_eq!(fs.unlink(ROOT, "f"), Ok(()));
+    assert_eq!(fs.lookup(ROOT, "f"), Err(Errno::ENOENT));
+    let mut room = [0; 4];
+    assert_eq!(fs.read(f, 0, &mut OutBuf::new(&mut room)), Ok(4));
+    assert_eq!((&room, fs.getattr(f).map(|s| s.links)), (b"kept", Ok(0)));
+    assert_eq!(fs.release(f), Ok(()));
+    assert_eq!(fs.getattr(f), Err(Errno::ENOENT));
+    assert_eq!(fs.hold(f), Err(Errno::ENOENT));
+    assert_eq!(fs.inodes.len(), 1, "only the root is left");
+}
+
+#[test]
+fn holds_are_counted() {
+    let fs = fs();
+    let f = make(&fs, ROOT, "f", Kind::File);
+    assert_eq!(fs.release(f), Err(Errno::EINVAL));
+    assert_eq!(fs.getattr(f).map(|s| s.links), Ok(1));
+}
+
+#[test]
+fn rename_replaces_and_refuses() {
+    let fs = fs();
+    let a = make(&fs, ROOT, "a", Kind::Directory);
+    let b = make(&fs, a, "b", Kind::Directory);
+    make(&fs, ROOT, "f", Kind::File);
+    make(&fs, b, "g", Kind::File);
+    assert_eq!(fs.rename(ROOT, "a", b, "x"), Err(Errno::EINVAL));
+    assert_eq!(fs.rename(b, "g", ROOT, "a"), Err(Errno::ENOTEMPTY));
+    assert_eq!(fs.rename(ROOT, "f", a, "b"), Err(Errno::EISDIR));
+    assert_eq!(fs.rename(a, "b", ROOT, "f"), Err(Errno::ENOTDIR));
+    assert_eq!(fs.rename(ROOT, "f", b, "g"), Ok(()));
+    make(&fs, ROOT, "c", Kind::Directory);
+    assert_eq!(fs.rename(ROOT, "c", a, "b"), Err(Errno::ENOTEMPTY));
+    assert_eq!(fs.unlink(b, "g"), Ok(()));
+    assert_eq!(fs.rename(ROOT, "c", a, "b"), Ok(()));
+    assert_eq!(fs.getattr(a).map(|s| s.links), Ok(3));
+    assert_eq!(fs.getattr(b), Err(Errno::ENOENT));
+    assert_eq!(fs.create(b, "late", Kind::File, 0), Err(Errno::ENOENT));
+    assert_eq!(fs.inodes.len(), 3);
+}
+
+#[test]
+fn nothing_grows_in_a_removed_directory() {
+    let fs = fs();
+    let old = make(&fs, ROOT, "old", Kind::Directory);
+    make(&fs, ROOT, "new", Kind::Directory);
+    make(&fs, ROOT, "f", Kind::File);
+    assert_eq!(fs.hold(old), Ok(()));
+    assert_eq!(fs.rename(ROOT, "new", ROOT, "old"), Ok(()));
+    assert_eq!(fs.create(old, "x", Kind::File, 0), Err(Errno::ENOENT));
+    assert_eq!(fs.rename(ROOT, "f", old, "x"), Err(Errno::ENOENT));
+    assert_eq!(fs.readdir(old, 0, &mut OutBuf::new(&mut [0; 64])), Err(Errno::ENOENT));
+    assert_eq!(fs.release(old), Ok(()));
+    assert_eq!(fs.getattr(ROOT).map(|s| s.links), Ok(3));
+}
+
+#[test]
+fn a_listing_goes_on_where_it_stopped() {
+    let fs = fs();
+    for name in ["a", "b", "c", "d"] {
+        make(&fs, ROOT, name, Kind::File);
+    }
+    assert_eq!(list(&fs, ROOT, 0, 24), [".", "..", "a", "b", "c", "d"]);
+    let (next, bytes) = fs.readdir(ROOT, 0, &mut OutBuf::new(&mut [0; 96])).expect("listed");
+    assert_eq!(bytes, 96);
+    assert_eq!(fs.unlink(ROOT, "a"), Ok(()));
+    assert_eq!(fs.unlink(ROOT, "c"), Ok(()));
+    make(&fs, ROOT, "e", Kind::File);
+    assert_eq!(list(&fs, ROOT, next, 1000), ["d", "e"]);
+    assert_eq!(fs.readdir(ROOT, 0, &mut OutBuf::new(&mut [0; 23])), Err(Errno::EINVAL));
+}
+
+#[test]
+fn claims_of_a_peer_are_refused() {
+    let fs = fs();
+    let f = make(&fs, ROOT, "f", Kind::File);
+    assert_eq!(fs.lookup(f, "x"), Err(Errno::ENOTDIR));
+    assert_eq!(fs.lookup(Ino(99), "x"), Err(Errno::ENOENT));
+    assert_eq!(fs.read(ROOT, 0, &mut OutBuf::new(&mut [0; 8])), Err(Errno::EISDIR));
+    assert_eq!(fs.create(ROOT, "a/b", Kind::File, 0), Err(Errno::EINVAL));
+    assert_eq!(fs.create(ROOT, "..", Kind::File, 0), Err(Errno::EEXIST));
+    assert_eq!(fs.create(ROOT, "p", Kind::Fifo, 0), Err(Errno::EINVAL));
+    assert_eq!(fs.create(ROOT, &"x".repeat(256), Kind::File, 0), Err(Errno::ENAMETOOLONG));
+    assert_eq!(fs.rename(ROOT, "f", ROOT, ".."), Err(Errno::EBUSY));
+    assert_eq!(fs.truncate(f, u64::MAX), Err(Errno::EFBIG));
+}

@@ -1,0 +1,159 @@
+//! The system-call table: each call goes to the subsystem that answers it. The same on every kernel.
+//!
+//! One message carries at most [`BULK`] bytes, so a longer read or write is cut into pieces here, in every kernel alike.
+//! What an app sees is Linux's behaviour but for what this table lists:
+//!
+//! | call | here | Linux | why |
+//! | --- | --- | --- | --- |
+//! | `open` | flags other than the listed ones mean nothing | they do | not in this API |
+//! | `open` | descriptors from 3 on, the rest `EBADF` | from 0 on | the console will be 0 to 2 |
+//! | any path | starts at the root, whether or not with a slash | at the working directory | apps have none |
+//! | any path | a NUL in it is `EINVAL` | ends it | a path is text, not a C string |
+//! | any | nothing is `EACCES` or `EPERM` | by user | there is one user, the superuser |
+//! | `lseek` | `SEEK_DATA`, `SEEK_HOLE`: `EINVAL` | on tmpfs they work | not in this API |
+//! | `lseek` | positions in directories are unlike Linux's | opaque as well | each file system has its own |
+//! | `getdents64` | oldest first; what is made meanwhile is listed | tmpfs: newest first, not listed | POSIX leaves both open |
+//! | `read`, `write` over 64 KiB | other calls may come between the pieces | one call | a message carries no more |
+//! | `write` to a pipe | waits when 65,536 bytes are in it | when 16 pages are in use | pages are Linux's, bytes are POSIX's |
+//! | `write` to a pipe without readers | `EPIPE` alone | `SIGPIPE` as well | apps have no signals |
+//! | `write` to a pipe | may answer `EAGAIN`: its server is full of waiting calls | never | server pools are bounded |
+//! | `/dev` | nothing can be made or removed there: `EROFS` | devtmpfs can | devices come from the manifest |
+//! | `rename` from or to `/dev` itself | `EBUSY` before all but missing directories | later | a mount point stays |
+
+use alloc::sync::Arc;
+
+use kd_api::interfaces::fs::Stat;
+use kd_api::interfaces::proc::Proc;
+use kd_api::interfaces::syscalls::Syscalls;
+use kd_api::interfaces::vfs::{Vfs, seek};
+use kd_api::window::BULK;
+use kd_api::{Caller, Errno, Fd, InBuf, OutBuf, Result};
+
+use crate::transfer::transfer;
+
+/// The table.
+pub struct SyscallTable {
+    vfs: Arc<dyn Vfs>,
+    proc: Arc<dyn Proc>,
+}
+
+impl SyscallTable {
+    /// A table over these subsystems.
+    pub fn new(vfs: Arc<dyn Vfs>, proc: Arc<dyn Proc>) -> SyscallTable {
+        SyscallTable { vfs, proc }
+    }
+
+    /// How much of a long read is done at all. A pipe never holds more than one piece, and asking for a second would
+    /// wait for bytes that nobody may write.
+    fn length_of_read(&self, caller: Caller, fd: Fd, wanted: usize) -> usize {
+        match self.vfs.lseek(caller, fd, 0, seek::CUR) {
+            Err(Errno::ESPIPE) => BULK,
+            _ => wanted,
+        }
+    }
+}
+
+/// The offset of a piece; one that no signed number can say would have been refused for the whole.
+fn plus(offset: i64, done: usize) -> Result<i64> {
+    offset.checked_add_unsigned(done as u64).ok_or(Errno::EINVAL)
+}
+
+fn read_pieces(
+    out: &mut OutBuf<'_>,
+    total: usize,
+    mut read: impl FnMut(usize, &mut OutBuf<'_>) -> Result<usize>,
+) -> Result<usize> {
+    transfer(total, |done| {
+        let piece = (total - done).min(BULK);
+        Ok((piece, out.with_part(piece, |part| read(done, part))?))
+    })
+}
+
+fn write_pieces(data: &mut InBuf<'_>, mut write: impl FnMut(usize, &mut InBuf<'_>) -> Result<usize>) -> Result<usize> {
+    let total = data.remaining();
+    transfer(total, |done| {
+        let piece = (total - done).min(BULK);
+        Ok((piece, write(done, &mut data.split(piece))?))
+    })
+}
+
+impl Syscalls for SyscallTable {
+    #[inline]
+    fn null(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn getpid(&self, caller: Caller) -> Result<u32> {
+        self.proc.getpid(caller)
+    }
+
+    fn open(&self, caller: Caller, path: &str, flags: u32, mode: u32) -> Result<Fd> {
+        self.vfs.open(caller, path, flags, mode)
+    }
+
+    fn close(&self, caller: Caller, fd: Fd) -> Result<()> {
+        self.vfs.close(caller, fd)
+    }
+
+    fn read(&self, caller: Caller, fd: Fd, out: &mut OutBuf<'_>) -> Result<usize> {
+        if out.remaining() <= BULK {
+            return self.vfs.read(caller, fd, out);
+        }
+        let total = self.length_of_read(caller, fd, out.remaining());
+        read_pieces(out, total, |_, part| self.vfs.read(caller, fd, part))
+    }
+
+    fn write(&self, caller: Caller, fd: Fd, data: &mut InBuf<'_>) -> Result<usize> {
+        if data.remaining() <= BULK {
+            return self.vfs.write(caller, fd, data);
+        }
+        write_pieces(data, |_, part| self.vfs.write(caller, fd, part))
+    }
+
+    fn pread(&self, caller: Caller, fd: Fd, offset: i64, out: &mut OutBuf<'_>) -> Result<usize> {
+        if out.remaining() <= BULK {
+            return self.vfs.pread(caller, fd, offset, out);
+        }
+        let total = out.remaining();
+        read_pieces(out, total, |done, part| self.vfs.pread(caller, fd, plus(offset, done)?, part))
+    }
+
+    fn pwrite(&self, caller: Caller, fd: Fd, offset: i64, data: &mut InBuf<'_>) -> Result<usize> {
+        if data.remaining() <= BULK {
+            return self.vfs.pwrite(caller, fd, offset, data);
+        }
+        write_pieces(data, |done, part| self.vfs.pwrite(caller, fd, plus(offset, done)?, part))
+    }
+
+    fn lseek(&self, caller: Caller, fd: Fd, offset: i64, whence: u32) -> Result<u64> {
+        self.vfs.lseek(caller, fd, offset, whence)
+    }
+
+    fn fsync(&self, caller: Caller, fd: Fd) -> Result<()> {
+        self.vfs.fsync(caller, fd)
+    }
+
+    fn stat(&self, caller: Caller, path: &str) -> Result<Stat> {
+        self.vfs.stat(caller, path)
+    }
+
+    fn mkdir(&self, caller: Caller, path: &str, mode: u32) -> Result<()> {
+        self.vfs.mkdir(caller, path, mode)
+    }
+
+    fn unlink(&self, caller: Caller, path: &str) -> Result<()> {
+        self.vfs.unlink(caller, path)
+    }
+
+    fn rename(&self, caller: Caller, from: &str, to: &str) -> Result<()> {
+        self.vfs.rename(caller, from, to)
+    }
+
+    fn getdents64(&self, caller: Caller, fd: Fd, out: &mut OutBuf<'_>) -> Result<usize> {
+        self.vfs.getdents64(caller, fd, out)
+    }
+
+    fn pipe(&self, caller: Caller) -> Result<(Fd, Fd)> {
+        self.vfs.pipe(caller)
+    }
+}

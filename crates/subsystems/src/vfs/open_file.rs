@@ -1,0 +1,222 @@
+//! An open file: what it is, how it may be used, and where it stands (Linux's `struct file`).
+//!
+//! The position's lock is held across a transfer at the position, as Linux holds `f_pos_lock`: two calls on one open
+//! file follow each other. Pipes have no position and no lock here, so a reader that waits keeps nobody out. Dropping
+//! it releases what it held; a call still under way keeps it alive.
+
+use alloc::sync::Arc;
+
+use kd_api::ids::PipeId;
+use kd_api::interfaces::fs::FileSystem;
+use kd_api::interfaces::pipe::Pipe;
+use kd_api::interfaces::vfs::{open, seek};
+use kd_api::{Errno, InBuf, Ino, OutBuf, Result};
+use kd_sync::{Mutex, rendezvous};
+
+use super::device::Device;
+
+/// What a file is.
+pub enum Object {
+    File(Held),
+    Directory(Held),
+    /// `/dev`, with what it lists.
+    Devices(Arc<[Arc<Device>]>),
+    Device(Arc<Device>),
+    Pipe(PipeEnd),
+}
+
+/// An inode held in its file system.
+pub struct Held {
+    pub fs: Arc<dyn FileSystem>,
+    pub ino: Ino,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Nobody is left to tell: a file system that is gone has released it anyway.
+        let _ = self.fs.release(self.ino);
+    }
+}
+
+/// One end of a pipe.
+pub struct PipeEnd {
+    pub pipes: Arc<dyn Pipe>,
+    pub pipe: PipeId,
+    pub writer: bool,
+}
+
+impl Drop for PipeEnd {
+    fn drop(&mut self) {
+        let _ = self.pipes.close(self.pipe, self.writer);
+    }
+}
+
+impl PipeEnd {
+    /// Reads, waiting for bytes. When the pipe's server has no thread left to wait in (`EAGAIN`), the wait is a deferred
+    /// call, which holds none.
+    fn read(&self, out: &mut OutBuf<'_>) -> Result<usize> {
+        loop {
+            match self.pipes.read(self.pipe, out) {
+                Err(Errno::EAGAIN) => {
+                    let (done, waiter) = rendezvous();
+                    self.pipes.wait_readable(self.pipe, done);
+                    waiter.wait()?;
+                }
+                answer => return answer,
+            }
+        }
+    }
+}
+
+/// An open file.
+pub struct OpenFile {
+    object: Object,
+    flags: u32,
+    position: Mutex<u64>,
+}
+
+/// A position from which a transfer of `len` bytes stays within what a signed offset can say, else `EINVAL`.
+fn check(offset: u64, len: usize) -> Result<u64> {
+    let end = offset.checked_add(len as u64).ok_or(Errno::EINVAL)?;
+    if end > i64::MAX as u64 { Err(Errno::EINVAL) } else { Ok(offset) }
+}
+
+impl OpenFile {
+    pub fn new(object: Object, flags: u32) -> OpenFile {
+        OpenFile { object, flags, position: Mutex::new(0) }
+    }
+
+    fn check_readable(&self) -> Result<()> {
+        match self.flags & open::ACCMODE {
+            open::RDONLY | open::RDWR => Ok(()),
+            _ => Err(Errno::EBADF),
+        }
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        match self.flags & open::ACCMODE {
+            open::WRONLY | open::RDWR => Ok(()),
+            _ => Err(Errno::EBADF),
+        }
+    }
+
+    /// `read(2)`.
+    pub fn read(&self, out: &mut OutBuf<'_>) -> Result<usize> {
+        self.check_readable()?;
+        if let Object::Pipe(end) = &self.object {
+            return end.read(out);
+        }
+        let mut position = self.position.lock();
+        let count = self.read_at(*position, out)?;
+        *position += count as u64;
+        Ok(count)
+    }
+
+    /// `write(2)`.
+    pub fn write(&self, data: &mut InBuf<'_>) -> Result<usize> {
+        self.check_writable()?;
+        if let Object::Pipe(end) = &self.object {
+            return end.pipes.write(end.pipe, data);
+        }
+        let mut position = self.position.lock();
+        let (count, end) = self.write_at(*position, data)?;
+        *position = end;
+        Ok(count)
+    }
+
+    /// `pread(2)`.
+    pub fn pread(&self, offset: u64, out: &mut OutBuf<'_>) -> Result<usize> {
+        if matches!(self.object, Object::Pipe(_)) {
+            return Err(Errno::ESPIPE);
+        }
+        self.check_readable()?;
+        self.read_at(offset, out)
+    }
+
+    /// `pwrite(2)`.
+    pub fn pwrite(&self, offset: u64, data: &mut InBuf<'_>) -> Result<usize> {
+        if matches!(self.object, Object::Pipe(_)) {
+            return Err(Errno::ESPIPE);
+        }
+        self.check_writable()?;
+        self.write_at(offset, data).map(|(count, _)| count)
+    }
+
+    fn read_at(&self, offset: u64, out: &mut OutBuf<'_>) -> Result<usize> {
+        let offset = check(offset, out.remaining())?;
+        match &self.object {
+            Object::File(held) if out.remaining() > 0 => held.fs.read(held.ino, offset, out),
+            Object::File(_) => Ok(0),
+            Object::Device(device) => device.read(offset, out),
+            Object::Directory(_) | Object::Devices(_) => Err(Errno::EISDIR),
+            Object::Pipe(_) => Err(Errno::ESPIPE),
+        }
+    }
+
+    /// Bytes written, and where a write at the position leaves it.
+    fn write_at(&self, offset: u64, data: &mut InBuf<'_>) -> Result<(usize, u64)> {
+        let total = data.remaining();
+        let offset = check(offset, total)?;
+        let count = match &self.object {
+            Object::File(_) if total == 0 => 0,
+            Object::File(held) if self.flags & open::APPEND != 0 => {
+                let end = held.fs.append(held.ino, data)?;
+                return Ok((total - data.remaining(), end));
+            }
+            Object::File(held) => held.fs.write(held.ino, offset, data)?,
+            Object::Device(device) => device.write(offset, data)?,
+            Object::Directory(_) | Object::Devices(_) => return Err(Errno::EISDIR),
+            Object::Pipe(_) => return Err(Errno::ESPIPE),
+        };
+        Ok((count, offset + count as u64))
+    }
+
+    /// `lseek(2)`.
+    pub fn seek(&self, offset: i64, whence: u32) -> Result<u64> {
+        if whence > seek::END {
+            return Err(Errno::EINVAL);
+        }
+        // Each kind's end, and the farthest one may go: beyond the end of a file, but not of a device.
+        let (end, farthest) = match &self.object {
+            Object::Pipe(_) => return Err(Errno::ESPIPE),
+            Object::Directory(_) | Object::Devices(_) if whence == seek::END => return Err(Errno::EINVAL),
+            Object::Directory(_) | Object::Devices(_) => (0, i64::MAX),
+            Object::Device(device) => (device.capacity()? as i64, device.capacity()? as i64),
+            Object::File(held) if whence == seek::END => (held.fs.getattr(held.ino)?.size as i64, i64::MAX),
+            Object::File(_) => (0, i64::MAX),
+        };
+        let mut position = self.position.lock();
+        let target = match whence {
+            seek::SET => offset,
+            seek::CUR => offset.wrapping_add(*position as i64),
+            _ => offset.wrapping_add(end),
+        };
+        if !(0..=farthest).contains(&target) {
+            return Err(Errno::EINVAL);
+        }
+        *position = target as u64;
+        Ok(*position)
+    }
+
+    /// `fsync(2)`.
+    pub fn sync(&self) -> Result<()> {
+        match &self.object {
+            Object::File(held) | Object::Directory(held) => held.fs.fsync(held.ino),
+            Object::Device(device) => device.flush(),
+            Object::Devices(_) => Ok(()),
+            Object::Pipe(_) => Err(Errno::EINVAL),
+        }
+    }
+
+    /// `getdents64(2)`.
+    pub fn entries(&self, out: &mut OutBuf<'_>) -> Result<usize> {
+        let mut position = self.position.lock();
+        let (next, count) = match &self.object {
+            Object::Directory(held) => held.fs.readdir(held.ino, *position, out)?,
+            Object::Devices(devices) => super::devices::list(devices, *position, out)?,
+            _ => return Err(Errno::ENOTDIR),
+        };
+        *position = next;
+        Ok(count)
+    }
+}

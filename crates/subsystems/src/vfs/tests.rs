@@ -1,0 +1,215 @@
+//! The VFS against literal expectations: what the differential test cannot compare with the host.
+
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
+
+use kd_api::interfaces::block::{BlockDevice, SECTOR};
+use kd_api::interfaces::fs::{FileSystem, Kind};
+use kd_api::interfaces::pipe::Pipe;
+use kd_api::interfaces::vfs::{OPEN_MAX, Vfs, open, seek};
+use kd_api::{AppId, Caller, Errno, Fd, Handle, Imports, InBuf, OutBuf, Result};
+use kd_sync::Mutex;
+
+use super::VirtualFileSystem;
+use crate::pipe::Pipes;
+use crate::ramfs::RamFs;
+
+const A: Caller = Caller::app(1);
+const B: Caller = Caller::app(2);
+
+/// A disk of 8 sectors that counts what it is asked for.
+struct Disk {
+    bytes: Mutex<Vec<u8>>,
+    reads: AtomicU32,
+    writes: AtomicU32,
+}
+
+impl BlockDevice for Disk {
+    fn capacity(&self) -> Result<u64> {
+        Ok(8)
+    }
+    fn read(&self, sector: u64, out: &mut OutBuf<'_>) -> Result<usize> {
+        assert_eq!(out.remaining() % SECTOR, 0);
+        self.reads.fetch_add(1, SeqCst);
+        let at = sector as usize * SECTOR;
+        let len = out.remaining();
+        Ok(out.write(&self.bytes.lock()[at..at + len]))
+    }
+    fn write(&self, sector: u64, data: &mut InBuf<'_>) -> Result<usize> {
+        assert_eq!(data.remaining() % SECTOR, 0);
+        self.writes.fetch_add(1, SeqCst);
+        let at = sector as usize * SECTOR;
+        let len = data.remaining();
+        Ok(data.read(&mut self.bytes.lock()[at..at + len]))
+    }
+    fn flush(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn booted_over(pipes: Arc<dyn Pipe>) -> (VirtualFileSystem, Arc<Disk>) {
+    let disk = Arc::new(Disk { bytes: Mutex::new(vec![0; 8 * SECTOR]), reads: 0.into(), writes: 0.into() });
+    let mut imports = Imports::default();
+    imports.insert("ramfs", Handle::new::<dyn FileSystem>(Arc::new(RamFs::new().expect("made"))));
+    imports.insert("pipe", Handle::new(pipes));
+    imports.insert("ramdisk", Handle::new::<dyn BlockDevice>(disk.clone()));
+    (VirtualFileSystem::new(&imports).expect("started"), disk)
+}
+
+fn booted() -> (VirtualFileSystem, Arc<Disk>) {
+    booted_over(Arc::new(Pipes::new()))
+}
+
+fn pread(vfs: &VirtualFileSystem, fd: Fd, offset: i64, room: usize) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; room];
+    let count = vfs.pread(A, fd, offset, &mut OutBuf::new(&mut bytes))?;
+    bytes.truncate(count);
+    Ok(bytes)
+}
+
+fn pwrite(vfs: &VirtualFileSystem, fd: Fd, offset: i64, bytes: &[u8]) -> Result<usize> {
+    vfs.pwrite(A, fd, offset, &mut InBuf::new(bytes))
+}
+
+#[test]
+fn a_device_takes_any_offset_and_length() {
+    let (vfs, disk) = booted();
+    let fd = vfs.open(A, "/dev/ram0", open::RDWR | open::TRUNC, 0).expect("opened");
+    let bytes: Vec<u8> = (0..2000).map(|i| (i % 251) as u8 + 1).collect();
+    assert_eq!(pwrite(&vfs, fd, 500, &bytes), Ok(2000));
+    // 12 bytes, three whole sectors at once, 452 bytes.
+    assert_eq!((disk.reads.load(SeqCst), disk.writes.load(SeqCst)), (2, 3));
+    assert_eq!(pread(&vfs, fd, 500, 2000), Ok(bytes.clone()));
+    assert_eq!(disk.reads.load(SeqCst), 5);
+    assert_eq!(pread(&vfs, fd, 0, 500), Ok(vec![0; 500]), "the rest of a sector survives");
+    assert_eq!(pread(&vfs, fd, 2500, 60), Ok(vec![0; 60]));
+    assert_eq!(pwrite(&vfs, fd, 512, &[9; 512]), Ok(512));
+    assert_eq!((disk.reads.load(SeqCst), disk.writes.load(SeqCst)), (7, 4), "aligned: nothing is read");
+}
+
+#[test]
+fn a_device_ends() {
+    let (vfs, _) = booted();
+    let fd = vfs.open(A, "/dev/ram0", open::RDWR, 0).expect("opened");
+    assert_eq!(pread(&vfs, fd, 4090, 100), Ok(vec![0; 6]));
+    assert_eq!(pread(&vfs, fd, 4096, 100), Ok(vec![]));
+    assert_eq!(pwrite(&vfs, fd, 4090, &[1; 100]), Ok(6));
+    assert_eq!(pwrite(&vfs, fd, 4096, &[1]), Err(Errno::ENOSPC));
+    assert_eq!(pwrite(&vfs, fd, 4096, &[]), Ok(0));
+    assert_eq!(vfs.lseek(A, fd, 0, seek::END), Ok(4096));
+    assert_eq!(vfs.lseek(A, fd, 1, seek::CUR), Err(Errno::EINVAL));
+    assert_eq!(vfs.fsync(A, fd), Ok(()));
+}
+
+#[test]
+fn dev_is_a_directory_in_which_nothing_can_be_made() {
+    let (vfs, _) = booted();
+    let stat = vfs.stat(A, "/dev/ram0").expect("there");
+    assert_eq!((stat.kind, stat.size, stat.links), (Kind::Block, 0, 1));
+    assert_eq!(vfs.stat(A, "/dev/../dev/./").map(|s| s.kind), Ok(Kind::Directory));
+    assert_eq!(vfs.stat(A, "/dev/..").map(|s| s.ino), vfs.stat(A, "/").map(|s| s.ino));
+    assert_eq!(vfs.stat(A, "/dev/ram0/"), Err(Errno::ENOTDIR));
+    assert_eq!(vfs.stat(A, "/dev/ram1"), Err(Errno::ENOENT));
+    assert_eq!(vfs.open(A, "/dev/x", open::CREAT | open::RDWR, 0), Err(Errno::EROFS));
+    assert_eq!(vfs.open(A, "/dev/ram0", open::CREAT | open::EXCL, 0), Err(Errno::EEXIST));
+    assert_eq!(vfs.mkdir(A, "/dev/x", 0), Err(Errno::EROFS));
+    assert_eq!(vfs.mkdir(A, "/dev/ram0", 0), Err(Errno::EEXIST));
+    assert_eq!(vfs.mkdir(A, "/dev", 0), Err(Errno::EEXIST));
+    assert_eq!(vfs.unlink(A, "/dev/ram0"), Err(Errno::EROFS));
+    assert_eq!(vfs.unlink(A, "/dev"), Err(Errno::EISDIR));
+    assert_eq!(vfs.rename(A, "/dev/ram0", "/x"), Err(Errno::EXDEV));
+    assert_eq!(vfs.rename(A, "/dev/ram0", "/dev/x"), Err(Errno::EROFS));
+    assert_eq!(vfs.rename(A, "/dev", "/x"), Err(Errno::EBUSY));
+
+    let fd = vfs.open(A, "/dev", open::DIRECTORY, 0).expect("opened");
+    let mut room = [0; 256];
+    assert_eq!(vfs.getdents64(A, fd, &mut OutBuf::new(&mut room)), Ok(72));
+    assert_eq!((&room[48 + 19..48 + 23], room[48 + 18]), (&b"ram0"[..], 6));
+    assert_eq!(vfs.getdents64(A, fd, &mut OutBuf::new(&mut room)), Ok(0));
+}
+
+#[test]
+fn descriptors_are_the_lowest_free_and_each_apps_own() {
+    let (vfs, _) = booted();
+    let open = |caller| vfs.open(caller, "/", open::RDONLY, 0);
+    assert_eq!([open(A), open(A), open(A)], [Ok(Fd(3)), Ok(Fd(4)), Ok(Fd(5))]);
+    assert_eq!(open(B), Ok(Fd(3)));
+    assert_eq!(vfs.close(A, Fd(4)), Ok(()));
+    assert_eq!(vfs.close(A, Fd(4)), Err(Errno::EBADF));
+    assert_eq!(vfs.open(A, "/none", 0, 0), Err(Errno::ENOENT));
+    assert_eq!([open(A), open(A)], [Ok(Fd(4)), Ok(Fd(6))]);
+    for fd in [-1, 0, 2, 7, i32::MAX, i32::MIN] {
+        assert_eq!(vfs.close(A, Fd(fd)), Err(Errno::EBADF));
+    }
+    assert_eq!(vfs.fsync(B, Fd(4)), Err(Errno::EBADF));
+}
+
+#[test]
+fn the_last_descriptor_is_a_limit_that_leaves_nothing_behind() {
+    let (vfs, _) = booted();
+    for fd in 3..OPEN_MAX as i32 - 1 {
+        assert_eq!(vfs.open(A, "/", 0, 0), Ok(Fd(fd)));
+    }
+    assert_eq!(vfs.pipe(A), Err(Errno::EMFILE));
+    assert_eq!(vfs.open(A, "/", 0, 0), Ok(Fd(1023)));
+    assert_eq!(vfs.open(A, "/new", open::CREAT, 0), Err(Errno::EMFILE));
+    assert_eq!(vfs.stat(A, "/new"), Err(Errno::ENOENT));
+    assert_eq!(vfs.open(B, "/", 0, 0), Ok(Fd(3)));
+}
+
+#[test]
+fn exit_releases_everything() {
+    let pipes = Arc::new(Pipes::new());
+    let (vfs, _) = booted_over(pipes.clone());
+    let fd = vfs.open(A, "/f", open::CREAT | open::RDWR, 0o600).expect("opened");
+    let ino = kd_api::Ino(vfs.stat(A, "/f").expect("there").ino);
+    assert_eq!(pwrite(&vfs, fd, 0, b"x"), Ok(1));
+    assert_eq!(vfs.pipe(A), Ok((Fd(4), Fd(5))));
+    assert_eq!(vfs.unlink(A, "/f"), Ok(()));
+    assert_eq!(pread(&vfs, fd, 0, 9), Ok(b"x".to_vec()), "open, though nameless");
+    assert!(vfs.root.getattr(ino).is_ok());
+    vfs.app_exited(AppId(1));
+    assert_eq!(vfs.root.getattr(ino), Err(Errno::ENOENT));
+    assert_eq!(pipes.close(kd_api::ids::PipeId(1), true), Err(Errno::EBADF), "the pipe is gone");
+    assert_eq!(pread(&vfs, fd, 0, 9), Err(Errno::EBADF));
+    assert_eq!(vfs.open(A, "/", 0, 0), Ok(Fd(3)), "the number may be an app's again");
+}
+
+/// A pipe server without a free thread to wait in.
+struct Full(Pipes, AtomicU32);
+
+impl Pipe for Full {
+    fn create(&self) -> Result<kd_api::ids::PipeId> {
+        self.0.create()
+    }
+    fn read(&self, pipe: kd_api::ids::PipeId, out: &mut OutBuf<'_>) -> Result<usize> {
+        if self.1.fetch_add(1, SeqCst) == 0 {
+            // Just after the refusal a byte comes.
+            self.0.write(pipe, &mut InBuf::new(b"late"))?;
+            return Err(Errno::EAGAIN);
+        }
+        self.0.read(pipe, out)
+    }
+    fn write(&self, pipe: kd_api::ids::PipeId, data: &mut InBuf<'_>) -> Result<usize> {
+        self.0.write(pipe, data)
+    }
+    fn wait_readable(&self, pipe: kd_api::ids::PipeId, done: kd_api::Completion<()>) {
+        self.1.fetch_add(100, SeqCst);
+        self.0.wait_readable(pipe, done);
+    }
+    fn close(&self, pipe: kd_api::ids::PipeId, writer: bool) -> Result<()> {
+        self.0.close(pipe, writer)
+    }
+}
+
+#[test]
+fn a_full_pipe_server_is_waited_for_without_a_thread_of_it() {
+    let full = Arc::new(Full(Pipes::new(), 0.into()));
+    let (vfs, _) = booted_over(full.clone());
+    let (reading, _) = vfs.pipe(A).expect("made");
+    let mut room = [0; 9];
+    assert_eq!(vfs.read(A, reading, &mut OutBuf::new(&mut room)), Ok(4));
+    assert_eq!((&room[..4], full.1.load(SeqCst)), (&b"late"[..], 102), "read, wait_readable, read");
+}
