@@ -1,0 +1,84 @@
+//! The workloads on the subsystems themselves, called directly in one process: no kernel core, no module, no boundary.
+
+#[path = "support/counting.rs"]
+mod counting;
+mod support;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use kd_api::interfaces::block::{BlockDevice, SECTOR};
+use kd_api::interfaces::proc::Proc;
+use kd_api::interfaces::vfs::Vfs;
+use kd_api::{Errno, Handle, Imports, InBuf, OutBuf, Result};
+use kd_subsystems::syscalls::SyscallTable;
+use kd_sync::Park;
+
+use support::{Kernel, TESTS};
+
+#[global_allocator]
+static ALLOCATOR: counting::Counting = counting::Counting;
+
+/// Waits by giving the core away; a wake is seen at the next look.
+static PARK: Park = Park { wait: |word, expected, _| yield_while(word, expected), wake: |_, _| {} };
+
+fn yield_while(word: &AtomicU32, expected: u32) {
+    if word.load(Ordering::Acquire) == expected {
+        std::thread::yield_now();
+    }
+}
+
+/// The disk behind `/dev/ram0`.
+struct Disk(Mutex<Vec<u8>>);
+
+impl Disk {
+    fn part(&self, sector: u64, len: usize, work: impl FnOnce(&mut [u8]) -> usize) -> Result<usize> {
+        let mut bytes = self.0.lock().expect("nothing panics with it");
+        let at = sector as usize * SECTOR;
+        bytes.get_mut(at..at + len).map(work).ok_or(Errno::EIO)
+    }
+}
+
+impl BlockDevice for Disk {
+    fn capacity(&self) -> Result<u64> {
+        Ok((self.0.lock().expect("nothing panics with it").len() / SECTOR) as u64)
+    }
+
+    fn read(&self, sector: u64, out: &mut OutBuf<'_>) -> Result<usize> {
+        self.part(sector, out.remaining(), |bytes| out.write(bytes))
+    }
+
+    fn write(&self, sector: u64, data: &mut InBuf<'_>) -> Result<usize> {
+        self.part(sector, data.remaining(), |bytes| data.read(bytes))
+    }
+
+    fn flush(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn kernel() -> Kernel {
+    kd_sync::install(&PARK);
+    let mut started = Imports::default();
+    let disk: Arc<dyn BlockDevice> = Arc::new(Disk(Mutex::new(vec![0; 16 << 20])));
+    started.insert("ramdisk", Handle::new(disk));
+    for component in kd_subsystems::components() {
+        let handle = (component.start)(&started).unwrap_or_else(|error| panic!("{}: {error}", component.name));
+        started.insert(&component.name, handle);
+    }
+    let vfs = started.get::<dyn Vfs>("vfs").expect("it was started");
+    let proc = started.get::<dyn Proc>("proc").expect("it was started");
+    Arc::new(SyscallTable::new(vfs, proc))
+}
+
+// One test, as the first part counts the allocations of the whole process.
+#[test]
+fn the_subsystems_are_a_kernel_for_every_workload() {
+    let kernel = kernel();
+    // The open file; a warm read, write or stat allocates nothing anywhere.
+    assert_eq!(support::allocating_loops(&kernel, counting::allocations), [("open_close", 1000)]);
+    for (name, test) in TESTS {
+        println!("{name}");
+        test(&kernel);
+    }
+}
