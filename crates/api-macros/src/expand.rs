@@ -122,13 +122,20 @@ fn check(method: &Method) -> TokenStream {
     });
     let span = method.name.span();
     let message = format!("the arguments of `{}` take more words than a message has", method.name);
-    let arguments = quote_spanned!(span=> const _: () = {
-        let words: usize = 0 #(+ #values)*;
-        ::core::assert!(words <= __api::WORDS, #message);
-    };);
+    let arguments = quote_spanned!(span=>
+        // No argument is 0 words, and one is `0 + n`: fine in generated code.
+        #[allow(clippy::identity_op, clippy::absurd_extreme_comparisons)]
+        const _: () = {
+            let words: usize = 0 #(+ #values)*;
+            ::core::assert!(words <= __api::WORDS, #message);
+        };
+    );
     let result = method.result.as_ref().map(|ty| {
         let message = format!("the result of `{}` takes more words than a message has", method.name);
-        quote_spanned!(ty.span()=> const _: () = ::core::assert!(<#ty as __api::Wire>::WORDS <= __api::WORDS, #message);)
+        quote_spanned!(ty.span()=>
+            #[allow(clippy::absurd_extreme_comparisons)]
+            const _: () = ::core::assert!(<#ty as __api::Wire>::WORDS <= __api::WORDS, #message);
+        )
     });
     quote!(#arguments #result)
 }

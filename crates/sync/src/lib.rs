@@ -1,7 +1,7 @@
 //! Locks and wait queues for no_std code.
 //!
 //! [`Mutex`] and [`RwLock`] take one compare-and-swap when nobody else wants them; a [`WaitQueue`] is a condition
-//! variable; a [`rendezvous`] lets a direct caller wait for a deferred reply. How a thread sleeps is not known here: it
+//! variable; a [`rendezvous()`] lets a direct caller wait for a deferred reply. How a thread sleeps is not known here: it
 //! goes through the [`Park`] hook that a kernel core installs once per domain, so the same source parks on a private
 //! futex in one kernel and tells its server pool in the other.
 //!

@@ -61,7 +61,7 @@ unsafe impl lock_api::RawMutex for RawMutex {
 const SLEEPERS: u32 = 1 << 31;
 const WRITER: u32 = SLEEPERS - 1;
 
-/// The word of a [`crate::RwLock`]: readers, or [`WRITER`], and [`SLEEPERS`].
+/// The word of a [`crate::RwLock`]: readers, or all ones for a writer, and in the top bit that somebody sleeps.
 pub struct RawRwLock(AtomicU32);
 
 impl RawRwLock {

@@ -82,7 +82,7 @@ impl RamFs {
     fn exchange(
         &self,
         (from, from_names, name): (&Inode, &mut Directory, &str),
-        (to, mut to_names, to_name): (&Inode, Option<&mut Directory>, &str),
+        (to, to_names, to_name): (&Inode, Option<&mut Directory>, &str),
     ) -> Result<Option<(Arc<Inode>, bool)>> {
         let across = to_names.is_some();
         let source = from_names.get(name).ok_or(Errno::ENOENT)?.clone();
@@ -104,7 +104,7 @@ impl RamFs {
             None => to_names.as_deref().unwrap_or(from_names).check_alive()?,
         }
         from_names.remove(name);
-        let to_names = to_names.as_deref_mut().unwrap_or(from_names);
+        let to_names = to_names.unwrap_or(from_names);
         to_names.remove(to_name);
         to_names.insert(to_name, source.clone());
         if across && source.is_directory() {

@@ -221,8 +221,11 @@ impl Vfs for VirtualFileSystem {
     }
 
     fn rename(&self, _: Caller, from: &str, to: &str) -> Result<()> {
-        let (from, to) = (Path::parse(from)?, Path::parse(to)?);
-        let (parent, to_parent) = (self.parent(&from)?, self.parent(&to)?);
+        // Linux looks at the second path only once the first has led somewhere.
+        let from = Path::parse(from)?;
+        let parent = self.parent(&from)?;
+        let to = Path::parse(to)?;
+        let to_parent = self.parent(&to)?;
         if (parent == Directory::Devices) != (to_parent == Directory::Devices) {
             return Err(Errno::EXDEV);
         }

@@ -12,16 +12,7 @@ use kd_subsystems::syscalls::SyscallTable;
 pub fn boot() -> (SyscallTable, Arc<dyn Vfs>) {
     let mut started = Imports::default();
     for component in components() {
-        let mut imports = Imports::default();
-        for name in component.imports {
-            assert!(
-                components().iter().any(|other| other.name == *name),
-                "{} imports {name}, which nobody offers",
-                component.name
-            );
-        }
-        imports.clone_from(&started);
-        let handle = (component.start)(&imports).unwrap_or_else(|why| panic!("{}: {why}", component.name));
+        let handle = (component.start)(&started).unwrap_or_else(|why| panic!("{}: {why}", component.name));
         assert_eq!(handle.info(), component.interface);
         started.insert(&component.name, handle);
     }
