@@ -8,6 +8,11 @@ use core::sync::atomic::AtomicU32;
 use crate::interfaces::block::BlockDevice;
 use crate::{InBuf, OutBuf, Result};
 
+/// The version stamp: compiler, target, features, profile and this crate's sources. A module whose stamp differs from its
+/// host's may see other layouts than the host, so it is refused.
+pub const VERMAGIC: &str =
+    if cfg!(debug_assertions) { concat!(env!("KD_VERMAGIC"), ", debug") } else { env!("KD_VERMAGIC") };
+
 /// Memory of a device that only its driver's domain maps.
 pub trait Medium: Send + Sync {
     /// Bytes it has.

@@ -1,1 +1,91 @@
-//! A block device that stores nothing, as a driver module.
+//! A block device that stores nothing, as a driver module; after Linux's `null_blk`.
+//!
+//! Reads give zeros, writes are dropped: what is left of a request's cost is the way to the driver and back.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+use kd_api::interfaces::block::{BlockDevice, SECTOR};
+use kd_api::module::DriverEnv;
+use kd_api::{Errno, InBuf, OutBuf, Result};
+
+kd_module_rt::driver! {
+    name: "nullblk",
+    license: "MIT OR Apache-2.0",
+    author: "Kernel Debate",
+    description: "A block device that stores nothing",
+    parameters: Parameters {
+        gb: 250 in 1..=1_048_576 => "capacity in GiB",
+    },
+    probe: NullBlock::probe,
+}
+
+/// One device.
+struct NullBlock {
+    sectors: u64,
+}
+
+impl NullBlock {
+    fn probe(_: &DriverEnv<'_>, parameters: &Parameters) -> Result<NullBlock> {
+        Ok(NullBlock { sectors: parameters.gb * (1 << 30) / SECTOR as u64 })
+    }
+
+    /// Whether a request ends within the device.
+    #[inline(never)]
+    fn holds(&self, sector: u64, len: usize) -> bool {
+        sector.checked_add((len / SECTOR) as u64).is_some_and(|end| end <= self.sectors)
+    }
+
+    /// Refuses what is no request; `beyond` if it ends beyond the last sector.
+    fn check(&self, sector: u64, len: usize, beyond: Errno) -> Result<()> {
+        match (len.is_multiple_of(SECTOR), self.holds(sector, len)) {
+            (false, _) => Err(Errno::EINVAL),
+            (_, false) => Err(beyond),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl BlockDevice for NullBlock {
+    fn capacity(&self) -> Result<u64> {
+        Ok(self.sectors)
+    }
+
+    fn read(&self, sector: u64, out: &mut OutBuf<'_>) -> Result<usize> {
+        let len = out.remaining();
+        self.check(sector, len, Errno::EIO)?;
+        Ok(out.write_zeros(len))
+    }
+
+    fn write(&self, sector: u64, data: &mut InBuf<'_>) -> Result<usize> {
+        let len = data.remaining();
+        self.check(sector, len, Errno::ENOSPC)?;
+        data.skip(len);
+        Ok(len)
+    }
+
+    fn flush(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_zeros_drops_writes_and_has_an_end() {
+        let env = DriverEnv { medium: None, parameters: &[("gb", 1)] };
+        let device = NullBlock::probe(&env, &Parameters::given(&env)).unwrap();
+        assert_eq!(device.capacity(), Ok(1 << 21));
+        let last = (1 << 21) - 1;
+        let mut data = InBuf::new(&[7; SECTOR]);
+        assert_eq!((device.write(last, &mut data), data.remaining()), (Ok(SECTOR), 0));
+        let mut room = [0xEE; SECTOR];
+        assert_eq!(device.read(last, &mut OutBuf::new(&mut room)), Ok(SECTOR));
+        assert_eq!(room, [0; SECTOR]);
+        assert_eq!(device.read(last + 1, &mut OutBuf::new(&mut room)), Err(Errno::EIO));
+        assert_eq!(device.write(u64::MAX, &mut InBuf::new(&[0; SECTOR])), Err(Errno::ENOSPC));
+        assert_eq!(device.read(0, &mut OutBuf::new(&mut room[1..])), Err(Errno::EINVAL));
+    }
+}

@@ -1,1 +1,94 @@
-//! A disk in memory, as a driver module.
+//! A disk in memory, as a driver module; after Linux's `brd`.
+//!
+//! It stores on the medium that its device has and keeps nothing of it: a driver that starts anew finds every byte that
+//! the last one stored. A request goes straight between its caller's buffer and the medium.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+use alloc::boxed::Box;
+
+use kd_api::interfaces::block::{BlockDevice, SECTOR};
+use kd_api::module::{DriverEnv, Medium};
+use kd_api::{Errno, InBuf, OutBuf, Result};
+use kd_sync::Mutex;
+
+kd_module_rt::driver! {
+    name: "ramdisk",
+    license: "MIT OR Apache-2.0",
+    author: "Kernel Debate",
+    description: "A disk in memory",
+    parameters: Parameters {
+        max_kb: 1024 in 1..=1_048_576 => "longest request in KiB; longer ones are refused with EINVAL",
+    },
+    probe: Ramdisk::probe,
+}
+
+/// What was asked of a disk, as in Linux's `/sys/block/ram0/stat`.
+#[derive(Debug, Default)]
+struct Statistics {
+    reads: u64,
+    writes: u64,
+    sectors: u64,
+}
+
+/// One disk.
+struct Ramdisk {
+    medium: &'static dyn Medium,
+    sectors: u64,
+    longest: usize,
+    statistics: Mutex<Box<Statistics>>,
+}
+
+impl Ramdisk {
+    fn probe(env: &DriverEnv<'_>, parameters: &Parameters) -> Result<Ramdisk> {
+        let medium = env.medium.ok_or(Errno::ENODEV)?;
+        let longest = usize::try_from(parameters.max_kb * 1024).map_err(|_| Errno::EINVAL)?;
+        Ok(Ramdisk { medium, sectors: medium.size() / SECTOR as u64, longest, statistics: Mutex::default() })
+    }
+
+    /// The byte at which a request begins on the medium; none if it ends beyond the last sector.
+    #[inline(never)]
+    fn locate(&self, sector: u64, len: usize) -> Option<u64> {
+        let end = sector.checked_add((len / SECTOR) as u64)?;
+        (end <= self.sectors).then(|| sector * SECTOR as u64)
+    }
+
+    /// Locates and counts a request; `beyond` if it ends beyond the last sector.
+    fn admit(&self, sector: u64, len: usize, write: bool, beyond: Errno) -> Result<u64> {
+        if !len.is_multiple_of(SECTOR) || len > self.longest {
+            return Err(Errno::EINVAL);
+        }
+        let mut statistics = self.statistics.lock();
+        let offset = self.locate(sector, len).ok_or(beyond)?;
+        let count = if write { &mut statistics.writes } else { &mut statistics.reads };
+        *count += 1;
+        statistics.sectors += (len / SECTOR) as u64;
+        Ok(offset)
+    }
+}
+
+impl BlockDevice for Ramdisk {
+    fn capacity(&self) -> Result<u64> {
+        Ok(self.sectors)
+    }
+
+    fn read(&self, sector: u64, out: &mut OutBuf<'_>) -> Result<usize> {
+        let offset = self.admit(sector, out.remaining(), false, Errno::EIO)?;
+        self.medium.read(offset, out)
+    }
+
+    fn write(&self, sector: u64, data: &mut InBuf<'_>) -> Result<usize> {
+        let offset = self.admit(sector, data.remaining(), true, Errno::ENOSPC)?;
+        self.medium.write(offset, data)
+    }
+
+    fn flush(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,46 @@
+//! Patch room: a page of code and a page of data near a module's text, there in every kernel alike.
+//!
+//! Linux keeps such room for its function tracer's trampolines and for live patches: code that is to be reached by a
+//! jump of 32 bits must lie near. Nothing of a kernel or module uses it; it is for tools that patch from outside.
+
+use std::io;
+
+/// Bytes of either page.
+pub const PAGE: usize = 4096;
+/// How far it may be from the text: half of what a jump reaches, so that both ends of the text are in reach.
+const REACH: usize = 1 << 30;
+/// Distance between two addresses that are tried.
+const STEP: usize = 1 << 16;
+
+/// Reserves a page `r-x` and the page `rw-` behind it below `base` or, if all is taken there, above `base + size`;
+/// returns the addresses of both. They stay mapped for ever.
+///
+/// # Errors
+/// The host's; `ENOMEM`-like when nothing is free in reach.
+pub fn reserve(base: usize, size: usize) -> io::Result<(usize, usize)> {
+    let below = (1..REACH / STEP).filter_map(|step| base.checked_sub(step * STEP));
+    let above = (1..REACH / STEP).map(|step| (base + size).next_multiple_of(STEP) + step * STEP);
+    for at in below.chain(above) {
+        match map(at) {
+            Ok(()) => return Ok((at, at + PAGE)),
+            Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::OutOfMemory, "no free page near the module"))
+}
+
+/// Maps both pages at `at`, where nothing may be mapped yet.
+fn map(at: usize) -> io::Result<()> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
+    let (code, data) = (libc::PROT_READ | libc::PROT_EXEC, libc::PROT_READ | libc::PROT_WRITE);
+    // SAFETY: MAP_FIXED_NOREPLACE replaces no mapping, and the second page was just mapped here, unknown to anyone.
+    unsafe {
+        if libc::mmap(at as *mut _, 2 * PAGE, code, flags, -1, 0) == libc::MAP_FAILED
+            || libc::mprotect((at + PAGE) as *mut _, PAGE, data) != 0
+        {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
