@@ -1,1 +1,5 @@
-//! The harness: cargo bench and the debate command line.
+//! The harness: boots kernels, asks them questions, writes down the answers.
+
+pub mod app;
+pub mod boot;
+pub mod kernels;

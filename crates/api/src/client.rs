@@ -41,8 +41,6 @@ pub trait Port: Send + Sync {
     fn repeated(&self) {}
     /// Counts a call of unknown outcome.
     fn unknown(&self) {}
-    /// Counts an app told that it was killed: the port of a kernel that oopsed on its behalf.
-    fn killed(&self) {}
 }
 
 /// The bulk argument of a call.
@@ -126,13 +124,7 @@ pub fn call<R>(
     }
     match reply.status {
         0 => decode(&mut Decoder::new(reply.words, window, &mut [])).map_err(|_| protocol()),
-        number => {
-            let errno = Errno::from_number(number).ok_or_else(protocol)?;
-            if errno == Errno::EKILLED {
-                port.killed();
-            }
-            Err(errno)
-        }
+        number => Err(Errno::from_number(number).unwrap_or_else(protocol)),
     }
 }
 

@@ -135,10 +135,21 @@ impl Imports {
         self.handles.insert(name.into(), handle);
     }
 
+    /// The handle of this name.
+    pub fn handle(&self, name: &str) -> Option<&Handle> {
+        self.handles.get(name)
+    }
+
     /// The import of this name.
     pub fn get<I: ?Sized + Interface>(&self, name: &str) -> Result<Arc<I>, StartError> {
         let handle = self.handles.get(name).ok_or_else(|| StartError::Missing(name.into()))?;
         handle.get::<I>().map_err(|wrong| StartError::Wrong(name.into(), wrong))
+    }
+
+    /// The same imports with an observer around every operation.
+    pub fn observed(&self, observer: &Arc<dyn Observer>) -> Imports {
+        let handles = self.handles.iter().map(|(name, handle)| (name.clone(), handle.observed(observer.clone())));
+        Imports { handles: handles.collect() }
     }
 
     /// All imports that offer one interface, by name: what a VFS finds under `/dev`.
@@ -158,6 +169,8 @@ pub struct Component {
     pub interface: &'static InterfaceInfo,
     /// The components it calls.
     pub imports: &'static [&'static str],
+    /// Whether apps may call it.
+    pub apps: bool,
     /// Its Rust type's full name, by which a fault injector finds its methods among the symbols.
     pub type_name: &'static str,
     /// Starts it.
@@ -177,9 +190,15 @@ impl Component {
             name: name.into(),
             interface: I::info(),
             imports,
+            apps: false,
             type_name: core::any::type_name::<T>(),
             start: Box::new(move |given| Ok(Handle::new(start(given)?))),
             client: Handle::client::<I>,
         }
+    }
+
+    /// The same, open to apps.
+    pub fn for_apps(self) -> Component {
+        Component { apps: true, ..self }
     }
 }

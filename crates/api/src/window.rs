@@ -55,6 +55,9 @@ pub struct Window<'a> {
     slot: PhantomData<&'a ()>,
 }
 
+// SAFETY: a window is a claim on memory that is only ever copied from and to; any thread may hold it.
+unsafe impl Send for Window<'_> {}
+
 impl<'a> Window<'a> {
     /// A window at `base`.
     ///

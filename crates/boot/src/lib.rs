@@ -1,1 +1,27 @@
-//! Manifests: which components a kernel boots, how they are wired, and where they are placed.
+//! From a manifest to a running kernel: what every core does alike.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`manifest`] | components, parameters and placement, as data |
+//! | [`order`] | the order in which components start; circles and missing imports |
+//! | [`start`] | one component started from its manifest entry, built in or loaded |
+//! | [`control`] | what the harness asks of a root process, and what it answers |
+//! | [`root`] | the loop of a root process: one boot's machine, its kernel and its apps |
+//! | [`app`] | what a core hands to an app |
+//! | [`trace`] | counting crossings |
+//! | [`hosted`] | a kernel in one process |
+//! | [`board`] | what an app shows of itself while it runs |
+
+#![forbid(unsafe_code)]
+
+pub mod app;
+pub mod board;
+pub mod control;
+pub mod hosted;
+pub mod manifest;
+pub mod order;
+pub mod root;
+pub mod start;
+pub mod trace;
+
+pub use manifest::{Manifest, Placement};

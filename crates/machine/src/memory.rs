@@ -112,3 +112,41 @@ impl Drop for Mapping {
         unsafe { libc::munmap(self.at.as_ptr().cast(), self.size) };
     }
 }
+
+/// A mapping as words that several processes read and write.
+#[derive(Debug)]
+pub struct Words {
+    mapping: Mapping,
+}
+
+impl Words {
+    /// The words of a mapping; a remainder of less than a word is not used.
+    pub fn new(mapping: Mapping) -> Words {
+        Words { mapping }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.mapping.size() / 8
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The lower half of one of them, where 32 bits are wanted (a futex); panics beyond the end.
+    pub fn get_half(&self, index: usize) -> &std::sync::atomic::AtomicU32 {
+        let word: *const std::sync::atomic::AtomicU64 = self.get(index);
+        // SAFETY: the first four bytes of a live, aligned word; whoever uses a word by halves does so everywhere.
+        unsafe { &*word.cast() }
+    }
+
+    /// One of them; panics beyond the end.
+    pub fn get(&self, index: usize) -> &std::sync::atomic::AtomicU64 {
+        assert!(index < self.len(), "word {index} of {}", self.len());
+        // SAFETY: within the mapping, aligned because mappings start at pages, valid for any bits, alive with `self`,
+        // and only ever accessed atomically.
+        unsafe { self.mapping.start().cast::<std::sync::atomic::AtomicU64>().add(index).as_ref() }
+    }
+}

@@ -1,1 +1,24 @@
-//! The mechanisms both kernel cores link: processes, shared memory, channels, arenas, module loading.
+//! The nucleus: the mechanisms that both kernel cores link and that cannot sit behind a message without a circle.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`zygote`] | a small process, started before any thread exists, from which boots are forked |
+//! | [`process`] | fork, pidfd, CPU time, affinity |
+//! | [`socket`] | messages and descriptors between processes |
+//! | [`channel`] | calls between domains through shared memory |
+//! | [`futex`], [`watch`] | waiting |
+//! | [`threads`] | threads that run kernel code |
+//! | [`arena`] | a domain's heap |
+//! | [`module`] | driver modules: checks, loading, symbols |
+//!
+//! `unsafe` stands in `arena`, `channel::layout`, `futex`, `process`, `socket`, `zygote` and `module`.
+
+pub mod arena;
+pub mod channel;
+pub mod futex;
+pub mod module;
+pub mod process;
+pub mod socket;
+pub mod threads;
+pub mod watch;
+pub mod zygote;

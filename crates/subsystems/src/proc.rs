@@ -16,7 +16,7 @@ impl Proc for Processes {
 
 /// The component `proc`.
 pub fn component() -> Component {
-    Component::new::<dyn Proc, Processes>("proc", &[], |_| Ok(Arc::new(Processes)))
+    Component::new::<dyn Proc, Processes>("proc", &[], |_| Ok(Arc::new(Processes))).for_apps()
 }
 
 #[cfg(test)]

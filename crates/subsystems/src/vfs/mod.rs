@@ -45,6 +45,7 @@ pub fn component() -> Component {
     Component::new::<dyn Vfs, VirtualFileSystem>("vfs", &["ramfs", "pipe"], |imports| {
         Ok(Arc::new(VirtualFileSystem::new(imports)?))
     })
+    .for_apps()
 }
 
 impl VirtualFileSystem {

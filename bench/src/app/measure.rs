@@ -1,0 +1,84 @@
+//! Measuring cells: batches of operations, timed as wholes, with the CPU time of the whole boot beside them.
+
+use std::fs::File;
+use std::time::{Duration, Instant};
+
+use kd_boot::app::{bind_family, family};
+use kd_boot::control::{Cell, Measured};
+use kd_nucleus::process;
+use kd_workloads::{Env, Session};
+
+use super::{emit, start};
+
+/// A batch lasts at least this long, ten thousand times what reading the clock costs.
+const BATCH: Duration = Duration::from_micros(400);
+/// Batches of a cell at most: more say nothing new about one boot.
+const BATCHES_MAX: usize = 64;
+/// Batches of a cell at least, whatever its budget.
+const BATCHES_MIN: usize = 5;
+
+/// Measures the cells one after the other.
+pub fn run(env: &Env, cells: &[Cell], mut results: File, root: i32) {
+    let mut bound: &[usize] = &[];
+    for cell in cells {
+        if bound != cell.cores {
+            bind_family(root, &cell.cores);
+            bound = &cell.cores;
+        }
+        emit(&mut results, &measure(env, cell, root));
+    }
+}
+
+fn measure(env: &Env, cell: &Cell, root: i32) -> Measured {
+    let mut measured = Measured {
+        workload: cell.workload.clone(),
+        entry: cell.entry,
+        cores: cell.cores.len(),
+        batches: Vec::with_capacity(BATCHES_MAX),
+        operations: 0,
+        cpu: 0.0,
+        switches: 0.0,
+        failed: None,
+    };
+    let done = start(env, &cell.workload, cell.entry).and_then(|session| batches(session, cell, root, &mut measured));
+    measured.failed = done.err();
+    measured
+}
+
+fn batches(mut session: Box<dyn Session>, cell: &Cell, root: i32, measured: &mut Measured) -> Result<(), String> {
+    let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", cell.workload);
+    session.check().map_err(|wrong| failed(&wrong))?;
+    let begin = Instant::now();
+    let budget = Duration::from_nanos(cell.budget);
+    // Warm-up: double the batch until it is long enough, for a quarter of the budget at most.
+    let mut operations = 1u64;
+    loop {
+        let batch = Instant::now();
+        session.run(operations).map_err(|errno| failed(&errno))?;
+        let took = batch.elapsed();
+        if took >= BATCH || begin.elapsed() > budget / 4 {
+            break;
+        }
+        let wanted = BATCH.as_nanos() as u64 * operations / (took.as_nanos() as u64).max(1);
+        operations = wanted.clamp(operations + 1, operations * 8);
+    }
+    // The partner, if any, has been forked by now: the family is complete.
+    let before = usage(root);
+    while measured.batches.len() < BATCHES_MAX && (begin.elapsed() < budget || measured.batches.len() < BATCHES_MIN) {
+        let batch = Instant::now();
+        session.run(operations).map_err(|errno| failed(&errno))?;
+        measured.batches.push(batch.elapsed().as_nanos() as f64 / operations as f64);
+        measured.operations += operations;
+    }
+    let after = usage(root);
+    measured.cpu = after.0.saturating_sub(before.0).as_nanos() as f64 / measured.operations as f64;
+    measured.switches = after.1.saturating_sub(before.1) as f64 / measured.operations as f64;
+    session.check().map_err(|wrong| failed(&wrong))
+}
+
+/// CPU time and context switches of all processes of the boot.
+fn usage(root: i32) -> (Duration, u64) {
+    let family = family(root);
+    let cpu = family.iter().map(|&pid| process::cpu_time(pid)).sum();
+    (cpu, family.iter().map(|&pid| process::context_switches(pid)).sum())
+}

@@ -1,0 +1,48 @@
+//! What apps do, inside the boot: the same on every kernel.
+
+pub mod count;
+mod measure;
+pub mod probe;
+mod rounds;
+mod trap;
+
+use std::fs::File;
+use std::io::Write;
+
+use kd_boot::app::App;
+use kd_boot::control::{Entry, Task};
+use kd_workloads::{Env, Session};
+
+/// An app, from start to end.
+pub fn main(app: App) {
+    let App { env, run, board, results, root } = app;
+    match run.task {
+        Task::Measure(cells) => measure::run(&env, &cells, results, root),
+        Task::Rounds { workload, rate, entry } => rounds::run(&env, &workload, rate, entry, &board),
+        Task::Loop { workload, milliseconds } => rounds::repeat(&env, &workload, milliseconds, &board),
+        Task::Probe(workloads) => probe::run(&env, &workloads, results),
+        Task::Count(workloads) => count::run(&env, &workloads, results, |step| {
+            while board.get(kd_boot::board::Field::Stop) < step {
+                std::thread::sleep(std::time::Duration::from_micros(100));
+            }
+        }),
+    }
+}
+
+/// A workload started with an entry; the error is for people.
+fn start(env: &Env, workload: &str, entry: Entry) -> Result<Box<dyn Session>, String> {
+    let found = kd_workloads::find(workload).map_err(|error| error.to_string())?;
+    let env = match entry {
+        Entry::Call => env.clone(),
+        Entry::Trap => trap::around(env),
+    };
+    found.start(&env).map_err(|errno| format!("{workload} did not start: {errno}"))
+}
+
+/// Writes one result; a harness that is gone needs none.
+fn emit<T: serde::Serialize>(to: &mut File, value: &T) {
+    if let Ok(mut line) = serde_json::to_vec(value) {
+        line.push(b'\n');
+        let _ = to.write_all(&line);
+    }
+}

@@ -1,0 +1,109 @@
+//! Rounds of a verifying workload: the load under which faults are injected and drivers killed.
+//!
+//! The load is open: each round is due at its time whether or not the last one is done, and its delay counts from when
+//! it was due. A kernel that stands still for a second delays every round that was due in it.
+
+use std::time::Duration;
+
+use kd_api::Errno;
+use kd_boot::board::{Board, Field};
+use kd_boot::control::Entry;
+use kd_machine::clock;
+use kd_workloads::{Env, Session, Verdict};
+
+use super::start;
+
+/// Runs rounds until the board says stop, then audits.
+pub fn run(env: &Env, workload: &str, rate: u32, entry: Entry, board: &Board) {
+    let Ok(mut session) = start(env, workload, entry) else {
+        board.set(Field::Failed, 1);
+        return;
+    };
+    let period = 1_000_000_000u64.checked_div(u64::from(rate)).unwrap_or(0);
+    let begin = clock::now();
+    board.begin_timeline(begin);
+    board.set(Field::Running, 1);
+    let mut round = 0;
+    while board.get(Field::Stop) == 0 {
+        let due = if period == 0 { clock::now() } else { begin + round * period };
+        let early = due.saturating_sub(clock::now());
+        if early > 0 {
+            std::thread::sleep(Duration::from_nanos(early));
+        }
+        let killed = note(board, session.verify(round), due);
+        if killed {
+            // The kernel has ended this app; it gets no further system call, so nothing can be released either.
+            std::mem::forget(session);
+            return;
+        }
+        round += 1;
+    }
+    audit(session, board);
+}
+
+/// Notes how a round went; `true` if the app has been killed.
+fn note(board: &Board, verdict: Verdict, due: u64) -> bool {
+    let now = clock::now();
+    if verdict == Verdict::Good {
+        board.add(Field::Good, 1);
+        board.set(Field::LastGood, now);
+        board.tick(now);
+        let gap = now.saturating_sub(due);
+        if gap > board.get(Field::LongestGap) {
+            board.set(Field::LongestGap, gap);
+            board.set(Field::LongestGapAt, due);
+        }
+        return false;
+    }
+    if board.get(Field::FirstBad) == 0 {
+        board.set(Field::FirstBad, now);
+    }
+    match verdict {
+        Verdict::Wrong { .. } => board.add(Field::Wrong, 1),
+        Verdict::Failed(Errno::EKILLED) => board.set(Field::Killed, 1),
+        Verdict::Failed(errno) => {
+            board.set(Field::LastErrno, errno as u64);
+            board.add(Field::Failed, 1);
+            if errno == Errno::EUNKNOWN {
+                board.add(Field::Unknown, 1);
+            }
+        }
+        Verdict::Good => {}
+    }
+    board.get(Field::Killed) != 0
+}
+
+fn audit(mut session: Box<dyn Session>, board: &Board) {
+    let audit = session.audit();
+    board.set(Field::Acknowledged, audit.acknowledged);
+    board.set(Field::Lost, audit.lost);
+    board.set(Field::Corrupted, audit.wrong);
+    board.set(Field::Audited, 1);
+}
+
+/// Runs a workload's timed loop for so long, for profilers and people.
+pub fn repeat(env: &Env, workload: &str, milliseconds: u64, board: &Board) {
+    let Ok(mut session) = start(env, workload, Entry::Call) else {
+        board.set(Field::Failed, 1);
+        return;
+    };
+    let begin = clock::now();
+    board.set(Field::Running, 1);
+    while board.get(Field::Stop) == 0 && (milliseconds == 0 || clock::now() - begin < milliseconds * 1_000_000) {
+        match session.run(16) {
+            Ok(()) => {
+                board.add(Field::Good, 16);
+                board.set(Field::LastGood, clock::now());
+            }
+            Err(errno) => {
+                board.add(Field::Failed, 1);
+                board.set(Field::LastErrno, errno as u64);
+                if errno == Errno::EKILLED {
+                    board.set(Field::Killed, 1);
+                    std::mem::forget(session);
+                    return;
+                }
+            }
+        }
+    }
+}

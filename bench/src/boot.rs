@@ -1,0 +1,159 @@
+//! One boot, as the harness holds it: everything it started dies when it is dropped.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use kd_boot::Manifest;
+use kd_boot::board::{Board, Field};
+use kd_boot::control::{Answer, AppRun, Event, Patch, Request, Status, Task};
+use kd_nucleus::socket::Socket;
+use kd_nucleus::zygote::Zygote;
+
+/// Why a boot, or something asked of it, failed.
+#[derive(Debug, thiserror::Error)]
+pub enum BootFailure {
+    /// The root said so.
+    #[error("{0}")]
+    Refused(String),
+    /// The root is gone, or answered nonsense.
+    #[error("the boot's root process is gone ({0}): is the host out of memory or processes?")]
+    Gone(#[from] io::Error),
+    /// An app did not do what it was started for.
+    #[error("an app ended without its results: {0}")]
+    App(String),
+}
+
+/// A running kernel.
+pub struct Boot {
+    control: Socket,
+    /// How long it took, in nanoseconds.
+    pub nanos: u64,
+}
+
+/// A running app.
+pub struct RunningApp {
+    /// What it shows of itself.
+    pub board: Board,
+    /// The process it is in.
+    pub pid: i32,
+    results: BufReader<File>,
+}
+
+impl Boot {
+    /// Boots a kernel.
+    pub fn new(manifest: &Manifest) -> Result<Boot, BootFailure> {
+        let control = Zygote::get()?.boot()?;
+        let mut boot = Boot { control, nanos: 0 };
+        match boot.ask(&Request::Boot(Box::new(manifest.clone())))? {
+            Answer::Booted(nanos) => boot.nanos = nanos,
+            other => return Err(BootFailure::Refused(format!("an answer out of turn: {other:?}"))),
+        }
+        Ok(boot)
+    }
+
+    fn ask(&self, request: &Request) -> Result<Answer, BootFailure> {
+        self.control.send(request, &[])?;
+        self.answer()
+    }
+
+    fn answer(&self) -> Result<Answer, BootFailure> {
+        match self.control.receive()?.0 {
+            Answer::Failed(why) => Err(BootFailure::Refused(why)),
+            answer => Ok(answer),
+        }
+    }
+
+    /// Starts an app.
+    pub fn start(&self, app: u32, own_process: bool, task: Task) -> Result<RunningApp, BootFailure> {
+        let (memory, board) = Board::new()?;
+        let (results, theirs) = io::pipe()?;
+        let request = Request::Start(AppRun { app, task, own_process });
+        self.control.send(&request, &[memory.as_fd(), theirs.as_fd()])?;
+        drop(theirs);
+        let results = BufReader::new(File::from(OwnedFd::from(results)));
+        match self.answer()? {
+            Answer::Started(pid) => Ok(RunningApp { board, pid, results }),
+            other => Err(BootFailure::Refused(format!("an answer out of turn: {other:?}"))),
+        }
+    }
+
+    /// What runs.
+    pub fn status(&self) -> Result<Vec<Status>, BootFailure> {
+        match self.ask(&Request::Status)? {
+            Answer::Status(status) => Ok(status),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// One component.
+    pub fn component(&self, name: &str) -> Result<Status, BootFailure> {
+        let found = self.status()?.into_iter().find(|status| status.name == name);
+        found.ok_or_else(|| BootFailure::Refused(format!("no component `{name}` runs")))
+    }
+
+    /// Where a component's module can be patched.
+    pub fn patch(&self, name: &str) -> Result<Option<Patch>, BootFailure> {
+        Ok(self.component(name)?.patch)
+    }
+
+    /// What happened since the last time.
+    pub fn events(&self) -> Result<Vec<Event>, BootFailure> {
+        match self.ask(&Request::Events)? {
+            Answer::Events(events) => Ok(events),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// What a tracing boot counted: operation, crossings, bytes.
+    pub fn counts(&self) -> Result<Vec<(String, u64, u64)>, BootFailure> {
+        match self.ask(&Request::Counts)? {
+            Answer::Counts(counts) => Ok(counts),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Sends a signal to a component's process.
+    pub fn signal(&self, component: &str, signal: i32) -> Result<(), BootFailure> {
+        self.ask(&Request::Signal(component.into(), signal)).map(drop)
+    }
+
+    /// Ends an app that has a process of its own.
+    pub fn kill(&self, app: u32) -> Result<(), BootFailure> {
+        self.ask(&Request::Kill(app)).map(drop)
+    }
+
+    /// From the next oops on, the machine ends and reboots.
+    pub fn panic_on_oops(&self) -> Result<(), BootFailure> {
+        self.ask(&Request::PanicOnOops).map(drop)
+    }
+}
+
+impl RunningApp {
+    /// The next line of its results; `None` when it ended.
+    pub fn line<T: serde::de::DeserializeOwned>(&mut self) -> Result<Option<T>, BootFailure> {
+        let mut line = String::new();
+        if self.results.read_line(&mut line)? == 0 {
+            return Ok(None);
+        }
+        serde_json::from_str(&line).map(Some).map_err(|error| BootFailure::App(error.to_string()))
+    }
+
+    /// Asks it to finish.
+    pub fn stop(&self) {
+        self.board.set(Field::Stop, 1);
+    }
+
+    /// Waits until a condition on its board holds; `false` after `limit`.
+    pub fn wait_until(&self, limit: Duration, condition: impl Fn(&Board) -> bool) -> bool {
+        let begin = Instant::now();
+        while !condition(&self.board) {
+            if begin.elapsed() > limit {
+                return false;
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        true
+    }
+}

@@ -1,0 +1,105 @@
+//! The kernels: what runs in each boot's root process, and which core a manifest asks for.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use kd_api::Imports;
+use kd_api::component::StartError;
+use kd_api::interfaces::proc::Proc;
+use kd_api::interfaces::syscalls::Syscalls;
+use kd_api::interfaces::vfs::Vfs;
+use kd_boot::control::{AppRun, Event, Status};
+use kd_boot::hosted::Hosted;
+use kd_boot::manifest::Kernel;
+use kd_boot::root::{self, Apps, Core};
+use kd_boot::start::{BootError, Parts};
+use kd_boot::{Manifest, Placement};
+use kd_linux::Linux;
+use kd_machine::memory::Memory;
+use kd_microkernel::process::Supervisor;
+use kd_microkernel::thread::Threads;
+use kd_monolithic::Direct;
+use kd_nucleus::process;
+use kd_nucleus::socket::Socket;
+use kd_subsystems::syscalls::SyscallTable;
+
+kd_nucleus::zygote_entry!(root_main);
+
+static PARK: kd_sync::Park = kd_sync::Park { wait: kd_nucleus::futex::park, wake: kd_nucleus::futex::wake };
+static MONOLITHIC: Direct = Direct;
+static THREADS: Threads = Threads::new();
+
+/// What every kernel here is made of.
+pub const PARTS: Parts = Parts { components: kd_subsystems::components, syscalls, app: crate::app::main };
+
+fn syscalls(services: &Imports) -> Result<Arc<dyn Syscalls>, StartError> {
+    Ok(Arc::new(SyscallTable::new(services.get::<dyn Vfs>("vfs")?, services.get::<dyn Proc>("proc")?)))
+}
+
+/// A root process, from its first to its last instruction.
+fn root_main(control: Socket) {
+    kd_sync::install(&PARK);
+    root::serve(&control, boot);
+}
+
+fn boot(manifest: Manifest) -> Result<Box<dyn Core>, BootError> {
+    Ok(match (manifest.kernel, manifest.placement) {
+        (Kernel::Linux, _) => Box::new(Host::default()),
+        (Kernel::Monolithic, _) => Box::new(Hosted::boot(manifest, PARTS, &MONOLITHIC)?),
+        (Kernel::Microkernel, Placement::Process) => Box::new(Supervisor::boot(manifest, PARTS)?),
+        (Kernel::Microkernel, _) => Box::new(Hosted::boot(manifest, PARTS, &THREADS)?),
+    })
+}
+
+/// The host's own kernel: apps in a private tmpfs.
+#[derive(Default)]
+struct Host {
+    apps: Apps,
+}
+
+impl Core for Host {
+    fn start_app(&mut self, run: AppRun, board: Memory, results: OwnedFd) -> Result<i32, BootError> {
+        let app = run.app;
+        self.apps.fork(run, &board, results, PARTS.app, || {
+            let linux: Arc<dyn Syscalls> = Arc::new(enter()?);
+            Ok(kd_boot::app::env(app, linux.clone(), Imports::default(), move |body| {
+                let env = kd_boot::app::env(app, linux.clone(), Imports::default(), |_| Err(kd_api::Errno::EAGAIN));
+                // Descriptors are copied by fork, which is all that a pipe's two ends need.
+                let child = process::fork(|| {
+                    body(&env);
+                    0
+                });
+                std::mem::forget(child.map_err(|_| kd_api::Errno::EAGAIN)?);
+                Ok(())
+            }))
+        })
+    }
+
+    fn status(&self) -> Vec<Status> {
+        Vec::new()
+    }
+
+    fn watched(&self) -> Vec<i32> {
+        self.apps.watched().collect()
+    }
+
+    fn tick(&mut self, events: &mut Vec<Event>) {
+        self.apps.reap(events, |_| ());
+    }
+
+    fn signal(&mut self, _: &str, _: i32) -> bool {
+        false
+    }
+
+    fn kill_app(&mut self, app: u32) -> bool {
+        self.apps.kill(app)
+    }
+
+    fn counts(&self) -> Vec<(String, u64, u64)> {
+        Vec::new()
+    }
+}
+
+fn enter() -> Result<Linux, BootError> {
+    kd_linux::enter_private_tmpfs().map_err(|error| BootError::Ended("linux".into(), error.to_string()))
+}

@@ -1,0 +1,119 @@
+//! What an app shows of itself while it runs: a page that the harness maps too, so that it can look without asking.
+//!
+//! Every word is written by the app alone, but `stop`, which the harness sets. Times are nanoseconds of the machine's
+//! monotonic clock.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use kd_machine::memory::{Mapping, Memory, Words};
+
+macro_rules! fields {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// The words of a board.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[allow(missing_docs)]
+        pub enum Field { $($(#[$doc])* $name,)* }
+        const FIELDS: usize = [$(Field::$name,)*].len();
+    };
+}
+
+fields! {
+    /// Set by the harness: finish.
+    Stop,
+    /// The app runs its workload.
+    Running,
+    /// Rounds that were good.
+    Good,
+    /// Rounds that failed with an errno.
+    Failed,
+    /// The last such errno.
+    LastErrno,
+    /// Rounds that returned wrong data.
+    Wrong,
+    /// The kernel told the app that it was killed.
+    Killed,
+    /// Calls of unknown outcome.
+    Unknown,
+    /// When the last good round ended.
+    LastGood,
+    /// When the first failed or wrong round ended.
+    FirstBad,
+    /// Longest time from when a round was due to its good end.
+    LongestGap,
+    /// When that round was due.
+    LongestGapAt,
+    /// Bytes acknowledged, by the final audit.
+    Acknowledged,
+    /// Of those, bytes that could not be read back.
+    Lost,
+    /// Of those, bytes that read back wrong.
+    Corrupted,
+    /// The final audit is done.
+    Audited,
+}
+
+/// Milliseconds of the timeline that a board keeps.
+pub const TIMELINE_MS: usize = 4096;
+
+/// A board.
+pub struct Board {
+    words: Words,
+}
+
+impl Board {
+    /// A fresh one, and its memory object to hand on.
+    pub fn new() -> io::Result<(Memory, Board)> {
+        let memory = Memory::new("kd-board", (FIELDS + 1 + TIMELINE_MS) * 8)?;
+        let board = Board::map(&memory)?;
+        Ok((memory, board))
+    }
+
+    /// The board in a memory object.
+    pub fn map(memory: &Memory) -> io::Result<Board> {
+        let mapping: Mapping = memory.map()?;
+        Ok(Board { words: Words::new(mapping) })
+    }
+
+    fn word(&self, index: usize) -> &AtomicU64 {
+        self.words.get(index)
+    }
+
+    /// What a field holds.
+    pub fn get(&self, field: Field) -> u64 {
+        self.word(field as usize).load(Relaxed)
+    }
+
+    /// Sets a field.
+    pub fn set(&self, field: Field, value: u64) {
+        self.word(field as usize).store(value, Relaxed);
+    }
+
+    /// Adds to a field.
+    pub fn add(&self, field: Field, value: u64) {
+        self.word(field as usize).fetch_add(value, Relaxed);
+    }
+
+    /// When the timeline begins.
+    pub fn begin_timeline(&self, now: u64) {
+        self.word(FIELDS).store(now, Relaxed);
+    }
+
+    /// When the timeline began.
+    pub fn timeline_start(&self) -> u64 {
+        self.word(FIELDS).load(Relaxed)
+    }
+
+    /// Counts a good round that ended at `now`; what lies beyond the timeline is not counted.
+    pub fn tick(&self, now: u64) {
+        let ms = now.saturating_sub(self.timeline_start()) / 1_000_000;
+        if (ms as usize) < TIMELINE_MS {
+            self.word(FIELDS + 1 + ms as usize).fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Good rounds of each millisecond.
+    pub fn timeline(&self) -> Vec<u64> {
+        (0..TIMELINE_MS).map(|ms| self.word(FIELDS + 1 + ms).load(Relaxed)).collect()
+    }
+}

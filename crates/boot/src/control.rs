@@ -1,0 +1,200 @@
+//! What the harness asks of a root process, and what it answers.
+//!
+//! One request, one answer, over the control socket. What happens meanwhile (deaths, restarts, oopses) is noted with
+//! its time and handed over when asked for.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Manifest;
+
+/// A request; with it may come descriptors.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Request {
+    /// Boot this kernel.
+    Boot(Box<Manifest>),
+    /// Start an app; comes with its board and the writing end of a pipe for its results.
+    Start(AppRun),
+    /// Tell what runs.
+    Status,
+    /// Tell what happened since the last time.
+    Events,
+    /// Send a signal to a component's process, or to the whole kernel's if it has none of its own.
+    Signal(String, i32),
+    /// End an app.
+    Kill(u32),
+    /// Tell what was counted (kernels booted with `trace`).
+    Counts,
+    /// From the next oops on, end the machine; the root reboots the kernel when it died.
+    PanicOnOops,
+}
+
+/// How an app enters the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Entry {
+    /// Each system call pays one real mode switch: an empty system call of the host.
+    Trap,
+    /// It does not.
+    Call,
+}
+
+impl Entry {
+    /// Its name in results.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Entry::Trap => "trap",
+            Entry::Call => "call",
+        }
+    }
+}
+
+/// An app to run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AppRun {
+    /// Its number, from 1 to the manifest's `apps`.
+    pub app: u32,
+    /// What it does.
+    pub task: Task,
+    /// Whether it has a process of its own even where the kernel could hold it as a thread.
+    pub own_process: bool,
+}
+
+/// What an app does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Task {
+    /// Measures cells one after the other and writes one JSON line for each to its results.
+    Measure(Vec<Cell>),
+    /// Runs rounds of a verifying workload until its board says stop, then audits all that was acknowledged.
+    Rounds {
+        /// The workload.
+        workload: String,
+        /// Rounds a second, each due at its time whether or not the last one is done; 0: as fast as it goes.
+        rate: u32,
+        /// How it enters.
+        entry: Entry,
+    },
+    /// Runs a workload's timed loop for so many milliseconds (0: until stopped), for profilers and people.
+    Loop {
+        /// The workload.
+        workload: String,
+        /// Milliseconds.
+        milliseconds: u64,
+    },
+    /// Tries each named workload once and writes how it ended; a probe that hangs is the harness's to kill.
+    Probe(Vec<String>),
+    /// Does a fixed number of operations, after as many to warm up, and writes what a counting kernel counted.
+    Count(Vec<String>),
+}
+
+/// One measurement of one boot.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Cell {
+    /// The workload.
+    pub workload: String,
+    /// How it enters.
+    pub entry: Entry,
+    /// The cores that everything of this boot is bound to.
+    pub cores: Vec<usize>,
+    /// Nanoseconds for it, warm-up included.
+    pub budget: u64,
+}
+
+/// What an app measured in one cell.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Measured {
+    /// The workload.
+    pub workload: String,
+    /// How it entered.
+    pub entry: Entry,
+    /// Cores it had.
+    pub cores: usize,
+    /// Nanoseconds per operation of each batch.
+    pub batches: Vec<f64>,
+    /// Operations measured.
+    pub operations: u64,
+    /// CPU nanoseconds per operation, over all processes of the boot.
+    pub cpu: f64,
+    /// Context switches per operation, over all processes of the boot.
+    pub switches: f64,
+    /// Why there is no figure, if there is none.
+    pub failed: Option<String>,
+}
+
+/// An answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Answer {
+    /// Done.
+    Done,
+    /// Refused or failed: why, and what to do.
+    Failed(String),
+    /// The kernel runs; nanoseconds since the request.
+    Booted(u64),
+    /// An app runs as this process.
+    Started(i32),
+    /// What runs.
+    Status(Vec<Status>),
+    /// What happened.
+    Events(Vec<Event>),
+    /// Per interface operation: crossings, and bytes copied.
+    Counts(Vec<(String, u64, u64)>),
+}
+
+/// One component as it runs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// Its name.
+    pub name: String,
+    /// The process it is in.
+    pub pid: i32,
+    /// How often it was restarted.
+    pub restarts: u32,
+    /// Where its code can be patched, if it was loaded as a module.
+    pub patch: Option<Patch>,
+    /// First address and size of its domain's arena.
+    pub arena: (usize, usize),
+    /// Counters of its clients: violations, repeated calls, calls of unknown outcome, calls sent.
+    pub counters: [u64; 4],
+}
+
+/// Where a fault injector can work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Patch {
+    /// Where the module's image begins.
+    pub base: usize,
+    /// An unused page that may be executed.
+    pub code: usize,
+    /// An unused page that may be written.
+    pub data: usize,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Event {
+    /// When it was noticed.
+    pub at: u64,
+    /// The component, or `kernel`, or `app N`.
+    pub who: String,
+    /// What.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum What {
+    /// Its process ended.
+    Died(String),
+    /// It made no progress and was ended.
+    Hung(String),
+    /// It broke the protocol and was ended.
+    Violated,
+    /// It runs again.
+    Restarted,
+    /// It died too often and stays dead.
+    GivenUp,
+    /// A fault in kernel code that the kernel survived.
+    Oops(String),
+    /// The kernel ended itself.
+    Panic(String),
+    /// A panic that a fence stopped.
+    Fenced(String),
+}

@@ -1,0 +1,153 @@
+//! The kernel's own process.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kd_api::interfaces::syscalls::Syscalls;
+use kd_api::interfaces::vfs::Vfs;
+use kd_api::{AppId, Caller, Errno, Handle, Imports};
+use kd_machine::memory::Memory;
+use kd_nucleus::channel::Pool;
+use kd_nucleus::socket::Socket;
+use kd_nucleus::{arena, process, threads};
+use kd_workloads::Env;
+use serde::{Deserialize, Serialize};
+
+use super::Wiring;
+use super::page::KernelPage;
+use super::ports::{Ports, SYSCALLS, exports};
+use crate::app::{self, App};
+use crate::board::Board;
+use crate::control::AppRun;
+use crate::manifest::{Entry, Manifest};
+use crate::order::start_order;
+use crate::start::{BootError, Parts, Prepared};
+
+/// How often the kernel looks after threads that left and components that died.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// What the root asks of the kernel's process.
+#[derive(Serialize, Deserialize)]
+pub enum Command {
+    /// Run an app as a thread; comes with its board and results.
+    Start(AppRun),
+    /// An app with a process of its own is gone.
+    AppExited(u32),
+}
+
+/// The place of the kernel's arena in the direct map; the disks' frames follow it.
+pub const ARENA: usize = 0;
+
+/// Boots the kernel in this process and runs it; returns only when it could not boot, or the root is gone.
+pub fn run(
+    manifest: &Manifest,
+    prepared: &'static [Prepared],
+    ports: &Ports,
+    page: &'static KernelPage,
+    wiring: &'static dyn Wiring,
+    parts: Parts,
+    commands: &Socket,
+) -> Result<(), BootError> {
+    arena::adopt(ARENA)?;
+    wiring.install(page);
+    let mut kernel = Kernel { prepared, wiring, handles: prepared.iter().map(|_| None).collect(), parts };
+    for number in start_order(manifest)? {
+        let imports = kernel.clients(Caller::KERNEL, |entry| prepared[number].entry.imports.contains(&entry.name));
+        let started = wiring.start(&prepared[number], number, imports)?;
+        if let Some(patch) = started.patch {
+            page.set_patch(number, patch);
+        }
+        kernel.handles[number] = Some(started.handle);
+    }
+    let mut pools = Vec::new();
+    for app in 1..=manifest.apps {
+        pools.extend(kernel.open_ports(app, ports)?);
+    }
+    page.set_ready(1);
+    kernel.serve(commands, &pools, page);
+    Ok(())
+}
+
+/// The components as they run.
+struct Kernel {
+    prepared: &'static [Prepared],
+    wiring: &'static dyn Wiring,
+    handles: Vec<Option<Handle>>,
+    parts: Parts,
+}
+
+/// What one app holds: the table of system calls, and the components that apps may call.
+type Held = (Arc<dyn Syscalls>, Imports);
+
+impl Kernel {
+    /// What a caller holds of the components that `wanted` picks.
+    fn clients(&self, caller: Caller, wanted: impl Fn(&Entry) -> bool) -> Imports {
+        let mut imports = Imports::default();
+        for (number, (prepared, handle)) in self.prepared.iter().zip(&self.handles).enumerate() {
+            if let (true, Some(handle)) = (wanted(&prepared.entry), handle) {
+                imports.insert(&prepared.entry.name, self.wiring.client(prepared, number, handle, caller));
+            }
+        }
+        imports
+    }
+
+    fn held_by(&self, app: u32) -> Result<Held, BootError> {
+        let services = self.clients(Caller::app(app), |entry| entry.apps);
+        let sys = (self.parts.syscalls)(&services).map_err(|error| BootError::Start(SYSCALLS.into(), error))?;
+        Ok((sys, services))
+    }
+
+    /// Starts an app's kernel-mode half: for every export a thread for each of the app's halves, and one to spare.
+    fn open_ports(&self, app: u32, ports: &Ports) -> Result<Vec<&'static Pool>, BootError> {
+        let (sys, services) = self.held_by(app)?;
+        let handle = |name: &str| match name {
+            SYSCALLS => Some(Handle::new(sys.clone())),
+            _ => services.handle(name).cloned(),
+        };
+        let pool = |(export, (name, _)): (usize, &(String, _))| {
+            let clients = ports.clients_of(app, export);
+            let bell = clients.first()?.0.bell.clone();
+            let pool = Pool::new(clients, bell, handle(name)?.serve(), ports.wait(), 3);
+            pool.start();
+            Some(pool)
+        };
+        Ok(exports(self.prepared).iter().enumerate().filter_map(pool).collect())
+    }
+
+    fn serve(&self, commands: &Socket, pools: &[&'static Pool], page: &KernelPage) {
+        let kernel = self.clients(Caller::KERNEL, |entry| entry.apps);
+        loop {
+            let ready = process::poll(&[commands.fd().as_raw_fd()], Some(LOOK));
+            pools.iter().for_each(|pool| pool.replenish());
+            self.wiring.look_after(page);
+            if ready != [true] {
+                continue;
+            }
+            let Ok((command, fds)) = commands.receive::<Command>() else { return };
+            match command {
+                Command::AppExited(app) => kernel.all::<dyn Vfs>().for_each(|(_, vfs)| vfs.app_exited(AppId(app))),
+                // An app that cannot start leaves its results empty, which is what its starter waits for.
+                Command::Start(run) => drop(self.start_app(run, fds)),
+            }
+        }
+    }
+
+    fn start_app(&self, run: AppRun, mut fds: Vec<OwnedFd>) -> Result<(), BootError> {
+        let (Some(results), Some(board)) = (fds.pop(), fds.pop()) else { return Ok(()) };
+        let board = Board::map(&Memory::from_fd(board)?)?;
+        let env = thread_env(run.app, self.held_by(run.app)?, Some(self.held_by(run.app)?));
+        let root = std::os::unix::process::parent_id() as i32;
+        let main = self.parts.app;
+        let app = App { env, run, board, results: results.into(), root };
+        Ok(threads::spawn(format!("app-{}", app.run.app), move || main(app))?)
+    }
+}
+
+/// The environment of an app that is a thread of the kernel's process; its partner is another.
+fn thread_env(app: u32, held: Held, partner: Option<Held>) -> Env {
+    app::env(app, held.0, held.1, move |body| {
+        let env = thread_env(app, partner.clone().ok_or(Errno::EAGAIN)?, None);
+        threads::spawn(format!("app-{app}-partner"), move || body(&env)).map_err(|_| Errno::EAGAIN)
+    })
+}

@@ -1,0 +1,30 @@
+//! A kernel in one process: what the monolithic kernel and the thread placement of the microkernel share.
+//!
+//! The root process forks the kernel's process, keeps the disks, and reboots the kernel when it ends itself. Apps are
+//! threads of the kernel's process where latency is measured, and processes of their own elsewhere: then they enter by
+//! a system-call port, a channel whose server threads are the apps' kernel-mode halves. When the kernel dies, so do
+//! the apps, as on any machine.
+
+mod kernel;
+mod page;
+mod ports;
+mod root;
+
+pub use page::{KernelPage, Oops};
+pub use root::Hosted;
+
+use kd_api::{Caller, Handle, Imports};
+
+use crate::start::{BootError, Prepared, Started};
+
+/// What a core decides for a kernel in one process.
+pub trait Wiring: Sync {
+    /// Prepares the process: fault handling, the module's host table.
+    fn install(&self, page: &'static KernelPage);
+    /// Starts a component.
+    fn start(&self, prepared: &'static Prepared, number: usize, imports: Imports) -> Result<Started, BootError>;
+    /// What a caller holds of a component: the component itself, or a client of it.
+    fn client(&self, prepared: &'static Prepared, number: usize, started: &Handle, caller: Caller) -> Handle;
+    /// Looks after what may have failed; called some hundred times a second.
+    fn look_after(&self, _page: &KernelPage) {}
+}

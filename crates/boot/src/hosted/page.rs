@@ -1,0 +1,127 @@
+//! The page that a kernel process shares with its root: what it shows of itself, even from a fault handler.
+
+use std::io;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+
+use kd_machine::memory::{Memory, Words};
+
+use crate::control::Patch;
+
+const READY: usize = 0;
+const OOPS_ON_PANIC: usize = 1;
+const OOPSES: usize = 2;
+const PANICKED: usize = 3;
+const FENCED: usize = 4;
+const RESTARTS: usize = 5;
+const OOPS: usize = 8;
+const OOPS_WORDS: usize = 4;
+const OOPSES_KEPT: usize = 16;
+const PATCHES: usize = OOPS + OOPSES_KEPT * OOPS_WORDS;
+
+/// A fault in kernel code, as its handler noted it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Oops {
+    /// When, in nanoseconds of the monotonic clock.
+    pub at: u64,
+    /// The signal by which the host reported it; 0 for a panic of Rust code.
+    pub signal: u64,
+    /// The address that was accessed.
+    pub address: u64,
+    /// The instruction.
+    pub instruction: u64,
+}
+
+/// The page.
+#[derive(Debug)]
+pub struct KernelPage(Words);
+
+impl KernelPage {
+    /// A fresh one in shared memory.
+    pub fn new() -> io::Result<KernelPage> {
+        Ok(KernelPage(Words::new(Memory::new("kd-kernel", 4096)?.map()?)))
+    }
+
+    /// Forgets a kernel that died; `panic_on_oops` stays.
+    pub fn clear(&self) {
+        for index in (0..self.0.len()).filter(|&index| index != OOPS_ON_PANIC) {
+            self.0.get(index).store(0, Release);
+        }
+    }
+
+    /// The kernel runs (1) or failed to boot (2).
+    pub fn ready(&self) -> u64 {
+        self.0.get(READY).load(Acquire)
+    }
+
+    /// Says so.
+    pub fn set_ready(&self, state: u64) {
+        self.0.get(READY).store(state, Release);
+    }
+
+    /// Whether an oops ends the machine.
+    pub fn panic_on_oops(&self) -> bool {
+        self.0.get(OOPS_ON_PANIC).load(Acquire) != 0
+    }
+
+    /// Says so.
+    pub fn set_panic_on_oops(&self, on: bool) {
+        self.0.get(OOPS_ON_PANIC).store(u64::from(on), Release);
+    }
+
+    /// Notes an oops. Safe to call from a signal handler.
+    pub fn note(&self, oops: Oops) {
+        let number = self.0.get(OOPSES).fetch_add(1, AcqRel) as usize;
+        let at = OOPS + number % OOPSES_KEPT * OOPS_WORDS;
+        for (i, word) in [oops.at, oops.signal, oops.address, oops.instruction].into_iter().enumerate() {
+            self.0.get(at + i).store(word, Release);
+        }
+    }
+
+    /// The oopses from number `from` on, as far as they are kept, and the number of the next.
+    pub fn oopses(&self, from: u64) -> (Vec<Oops>, u64) {
+        let next = self.0.get(OOPSES).load(Acquire);
+        let oops = |number: u64| {
+            let word = |i| self.0.get(OOPS + number as usize % OOPSES_KEPT * OOPS_WORDS + i).load(Relaxed);
+            Oops { at: word(0), signal: word(1), address: word(2), instruction: word(3) }
+        };
+        ((from.max(next.saturating_sub(OOPSES_KEPT as u64))..next).map(oops).collect(), next)
+    }
+
+    /// Notes that the kernel ends itself. Safe to call from a signal handler.
+    pub fn set_panicked(&self) {
+        self.0.get(PANICKED).store(1, Release);
+    }
+
+    /// Whether it did.
+    pub fn panicked(&self) -> bool {
+        self.0.get(PANICKED).load(Acquire) != 0
+    }
+
+    /// Counts a panic that a fence stopped.
+    pub fn note_fenced(&self) {
+        self.0.get(FENCED).fetch_add(1, AcqRel);
+    }
+
+    /// Counts a component restarted inside the kernel.
+    pub fn note_restart(&self) {
+        self.0.get(RESTARTS).fetch_add(1, AcqRel);
+    }
+
+    /// Fences and restarts so far.
+    pub fn fenced_and_restarted(&self) -> (u64, u64) {
+        (self.0.get(FENCED).load(Acquire), self.0.get(RESTARTS).load(Acquire))
+    }
+
+    /// Says where a component's module can be patched.
+    pub fn set_patch(&self, component: usize, patch: Patch) {
+        for (i, address) in [patch.base, patch.code, patch.data].into_iter().enumerate() {
+            self.0.get(PATCHES + component * 3 + i).store(address as u64, Release);
+        }
+    }
+
+    /// Where it can be.
+    pub fn patch(&self, component: usize) -> Option<Patch> {
+        let word = |i| self.0.get(PATCHES + component * 3 + i).load(Acquire) as usize;
+        (word(0) != 0).then(|| Patch { base: word(0), code: word(1), data: word(2) })
+    }
+}

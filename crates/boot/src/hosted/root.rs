@@ -1,0 +1,210 @@
+//! The root's half of a kernel in one process.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use kd_machine::clock;
+use kd_machine::memory::Memory;
+use kd_nucleus::process::{self, Child, signal_name};
+use kd_nucleus::socket::Socket;
+use kd_nucleus::{arena, channel};
+
+use super::Wiring;
+use super::kernel::{self, Command};
+use super::page::{KernelPage, Oops};
+use super::ports::{Ports, SYSCALLS, exports};
+use crate::Manifest;
+use crate::app::env;
+use crate::control::{AppRun, Event, Status, What};
+use crate::root::{Apps, Core};
+use crate::start::{BootError, Parts, Prepared, prepare};
+
+/// The core of a kernel in one process.
+pub struct Hosted {
+    manifest: Manifest,
+    parts: Parts,
+    wiring: &'static dyn Wiring,
+    prepared: &'static [Prepared],
+    ports: Ports,
+    page: &'static KernelPage,
+    kernel: Option<(Child, Socket)>,
+    apps: Apps,
+    reboots: u32,
+    oopses: u64,
+    fenced: u64,
+}
+
+impl Hosted {
+    /// Boots a kernel.
+    pub fn boot(manifest: Manifest, parts: Parts, wiring: &'static dyn Wiring) -> Result<Hosted, BootError> {
+        let prepared: &'static [Prepared] = prepare(&manifest, &parts)?.leak();
+        let page: &'static KernelPage = Box::leak(Box::new(KernelPage::new()?));
+        page.set_panic_on_oops(manifest.panic_on_oops);
+        let ports = Ports::new(&manifest, exports(prepared).len())?;
+        let apps = Apps::default();
+        let mut hosted = Hosted {
+            manifest,
+            parts,
+            wiring,
+            prepared,
+            ports,
+            page,
+            kernel: None,
+            apps,
+            reboots: 0,
+            oopses: 0,
+            fenced: 0,
+        };
+        hosted.start()?;
+        Ok(hosted)
+    }
+
+    /// Forks the kernel's process and waits until it runs. Disks are as the last kernel left them.
+    fn start(&mut self) -> Result<(), BootError> {
+        self.page.clear();
+        (self.oopses, self.fenced) = (0, 0);
+        let (ours, theirs) = Socket::pair()?;
+        let (manifest, prepared, ports, page) = (&self.manifest, self.prepared, &self.ports, self.page);
+        let (wiring, parts) = (self.wiring, self.parts);
+        let mut child = process::fork(|| {
+            process::set_name("kd-kernel");
+            match kernel::run(manifest, prepared, ports, page, wiring, parts, &theirs) {
+                Ok(()) => 0,
+                Err(error) => {
+                    eprintln!("kernel: {error}");
+                    page.set_ready(2);
+                    1
+                }
+            }
+        })?;
+        while page.ready() == 0 {
+            if let Some(exit) = child.poll() {
+                return Err(BootError::Ended("kernel".into(), exit.to_string()));
+            }
+            std::thread::sleep(Duration::from_micros(5));
+        }
+        if page.ready() != 1 {
+            return Err(BootError::Ended("kernel".into(), child.wait().to_string()));
+        }
+        self.kernel = Some((child, ours));
+        Ok(())
+    }
+
+    fn note_oopses(&mut self, events: &mut Vec<Event>) {
+        let (oopses, next) = self.page.oopses(self.oopses);
+        self.oopses = next;
+        let event = |oops: Oops| Event { at: oops.at, who: "kernel".into(), what: What::Oops(describe(&oops)) };
+        events.extend(oopses.into_iter().map(event));
+        let (fenced, restarts) = self.page.fenced_and_restarted();
+        for number in self.fenced..fenced.min(restarts) {
+            let text = format!("panic number {} stopped at its server's thread, which was replaced", number + 1);
+            events.push(Event { at: clock::now(), who: "kernel".into(), what: What::Fenced(text) });
+            self.fenced = number + 1;
+        }
+    }
+}
+
+fn describe(oops: &Oops) -> String {
+    let what = match oops.signal {
+        0 => "panic",
+        signal => signal_name(signal as i32),
+    };
+    format!("{what} at {:#x}, accessing {:#x}", oops.instruction, oops.address)
+}
+
+impl Core for Hosted {
+    fn start_app(&mut self, run: AppRun, board: Memory, results: OwnedFd) -> Result<i32, BootError> {
+        let (kernel, commands) =
+            self.kernel.as_ref().ok_or_else(|| BootError::Ended("kernel".into(), "panic".into()))?;
+        if !run.own_process {
+            commands.send(&Command::Start(run), &[board.as_fd(), results.as_fd()])?;
+            return Ok(kernel.pid());
+        }
+        let (ports, prepared) = (&mut self.ports, self.prepared);
+        let app = run.app;
+        self.apps.fork(run, &board, results, self.parts.app, || {
+            ports.keep(app);
+            let imports = |partner| {
+                let imports = ports.imports(app, partner, &exports(prepared));
+                let wrong = |error| BootError::Start(SYSCALLS.into(), error);
+                imports.get(SYSCALLS).map(|sys| (sys, imports.clone())).map_err(wrong)
+            };
+            let (main, partner) = (imports(false)?, imports(true)?);
+            Ok(env(app, main.0, main.1, move |body| {
+                let env = env(app, partner.0.clone(), partner.1.clone(), |_| Err(kd_api::Errno::EAGAIN));
+                let child = process::fork(|| {
+                    body(&env);
+                    0
+                });
+                std::mem::forget(child.map_err(|_| kd_api::Errno::EAGAIN)?);
+                Ok(())
+            }))
+        })
+    }
+
+    fn status(&self) -> Vec<Status> {
+        let Some((kernel, _)) = &self.kernel else { return Vec::new() };
+        let (_, restarts) = self.page.fenced_and_restarted();
+        let of = |(number, prepared): (usize, &Prepared)| Status {
+            name: prepared.entry.name.clone(),
+            pid: kernel.pid(),
+            restarts: self.reboots + restarts as u32,
+            patch: self.page.patch(number),
+            arena: (arena::place(kernel::ARENA), arena::PLACE),
+            counters: [0; 4],
+        };
+        self.prepared.iter().enumerate().map(of).collect()
+    }
+
+    fn watched(&self) -> Vec<i32> {
+        self.kernel.iter().map(|(kernel, _)| kernel.pidfd()).chain(self.apps.watched()).collect()
+    }
+
+    fn tick(&mut self, events: &mut Vec<Event>) {
+        self.note_oopses(events);
+        let exit = self.kernel.as_mut().and_then(|(kernel, _)| kernel.poll());
+        if let Some(exit) = exit {
+            let at = clock::now();
+            let how = if self.page.panicked() { "it ended itself".into() } else { exit.to_string() };
+            self.note_oopses(events);
+            events.push(Event { at, who: "kernel".into(), what: What::Panic(how) });
+            self.kernel = None;
+            // The machine goes down with its kernel, and every app with it.
+            self.apps = Apps::default();
+            for channel in self.ports.channels(None) {
+                channel::reset(channel);
+                channel::scrub(channel);
+            }
+            if self.page.panic_on_oops() && self.start().is_ok() {
+                self.reboots += 1;
+                events.push(Event { at: clock::now(), who: "kernel".into(), what: What::Restarted });
+            }
+        }
+        let (ports, kernel) = (&self.ports, &self.kernel);
+        self.apps.reap(events, |app| {
+            ports.channels(Some(app)).for_each(channel::reset);
+            if let Some((_, commands)) = kernel {
+                // A kernel that is just dying takes the app's descriptors with it.
+                let _ = commands.send(&Command::AppExited(app), &[]);
+            }
+        });
+    }
+
+    fn signal(&mut self, component: &str, signal: i32) -> bool {
+        let known = component == "kernel" || self.prepared.iter().any(|prepared| prepared.entry.name == component);
+        let kernel = self.kernel.as_ref().filter(|_| known);
+        kernel.inspect(|(kernel, _)| kernel.signal(signal)).is_some()
+    }
+
+    fn kill_app(&mut self, app: u32) -> bool {
+        self.apps.kill(app)
+    }
+
+    fn counts(&self) -> Vec<(String, u64, u64)> {
+        Vec::new()
+    }
+
+    fn panic_on_oops(&mut self) {
+        self.page.set_panic_on_oops(true);
+    }
+}

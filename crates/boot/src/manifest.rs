@@ -1,0 +1,155 @@
+//! Manifests: from what a kernel boots. Placement is data; nothing in a component says where it runs.
+
+use kd_api::Component;
+use kd_nucleus::channel::Wait;
+use serde::{Deserialize, Serialize};
+
+/// Which kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kernel {
+    /// Direct calls in one domain.
+    Monolithic,
+    /// Messages between domains.
+    Microkernel,
+    /// The host's own.
+    Linux,
+}
+
+impl Kernel {
+    /// Its name in manifests and results.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kernel::Monolithic => "monolithic",
+            Kernel::Microkernel => "microkernel",
+            Kernel::Linux => "linux",
+        }
+    }
+}
+
+/// What stands between a component and those that call it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Placement {
+    /// Nothing.
+    Direct,
+    /// A thread of its own in one process: panics stay inside, memory is not protected.
+    Thread,
+    /// A process of its own.
+    Process,
+}
+
+impl Placement {
+    /// Its name in manifests and results.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Placement::Direct => "direct",
+            Placement::Thread => "thread",
+            Placement::Process => "process",
+        }
+    }
+}
+
+/// Where a component's code comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Source {
+    /// It is compiled in.
+    Subsystem,
+    /// A driver module with parameters.
+    Module(Vec<(String, u64)>),
+}
+
+/// One component of a kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its name.
+    pub name: String,
+    /// Where its code comes from.
+    pub source: Source,
+    /// The components it calls.
+    pub imports: Vec<String>,
+    /// Threads of its server; at least 2, since blocking calls never get the last.
+    pub threads: u32,
+    /// Bytes of the disk that its device has; 0 for none.
+    pub disk: usize,
+    /// Whether apps may call it directly.
+    pub apps: bool,
+}
+
+/// A kernel to boot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Which core.
+    pub kernel: Kernel,
+    /// How its components are isolated.
+    pub placement: Placement,
+    /// How clients and servers of the process placement wait.
+    pub wait: WaitName,
+    /// The components.
+    pub entries: Vec<Entry>,
+    /// End the machine at the first oops.
+    pub panic_on_oops: bool,
+    /// Cores that the kernel and its apps may use.
+    pub cores: Vec<usize>,
+    /// Apps that can run at once, each with one partner that shares its descriptors.
+    pub apps: u32,
+    /// Count crossings and bytes: a wrapper around every import, for counting runs alone.
+    pub trace: bool,
+}
+
+/// A [`Wait`] by name, as manifests and results write it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct WaitName(pub Wait);
+
+impl Serialize for WaitName {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.0.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for WaitName {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(from)?;
+        let unknown = || serde::de::Error::custom(format!("unknown wait `{name}`: use spin, yield, block or adaptive"));
+        Wait::from_name(&name).map(WaitName).ok_or_else(unknown)
+    }
+}
+
+/// Threads of a server unless a manifest says otherwise: three blocking calls at once, and one for everything else.
+pub const THREADS: u32 = 4;
+/// Bytes of the standard RAM disk.
+pub const RAMDISK_BYTES: usize = 16 << 20;
+
+impl Manifest {
+    /// The standard kernel: every component that is registered, and the two driver modules.
+    pub fn standard(kernel: Kernel, placement: Placement, registered: &[Component]) -> Manifest {
+        let mut entries: Vec<Entry> = registered
+            .iter()
+            .map(|component| Entry {
+                name: component.name.clone(),
+                source: Source::Subsystem,
+                imports: component.imports.iter().map(|import| import.to_string()).collect(),
+                threads: THREADS,
+                disk: 0,
+                apps: component.apps,
+            })
+            .collect();
+        for (name, disk) in [("ramdisk", RAMDISK_BYTES), ("nullblk", 0)] {
+            let source = Source::Module(Vec::new());
+            entries.push(Entry { name: name.into(), source, imports: Vec::new(), threads: THREADS, disk, apps: false });
+            if let Some(vfs) = entries.iter_mut().find(|entry| entry.name == "vfs") {
+                vfs.imports.push(name.into());
+            }
+        }
+        Manifest {
+            kernel,
+            placement,
+            wait: WaitName(Wait::Adaptive),
+            entries,
+            panic_on_oops: false,
+            cores: Vec::new(),
+            apps: 1,
+            trace: false,
+        }
+    }
+}

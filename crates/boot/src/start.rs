@@ -1,0 +1,137 @@
+//! Starting one component from its manifest entry: compiled in, or loaded as a driver module.
+
+use std::sync::Arc;
+
+use kd_api::around::Around;
+use kd_api::component::StartError;
+use kd_api::interfaces::block::{BlockDevice, BlockDeviceAround};
+use kd_api::interfaces::syscalls::Syscalls;
+use kd_api::module::{DriverEnv, HostTable, Medium};
+use kd_api::{Component, Handle, Imports, Operation};
+use kd_machine::disk::DiskMedium;
+use kd_machine::memory::Memory;
+use kd_nucleus::module::{ModuleError, ModuleFile};
+
+use crate::app::AppMain;
+use crate::control::Patch;
+use crate::manifest::{Entry, Manifest, Source};
+use crate::order::OrderError;
+
+/// What a program that boots kernels brings along.
+#[derive(Clone, Copy)]
+pub struct Parts {
+    /// The registered components.
+    pub components: fn() -> Vec<Component>,
+    /// The table of system calls over the components that apps may call.
+    pub syscalls: fn(&Imports) -> Result<Arc<dyn Syscalls>, StartError>,
+    /// What apps run.
+    pub app: AppMain,
+}
+
+/// Why a kernel did not boot.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// The manifest's imports do not fit together.
+    #[error(transparent)]
+    Order(#[from] OrderError),
+    /// A component did not start.
+    #[error("`{0}` did not start: {1}")]
+    Start(String, StartError),
+    /// A component that nobody registered.
+    #[error("the manifest names `{0}`, which is not registered: see `list` for what is")]
+    Unknown(String),
+    /// A driver module that cannot be loaded.
+    #[error(transparent)]
+    Module(#[from] ModuleError),
+    /// The host refused something.
+    #[error("the host refused: {0}")]
+    Host(#[from] std::io::Error),
+    /// A component's process ended before it was ready.
+    #[error("`{0}` ended before it was ready: {1}")]
+    Ended(String, String),
+}
+
+/// A component that runs.
+pub struct Started {
+    /// Its handle.
+    pub handle: Handle,
+    /// Where its code can be patched, if it is a module.
+    pub patch: Option<Patch>,
+}
+
+/// What is needed to start a component, again and again: found and checked once, before the kernel boots.
+pub struct Prepared {
+    /// Its manifest entry.
+    pub entry: Entry,
+    /// The component as it is registered; for a driver module, what stands for it.
+    pub component: Component,
+    module: Option<ModuleFile>,
+    /// The disk of its device.
+    pub disk: Option<Memory>,
+}
+
+/// Checks every entry of a manifest and opens what it names. No module's code runs.
+pub fn prepare(manifest: &Manifest, parts: &Parts) -> Result<Vec<Prepared>, BootError> {
+    let mut registered = (parts.components)();
+    let mut prepared = Vec::new();
+    for entry in &manifest.entries {
+        let (component, module) = match &entry.source {
+            Source::Subsystem => {
+                let found = registered.iter().position(|component| component.name == entry.name);
+                (registered.swap_remove(found.ok_or_else(|| BootError::Unknown(entry.name.clone()))?), None)
+            }
+            Source::Module(parameters) => {
+                let file = ModuleFile::find(&entry.name)?;
+                file.check(&entry.name, parameters)?;
+                (module_component(&entry.name), Some(file))
+            }
+        };
+        let disk = match entry.disk {
+            0 => None,
+            bytes => Some(Memory::new(&format!("kd-disk-{}", entry.name), bytes)?),
+        };
+        prepared.push(Prepared { entry: entry.clone(), component, module, disk });
+    }
+    Ok(prepared)
+}
+
+/// What stands for a driver module among the components: its interface, without a way to start it.
+fn module_component(name: &str) -> Component {
+    Component::new::<dyn BlockDevice, ()>(name, &[], |_| Err(StartError::Refused(kd_api::Errno::ENODEV)))
+}
+
+/// Nothing, around each operation: a module's borrowed object as an owned one.
+struct Plain;
+
+impl Around for Plain {
+    #[inline]
+    fn around<R>(&self, _: &'static Operation, _: usize, operation: impl FnOnce() -> R) -> R {
+        operation()
+    }
+}
+
+impl Prepared {
+    /// Starts it in this process. Its disk is mapped at `place` of the direct map, in this process alone.
+    pub fn start(&self, imports: &Imports, place: usize, host: &'static HostTable) -> Result<Started, BootError> {
+        let Some(module) = &self.module else {
+            let started = (self.component.start)(imports);
+            let handle = started.map_err(|error| BootError::Start(self.entry.name.clone(), error))?;
+            return Ok(Started { handle, patch: None });
+        };
+        let medium: Option<&'static dyn Medium> = match &self.disk {
+            Some(disk) => Some(Box::leak(Box::new(DiskMedium::map_at(disk, kd_nucleus::arena::place(place))?))),
+            None => None,
+        };
+        let Source::Module(parameters) = &self.entry.source else { unreachable!("a module has parameters") };
+        let parameters: Vec<(&str, u64)> = parameters.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        let loaded = module.load(&self.entry.name, host, &DriverEnv { medium, parameters: &parameters })?;
+        let patch = Patch { base: loaded.base, code: loaded.patch_code, data: loaded.patch_data };
+        let device: Arc<dyn BlockDevice> = Arc::new(BlockDeviceAround { around: Plain, inner: loaded.driver });
+        Ok(Started { handle: Handle::new(device), patch: Some(patch) })
+    }
+
+    /// The SHA-256 of its module's file, if it is a module.
+    pub fn module_hash(&self) -> Option<String> {
+        self.module.as_ref().map(ModuleFile::sha256)
+    }
+}

@@ -1,0 +1,92 @@
+//! Counting crossings: a port around a port, put in for counting boots alone.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use kd_api::client::{Exchange, Port, Slot};
+use kd_api::message::InterfaceInfo;
+use kd_api::{Message, Operation, Result};
+use kd_machine::memory::{Memory, Words};
+
+/// Operations of one interface that are told apart.
+const OPERATIONS: usize = 32;
+/// Components that are told apart.
+const COMPONENTS: usize = 64;
+
+/// Crossings and bytes of every operation of every component, in memory that all domains share while counting.
+#[derive(Clone, Debug)]
+pub struct Counts(Arc<Words>);
+
+impl Counts {
+    /// All zero.
+    pub fn new() -> io::Result<Counts> {
+        let memory = Memory::new("kd-counts", COMPONENTS * OPERATIONS * 16)?;
+        Ok(Counts(Arc::new(Words::new(memory.map()?))))
+    }
+
+    /// Counts one crossing.
+    pub fn add(&self, component: usize, operation: u16, bytes: u64) {
+        let index = (component % COMPONENTS * OPERATIONS + usize::from(operation) % OPERATIONS) * 2;
+        self.0.get(index).fetch_add(1, Relaxed);
+        self.0.get(index + 1).fetch_add(bytes, Relaxed);
+    }
+
+    /// What was counted of one component: operation, crossings, bytes.
+    pub fn of<'a>(
+        &'a self,
+        component: usize,
+        info: &'static InterfaceInfo,
+    ) -> impl Iterator<Item = (String, u64, u64)> + 'a {
+        info.operations.iter().map(move |operation| {
+            let index = (component * OPERATIONS + usize::from(operation.number)) * 2;
+            let name = format!("{}.{}", operation.interface, operation.name);
+            (name, self.0.get(index).load(Relaxed), self.0.get(index + 1).load(Relaxed))
+        })
+    }
+}
+
+/// A port that counts.
+pub struct TracedPort {
+    /// Where the messages go.
+    pub inner: Arc<dyn Port>,
+    /// Where they are counted.
+    pub counts: Counts,
+    /// The component they go to, by its number in the manifest.
+    pub component: usize,
+}
+
+impl Port for TracedPort {
+    fn claim(&self) -> Result<Slot<'_>> {
+        self.inner.claim()
+    }
+
+    fn exchange(&self, slot: &Slot<'_>, operation: &'static Operation, request: Message) -> Exchange {
+        let exchange = self.inner.exchange(slot, operation, request);
+        // A reply's bulk is what really moved, in or out: it was copied into the window once and out of it once.
+        let moved = if let Exchange::Reply(reply) = exchange { u64::from(reply.bulk) } else { 0 };
+        self.counts.add(self.component, operation.number, 2 * moved);
+        exchange
+    }
+
+    fn release(&self, slot: Slot<'_>) {
+        self.inner.release(slot);
+    }
+
+    fn post(&self, operation: &'static Operation, request: Message) {
+        self.counts.add(self.component, operation.number, 0);
+        self.inner.post(operation, request);
+    }
+
+    fn violated(&self) {
+        self.inner.violated();
+    }
+
+    fn repeated(&self) {
+        self.inner.repeated();
+    }
+
+    fn unknown(&self) {
+        self.inner.unknown();
+    }
+}

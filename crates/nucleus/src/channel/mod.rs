@@ -1,0 +1,106 @@
+//! Channels: how one domain calls another across processes.
+//!
+//! A channel is a piece of memory that exactly one client domain and one server domain share: a few slots of one cache
+//! line each, and a window per slot. Beside it, a server shares one page with all its clients: the bell that wakes it. A call takes one slot through these states:
+//!
+//! ```text
+//! IDLE --client--> REQUEST (pending, then in hand) --server--> REPLY --client--> next REQUEST
+//!                     |                       '--supervisor, server dead--> DIED
+//!                     '-- pending, server dead: the next server takes it up, since nobody has begun it
+//! ```
+//!
+//! Which slots are in use is the client's private knowledge; which requests are in hand is the server's own word, in a
+//! line the client does not poll; the state word is all that both must agree on. Events use slots of their own, freed
+//! by the server. The memory outlives a server: its successor finds the requests of its clients where they were, so
+//! that reconnecting needs nothing from a client.
+
+mod client;
+mod layout;
+mod scrub;
+mod server;
+
+pub use client::ChannelPort;
+pub use layout::{Bell, CALL_SLOTS, Channel, Counters};
+pub use scrub::{Stuck, abandon, reset, scrub, stuck};
+pub use server::{Pool, abandon_current};
+
+/// How somebody waits for the other side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Wait {
+    /// Polls and never gives the core up: only where there are no more actors than cores.
+    Spin,
+    /// Polls a little, then offers the core to others between polls.
+    Yield,
+    /// Sleeps on a futex at once.
+    Block,
+    /// Polls as `Yield` for a while, then sleeps as `Block`; with one core, where nothing can happen while it polls,
+    /// it sleeps at once.
+    Adaptive,
+}
+
+impl Wait {
+    /// All of them.
+    pub const ALL: [Wait; 4] = [Wait::Spin, Wait::Yield, Wait::Block, Wait::Adaptive];
+
+    /// Its name in manifests and results.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Wait::Spin => "spin",
+            Wait::Yield => "yield",
+            Wait::Block => "block",
+            Wait::Adaptive => "adaptive",
+        }
+    }
+
+    /// How to wait at this moment: with one core, an adaptive waiter blocks.
+    #[inline]
+    fn now(self) -> Wait {
+        if self == Wait::Adaptive && crate::process::has_one_core() { Wait::Block } else { self }
+    }
+
+    /// The one of this name.
+    pub fn from_name(name: &str) -> Option<Wait> {
+        Wait::ALL.into_iter().find(|wait| wait.name() == name)
+    }
+}
+
+/// Polls before the core is offered to others: about as long as a message takes between two cores.
+const SPINS: u32 = 64;
+/// Offers of the core before an adaptive waiter sleeps: some hundred microseconds, longer than any short call takes.
+const YIELDS: u32 = 256;
+
+/// Polls of one wait, counted; says what to do between two of them.
+struct Patience {
+    wait: Wait,
+    polls: u32,
+}
+
+impl Patience {
+    fn new(wait: Wait) -> Patience {
+        Patience { wait, polls: 0 }
+    }
+
+    /// Passes the time until the next poll; `false` when it is time to sleep instead.
+    #[inline]
+    fn poll_again(&mut self) -> bool {
+        if self.wait == Wait::Block {
+            return false;
+        }
+        std::hint::spin_loop();
+        self.polls = self.polls.saturating_add(1);
+        if self.wait == Wait::Spin || self.polls < SPINS {
+            return true;
+        }
+        if self.wait == Wait::Adaptive && self.polls > SPINS + YIELDS {
+            return false;
+        }
+        std::thread::yield_now();
+        true
+    }
+
+    /// Whether the other side may still answer before the core is offered to others.
+    #[inline]
+    fn is_short(&self) -> bool {
+        self.wait != Wait::Block && self.polls < SPINS
+    }
+}

@@ -1,0 +1,284 @@
+//! The server's end of its clients' channels: a bounded pool of threads.
+//!
+//! At most one thread polls, the *watcher*. A watcher that takes a short call up keeps the watch: it will be back soon.
+//! When it must wait for somebody else (a nested call, a full pipe) it hands the watch over. In `Block` mode nobody
+//! ever watches. All idle threads but the watcher sleep on the server's bell.
+//!
+//! A channel's `attention` reads `AWAKE` only between the moments at which a watcher begins and ends his watch; only
+//! the holder of the watch writes it. Who stops watching, or goes to sleep, first says so, then looks for requests once
+//! more; a client first publishes, then reads `attention`; full barriers on both sides, so that one of them sees the
+//! other (Dekker's argument). A sleeper notes the bell before that last look, so that a ring in between is not lost.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::*, fence};
+
+use kd_api::server::{Answer, Dispatch, Incoming, Replier, SCRATCH, refuse};
+use kd_api::{Caller, Errno, Message};
+
+use super::layout::{ASLEEP, AWAKE, Bell, CALL_SLOTS, CLOSED, Channel, IDLE, Line, REPLY, REQUEST, State};
+use super::{Patience, Wait};
+use crate::futex;
+use crate::threads;
+use crate::watch::{self, Watch};
+
+/// A server's threads and the channels they answer.
+pub struct Pool {
+    clients: &'static [(Channel, Caller)],
+    bell: Bell,
+    dispatch: Arc<dyn Dispatch>,
+    wait: Wait,
+    threads: u32,
+    /// The thread that watches, by number from 1; 0 for nobody.
+    watcher: AtomicU32,
+    /// Blocking calls under way.
+    blocking: AtomicU32,
+    /// Threads that left for good, by [`abandon_current`].
+    lost: AtomicU32,
+    /// Threads started in their place so far.
+    replaced: AtomicU32,
+}
+
+/// The call that a thread works on: what is needed to answer it in the thread's stead.
+#[derive(Clone, Copy)]
+struct Current {
+    pool: &'static Pool,
+    client: usize,
+    slot: usize,
+    request: Message,
+    blocking: bool,
+}
+
+/// A request taken up.
+struct Taken {
+    client: usize,
+    slot: usize,
+    request: Message,
+}
+
+thread_local! {
+    /// This thread's number in its pool, from 1.
+    static NUMBER: Cell<u32> = const { Cell::new(0) };
+    static CURRENT: Cell<Option<Current>> = const { Cell::new(None) };
+}
+
+/// Answers the calling thread's call with an error, in its stead, because it will never get to it; `false` if the
+/// thread serves no call. To be called on the way out of a fault: takes no lock, allocates nothing, frees nothing.
+pub fn abandon_current(errno: Errno) -> bool {
+    let Some(Current { pool, client, slot, request, blocking }) = CURRENT.take() else { return false };
+    pool.stop_watching(NUMBER.get());
+    if blocking {
+        pool.blocking.fetch_sub(1, AcqRel);
+    }
+    pool.lost.fetch_add(1, AcqRel);
+    let line = &pool.clients[client].0.lines()[slot];
+    pool.answer(line, slot, request.sequence, refuse(request.operation, errno));
+    true
+}
+
+impl Pool {
+    /// A pool of `threads` (at least 2: one is never lent to a blocking call) that answers `clients`, whose channels
+    /// were made with `bell`, through `dispatch`. It lives as long as the process.
+    pub fn new(
+        clients: Vec<(Channel, Caller)>,
+        bell: Bell,
+        dispatch: Arc<dyn Dispatch>,
+        wait: Wait,
+        threads: u32,
+    ) -> &'static Pool {
+        let pool = Pool {
+            clients: clients.leak(),
+            bell,
+            dispatch,
+            wait,
+            threads: threads.max(2),
+            watcher: AtomicU32::new(0),
+            blocking: AtomicU32::new(0),
+            lost: AtomicU32::new(0),
+            replaced: AtomicU32::new(0),
+        };
+        pool.set_attention(ASLEEP);
+        Box::leak(Box::new(pool))
+    }
+
+    /// Starts the threads.
+    pub fn start(&'static self) {
+        (1..=self.threads).for_each(|number| self.start_thread(number));
+    }
+
+    /// Starts all threads but one and makes the calling thread the last; never returns.
+    pub fn run(&'static self) -> ! {
+        (2..=self.threads).for_each(|number| self.start_thread(number));
+        self.work(1)
+    }
+
+    /// Replaces threads that left for good.
+    pub fn replenish(&'static self) {
+        for _ in 0..self.lost.swap(0, AcqRel) {
+            // Any number that no living thread bears will do; the watch was handed over when its holder left.
+            self.start_thread(self.threads + 1 + self.replaced.fetch_add(1, Relaxed));
+        }
+    }
+
+    fn start_thread(&'static self, number: u32) {
+        // With fewer threads than asked for the server still answers, only fewer blocking calls at once.
+        let _ = threads::spawn(format!("server-{number}"), move || self.work(number));
+    }
+
+    fn work(&'static self, number: u32) -> ! {
+        NUMBER.set(number);
+        watch::join(self);
+        let mut scratch = vec![0; SCRATCH];
+        loop {
+            let taken = self.next(number);
+            self.serve(taken, &mut scratch);
+        }
+    }
+
+    /// The next request, taken up.
+    fn next(&self, me: u32) -> Taken {
+        let mut wait = self.wait.now();
+        let mut patience = Patience::new(wait);
+        loop {
+            if let Some(taken) = self.take() {
+                return taken;
+            }
+            if wait != Wait::Block && self.watches(me) {
+                if patience.poll_again() {
+                    continue;
+                }
+            }
+            self.stop_watching(me);
+            let rung = self.bell.rung();
+            fence(SeqCst);
+            if let Some(taken) = self.take() {
+                return taken;
+            }
+            self.bell.sleep(rung);
+            wait = self.wait.now();
+            patience = Patience::new(wait);
+        }
+    }
+
+    /// Whether this thread holds the watch, or just became the watcher; not to be asked by who blocks.
+    fn watches(&self, me: u32) -> bool {
+        match self.watcher.load(Relaxed) {
+            0 => {}
+            watcher => return watcher == me,
+        }
+        let won = self.watcher.compare_exchange(0, me, SeqCst, Relaxed).is_ok();
+        if won {
+            self.set_attention(AWAKE);
+        }
+        won
+    }
+
+    fn stop_watching(&self, me: u32) {
+        if self.watcher.load(Relaxed) == me {
+            self.set_attention(ASLEEP);
+            self.watcher.store(0, SeqCst);
+        }
+    }
+
+    fn set_attention(&self, to: u32) {
+        for (channel, _) in self.clients {
+            let now = channel.attention().load(Relaxed);
+            if now != to && now != CLOSED {
+                let _ = channel.attention().compare_exchange(now, to, SeqCst, Relaxed);
+            }
+        }
+    }
+
+    /// Takes up one request, if there is any.
+    fn take(&self) -> Option<Taken> {
+        for (client, (channel, _)) in self.clients.iter().enumerate() {
+            for (slot, line) in channel.lines().iter().enumerate() {
+                let state = line.state();
+                if state.what() != REQUEST {
+                    continue;
+                }
+                let taken = &channel.taken()[slot];
+                if taken.compare_exchange(state.previous(), state.number(), AcqRel, Relaxed).is_ok() {
+                    return Some(Taken { client, slot, request: line.read() });
+                }
+            }
+        }
+        None
+    }
+
+    /// Whether there is a request that nobody has taken up.
+    fn pending(&self) -> bool {
+        self.clients.iter().any(|(channel, _)| {
+            let mut slots = channel.lines().iter().zip(channel.taken()).map(|(line, taken)| (line.state(), taken));
+            slots.any(|(state, taken)| state.what() == REQUEST && taken.load(Relaxed) == state.previous())
+        })
+    }
+
+    fn serve(&'static self, taken: Taken, scratch: &mut [u8]) {
+        let Taken { client, slot, request } = taken;
+        let (channel, caller) = &self.clients[client];
+        let line = &channel.lines()[slot];
+        let operation = self.dispatch.info().operation(request.operation);
+        let (event, blocking) = operation.map_or((false, false), |operation| (operation.event, operation.blocking));
+        if event != (slot >= CALL_SLOTS) {
+            // An event in a call's slot would never be answered, a call in an event's slot never be taken back.
+            return self.answer(line, slot, request.sequence, refuse(request.operation, Errno::EBADMSG));
+        }
+        if event {
+            line.state.store(State::new(IDLE, line.state().number()).0, Release);
+        }
+        if blocking && self.blocking.fetch_add(1, AcqRel) + 1 >= self.threads {
+            self.blocking.fetch_sub(1, AcqRel);
+            return self.answer(line, slot, request.sequence, refuse(request.operation, Errno::EAGAIN));
+        }
+        let later = || -> Replier { Box::new(move |answer| self.answer(line, slot, request.sequence, answer)) };
+        let window = channel.window(slot);
+        CURRENT.set((!event).then_some(Current { pool: self, client, slot, request, blocking }));
+        let answer = self.dispatch.dispatch(Incoming { caller: *caller, request, window, scratch, later: &later });
+        CURRENT.set(None);
+        if blocking {
+            self.blocking.fetch_sub(1, AcqRel);
+        }
+        if !event {
+            self.answer(line, slot, request.sequence, answer);
+        }
+    }
+
+    fn answer(&self, line: &Line, slot: usize, sequence: u32, answer: Answer) {
+        let number = sequence & 0xff_ffff;
+        if slot >= CALL_SLOTS {
+            line.state.store(State::new(IDLE, number).0, Release);
+            return;
+        }
+        let Answer::Reply(mut reply) = answer else { return };
+        reply.sequence = sequence;
+        line.write(&reply);
+        let state = State::new(REPLY, number).0;
+        if matches!(self.wait, Wait::Spin | Wait::Yield) {
+            line.state.store(state, Release);
+        } else if State(line.state.swap(state, AcqRel)).waits() {
+            futex::wake(&line.state, 1);
+        }
+    }
+}
+
+impl Watch for Pool {
+    fn leaving(&self) {
+        let me = NUMBER.get();
+        if self.watcher.load(Relaxed) != me {
+            return;
+        }
+        self.stop_watching(me);
+        fence(SeqCst);
+        // What came in while we watched but did not look is a colleague's now.
+        if self.pending() {
+            self.bell.ring();
+        }
+    }
+
+    fn back(&self) {
+        if self.wait.now() != Wait::Block {
+            self.watches(NUMBER.get());
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Processes of the host: fork, death notices, CPU time, affinity.
+//!
+//! Only single-threaded processes fork here (the zygote and each boot's root), so a child may use everything it finds.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
+
+/// A child process: killed when dropped, and waited for.
+#[derive(Debug)]
+pub struct Child {
+    pid: i32,
+    pidfd: OwnedFd,
+    exit: Option<Exit>,
+}
+
+/// How a child ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// By `exit` with this code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Exit::Code(code) => write!(f, "exit {code}"),
+            Exit::Signal(signal) => f.write_str(signal_name(*signal)),
+        }
+    }
+}
+
+/// A signal's name.
+pub fn signal_name(signal: i32) -> &'static str {
+    match signal {
+        libc::SIGSEGV => "SIGSEGV",
+        libc::SIGBUS => "SIGBUS",
+        libc::SIGILL => "SIGILL",
+        libc::SIGFPE => "SIGFPE",
+        libc::SIGABRT => "SIGABRT",
+        libc::SIGKILL => "SIGKILL",
+        libc::SIGTERM => "SIGTERM",
+        libc::SIGTRAP => "SIGTRAP",
+        _ => "another signal",
+    }
+}
+
+/// Forks; the child runs `body` and exits with its result, and is killed when this process ends.
+///
+/// # Errors
+/// The host's, for want of processes or descriptors.
+pub fn fork(body: impl FnOnce() -> i32) -> io::Result<Child> {
+    let parent = std::process::id();
+    // SAFETY: this process has one thread (the module's rule), so the child finds no lock held by a vanished one.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => {
+            die_with_parent(parent);
+            let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or(101);
+            exit_now(code)
+        }
+        pid => {
+            // SAFETY: plain system call; the child is ours and not yet waited for, so the number is its own.
+            let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+            if fd < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            // SAFETY: a fresh descriptor.
+            let pidfd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+            Ok(Child { pid, pidfd, exit: None })
+        }
+    }
+}
+
+/// Ends the process at once: no destructor, no buffer, no handler runs.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: ends the process.
+    unsafe { libc::_exit(code) }
+}
+
+/// Asks the host to kill this process when its parent ends; ends it now if that has happened already.
+pub fn die_with_parent(parent: u32) {
+    // SAFETY: plain system calls.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        if libc::getppid() as u32 != parent {
+            libc::_exit(1);
+        }
+    }
+}
+
+/// Names this process for `ps`.
+pub fn set_name(name: &str) {
+    if let Ok(name) = std::ffi::CString::new(name) {
+        // SAFETY: a valid C string; the host copies at most 16 bytes.
+        unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+    }
+}
+
+impl Child {
+    /// Its process number.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Readable once it has ended.
+    pub fn pidfd(&self) -> i32 {
+        self.pidfd.as_raw_fd()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: i32) {
+        // SAFETY: plain system call on our own pidfd.
+        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.pidfd(), signal, 0, 0) };
+    }
+
+    /// How it ended, if it has.
+    pub fn poll(&mut self) -> Option<Exit> {
+        self.reap(libc::WNOHANG)
+    }
+
+    /// Waits until it has ended.
+    pub fn wait(&mut self) -> Exit {
+        self.reap(0).unwrap_or(Exit::Code(-1))
+    }
+
+    /// Kills it and waits until it is gone.
+    pub fn kill(&mut self) -> Exit {
+        self.signal(libc::SIGKILL);
+        self.wait()
+    }
+
+    fn reap(&mut self, flags: i32) -> Option<Exit> {
+        if self.exit.is_none() {
+            let mut status = 0;
+            // SAFETY: our own child, not yet waited for; `status` is live.
+            let pid = unsafe { libc::waitpid(self.pid, &raw mut status, flags) };
+            if pid == self.pid {
+                let by_signal = libc::WIFSIGNALED(status);
+                let (signal, code) = (libc::WTERMSIG(status), libc::WEXITSTATUS(status));
+                self.exit = Some(if by_signal { Exit::Signal(signal) } else { Exit::Code(code) });
+            }
+        }
+        self.exit
+    }
+
+    /// CPU time it has used so far, over all its threads, living and dead.
+    pub fn cpu_time(&self) -> Duration {
+        cpu_time(self.pid)
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if self.exit.is_none() {
+            self.kill();
+        }
+    }
+}
+
+/// CPU time a process has used so far, over all its threads; zero if there is no such process.
+pub fn cpu_time(pid: i32) -> Duration {
+    let mut clock = 0;
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: both pointers are to live values; failures leave zeros.
+    unsafe {
+        if libc::clock_getcpuclockid(pid, &raw mut clock) == 0 {
+            libc::clock_gettime(clock, &raw mut time);
+        }
+    }
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Context switches of a process so far (voluntary and not), over its living threads.
+pub fn context_switches(pid: i32) -> u64 {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return 0 };
+    let count = |status: String| -> u64 {
+        let switches = status.lines().filter(|line| line.contains("ctxt_switches"));
+        switches.filter_map(|line| line.split_whitespace().last()?.parse::<u64>().ok()).sum()
+    };
+    tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok()).map(count).sum()
+}
+
+/// The host's one-letter state of a process (`R`, `S`, `T`, ...), if there is one.
+pub fn state(pid: i32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit(')').next()?.split_whitespace().next()?.chars().next()
+}
+
+/// Binds a whole process (0: this one), all its threads, to the given cores; what it forks later inherits them.
+pub fn bind(pid: i32, cores: &[usize]) {
+    // SAFETY: an all-zero set is empty.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    for &core in cores {
+        // SAFETY: `CPU_SET` ignores cores beyond the set.
+        unsafe { libc::CPU_SET(core, &mut set) };
+    }
+    let pid = if pid == 0 { std::process::id() as i32 } else { pid };
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return };
+    for task in tasks.flatten() {
+        if let Some(tid) = task.file_name().to_str().and_then(|tid| tid.parse().ok()) {
+            // SAFETY: the set is live; a thread that is gone meanwhile is an error nobody needs.
+            unsafe { libc::sched_setaffinity(tid, size_of::<libc::cpu_set_t>(), &raw const set) };
+        }
+    }
+}
+
+/// Waits until one of the descriptors is readable, at most `limit`; returns which are.
+pub fn poll(fds: &[i32], limit: Option<Duration>) -> Vec<bool> {
+    let entry = |&fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    let mut entries: Vec<_> = fds.iter().map(entry).collect();
+    let limit = limit.map(|limit| libc::timespec { tv_sec: limit.as_secs() as _, tv_nsec: limit.subsec_nanos() as _ });
+    let limit = limit.as_ref().map_or(std::ptr::null(), |limit| limit as *const _);
+    // SAFETY: the vector and the limit are live.
+    unsafe { libc::ppoll(entries.as_mut_ptr(), entries.len() as _, limit, std::ptr::null()) };
+    entries.iter().map(|entry| entry.revents != 0).collect()
+}
+
+/// Closes every descriptor but the standard three: a domain needs none, its memory is mapped.
+pub fn close_descriptors() {
+    // SAFETY: whatever owned a descriptor in this forked process is never dropped, since it ends without unwinding.
+    unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
+}
+
+/// Ends the calling thread where it stands: no destructor runs, its stack stays.
+pub fn exit_thread() -> ! {
+    loop {
+        // SAFETY: ends the calling thread alone; what it held stays held, which is what callers want.
+        unsafe { libc::syscall(libc::SYS_exit, 0) };
+    }
+}
+
+/// Whether this process may use one core only. Asked again every few thousand calls: whoever binds it may change that.
+pub fn has_one_core() -> bool {
+    const ASK_EVERY: u32 = 4096;
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    static ONE: AtomicBool = AtomicBool::new(false);
+    // Counted without an atomic addition: a lost count only delays the question.
+    let calls = CALLS.load(Relaxed);
+    CALLS.store(calls.wrapping_add(1), Relaxed);
+    if calls % ASK_EVERY == 0 {
+        // SAFETY: an all-zero set is empty; the host fills it.
+        let cores = unsafe {
+            let mut set: libc::cpu_set_t = std::mem::zeroed();
+            libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set);
+            libc::CPU_COUNT(&set)
+        };
+        ONE.store(cores == 1, Relaxed);
+    }
+    ONE.load(Relaxed)
+}

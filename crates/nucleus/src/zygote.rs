@@ -1,0 +1,110 @@
+//! The zygote: this very program, executed again and caught before `main`, while it has one thread.
+//!
+//! The harness has many threads and must not fork. It asks the zygote, which forks a *root* process for each boot; the
+//! root forks the kernel's processes. A program that boots kernels says `zygote_entry!(function)` once: the function
+//! runs in each root.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::process::Command;
+use std::sync::{Mutex, OnceLock};
+
+use crate::process;
+use crate::socket::Socket;
+
+const VARIABLE: &str = "KERNEL_DEBATE_ZYGOTE";
+
+/// What a root runs; it ends with the root.
+pub type Entry = fn(control: Socket);
+
+/// Makes this program able to boot kernels: `$entry` (a [`Entry`]) runs in the root process of each boot.
+#[macro_export]
+macro_rules! zygote_entry {
+    ($entry:path) => {
+        const _: () = {
+            extern "C" fn before_main() {
+                $crate::zygote::enter_if_asked($entry);
+            }
+            // SAFETY: the C runtime calls each function pointer of this section once, before `main`, after its own
+            // initialisation; ours has the right type and returns at once unless this is a zygote.
+            #[used]
+            #[unsafe(link_section = ".init_array")]
+            static BEFORE_MAIN: extern "C" fn() = before_main;
+        };
+    };
+}
+
+/// Becomes the zygote, and never returns, if this process was started as one.
+#[doc(hidden)]
+pub fn enter_if_asked(entry: Entry) {
+    let Ok(value) = std::env::var(VARIABLE) else { return };
+    let Ok(fd) = value.parse::<i32>() else { return };
+    // SAFETY: whoever set the variable left this descriptor open for us; we have one thread.
+    let socket = unsafe {
+        std::env::remove_var(VARIABLE);
+        libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
+        // Children are reaped by the host; a root's end is noticed through its control socket.
+        libc::signal(libc::SIGCHLD, libc::SIG_IGN);
+        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+        Socket::from_fd(OwnedFd::from_raw_fd(fd))
+    };
+    process::set_name("kd-zygote");
+    serve(socket, entry);
+    process::exit_now(0)
+}
+
+fn serve(socket: Socket, entry: Entry) {
+    let me = std::process::id();
+    while let Ok(((), mut fds)) = socket.receive::<()>() {
+        let Some(control) = fds.pop() else { continue };
+        // SAFETY: the zygote has one thread.
+        if unsafe { libc::fork() } == 0 {
+            // SAFETY: plain call; a root reaps its children itself.
+            unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+            process::die_with_parent(me);
+            drop(socket);
+            process::set_name("kd-root");
+            let run = std::panic::AssertUnwindSafe(|| entry(Socket::from_fd(control)));
+            process::exit_now(if std::panic::catch_unwind(run).is_ok() { 0 } else { 101 });
+        }
+    }
+}
+
+/// The harness's end of the zygote; it ends with the last of its users.
+pub struct Zygote {
+    socket: Mutex<Socket>,
+    child: Mutex<std::process::Child>,
+}
+
+impl Zygote {
+    /// The zygote of this process, started at first use.
+    ///
+    /// # Errors
+    /// The host's; a program without [`zygote_entry!`] only fails at the first boot.
+    pub fn get() -> io::Result<&'static Zygote> {
+        static ZYGOTE: OnceLock<io::Result<Zygote>> = OnceLock::new();
+        ZYGOTE.get_or_init(Zygote::start).as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))
+    }
+
+    fn start() -> io::Result<Zygote> {
+        let (ours, theirs) = Socket::pair()?;
+        let fd = theirs.fd().as_raw_fd();
+        // SAFETY: clears close-on-exec of a descriptor of ours, so that the zygote inherits it.
+        unsafe { libc::fcntl(fd, libc::F_SETFD, 0) };
+        let child = Command::new("/proc/self/exe").env(VARIABLE, fd.to_string()).spawn()?;
+        Ok(Zygote { socket: Mutex::new(ours), child: Mutex::new(child) })
+    }
+
+    /// Starts a root; returns the control socket to it. The root and all it started die when the socket closes.
+    pub fn boot(&self) -> io::Result<Socket> {
+        let (ours, theirs) = Socket::pair()?;
+        let socket = self.socket.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        socket.send(&(), &[theirs.fd()])?;
+        Ok(ours)
+    }
+
+    /// The zygote's process number.
+    pub fn pid(&self) -> u32 {
+        self.child.lock().unwrap_or_else(std::sync::PoisonError::into_inner).id()
+    }
+}

@@ -1,0 +1,83 @@
+//! Noticing a server that does not die but does not get on either.
+//!
+//! What counts is not how long a call takes by the wall clock, which a busy machine stretches at will, but that one and
+//! the same call stays in hand while its server
+//!
+//! - burns CPU time ([`CPU_LIMIT`]) and finishes nothing else: an endless loop;
+//! - is stopped by the host ([`STOPPED_TICKS`]);
+//! - does nothing at all, waits for no other server, and the supervisor itself got to run many times meanwhile
+//!   ([`IDLE_TICKS`]): a lock never released.
+//!
+//! A server that waits for another is excused: the other is the culprit. An operation marked blocking may wait as long
+//! as it likes, as long as it burns no CPU time.
+
+use std::time::Duration;
+
+use kd_api::message::InterfaceInfo;
+use kd_nucleus::channel::{Stuck, stuck};
+use kd_nucleus::process;
+
+use super::wiring::{Client, Wiring};
+
+/// CPU time over one call without finishing any other: some thousand times the longest honest one.
+const CPU_LIMIT: Duration = Duration::from_millis(50);
+/// Looks in a row that find the process stopped.
+const STOPPED_TICKS: u32 = 5;
+/// Looks in a row that find the same call waiting on an idle server: two seconds if the supervisor is never delayed.
+const IDLE_TICKS: u32 = 200;
+
+/// What is remembered of one server between two looks.
+#[derive(Default)]
+pub struct Progress {
+    /// The requests in hand at the last look, and the CPU time then.
+    seen: Vec<(usize, Stuck)>,
+    cpu: Duration,
+    ticks: u32,
+    stopped: u32,
+}
+
+impl Progress {
+    /// Looks at a server; says what is wrong, if anything is.
+    pub fn look(
+        &mut self,
+        server: usize,
+        pid: i32,
+        interface: &InterfaceInfo,
+        wiring: &Wiring,
+    ) -> Option<&'static str> {
+        let served = wiring.wires.iter().enumerate().filter(|(_, wire)| wire.server == server);
+        let now: Vec<(usize, Stuck)> =
+            served.flat_map(|(index, wire)| stuck(&wire.channel).map(move |call| (index, call))).collect();
+        if now.is_empty() || now != self.seen {
+            *self = Progress {
+                cpu: if now.is_empty() { Duration::ZERO } else { process::cpu_time(pid) },
+                seen: now,
+                ..Progress::default()
+            };
+            return None;
+        }
+        self.stopped = if process::state(pid) == Some('T') { self.stopped + 1 } else { 0 };
+        if self.stopped >= STOPPED_TICKS {
+            return Some("stopped with calls in hand");
+        }
+        let waits = wiring.wires.iter().filter(|wire| wire.client == Client::Component(server));
+        if waits.flat_map(|wire| stuck(&wire.channel)).next().is_some() {
+            self.cpu = process::cpu_time(pid);
+            self.ticks = 0;
+            return None;
+        }
+        if process::cpu_time(pid).saturating_sub(self.cpu) > CPU_LIMIT && self.seen.iter().any(|(_, call)| call.taken) {
+            return Some("burns CPU time and finishes nothing");
+        }
+        let blocking = |call: &Stuck| {
+            call.taken
+                && interface.operation(call.operation).is_some_and(|operation| operation.blocking || operation.deferred)
+        };
+        if self.seen.iter().all(|(_, call)| blocking(call)) {
+            self.ticks = 0;
+            return None;
+        }
+        self.ticks += 1;
+        (self.ticks >= IDLE_TICKS).then_some("does nothing with calls in hand")
+    }
+}

@@ -1,0 +1,13 @@
+//! The process placement: a process per component.
+//!
+//! The boot's root process is the supervisor. It makes every channel before it forks the domains, hands each domain the
+//! channels that are its own, and keeps a mapping of all: that is how it answers the calls of a dead server and how a
+//! restarted one finds its clients again without their help.
+
+mod apps;
+mod domain;
+mod hang;
+mod supervisor;
+mod wiring;
+
+pub use supervisor::Supervisor;

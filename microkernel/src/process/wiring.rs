@@ -1,0 +1,127 @@
+//! Which channel leads from whom to whom.
+
+use std::sync::Arc;
+
+use kd_api::client::Port;
+use kd_api::{Caller, Handle, Imports};
+use kd_boot::Manifest;
+use kd_boot::start::{BootError, Prepared};
+use kd_boot::trace::{Counts, TracedPort};
+use kd_nucleus::channel::{Bell, Channel, ChannelPort, Wait};
+
+/// Who calls through a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Client {
+    /// A component, by its number in the manifest.
+    Component(usize),
+    /// An app, by its number, and which of its two halves.
+    App(u32, Half),
+    /// The supervisor, for events.
+    Supervisor,
+}
+
+/// An app's main half, or the partner that shares its descriptors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Half {
+    /// The app itself.
+    Main,
+    /// Its partner.
+    Partner,
+}
+
+/// One channel.
+pub struct Wire {
+    /// Who calls.
+    pub client: Client,
+    /// Who answers, by its number in the manifest.
+    pub server: usize,
+    /// The memory between them.
+    pub channel: Channel,
+}
+
+/// All channels of a boot.
+pub struct Wiring {
+    /// The channels.
+    pub wires: Vec<Wire>,
+    wait: Wait,
+    counts: Option<Counts>,
+}
+
+impl Wiring {
+    /// A channel for every import and for everything that an app may call.
+    pub fn new(manifest: &Manifest, counts: Option<Counts>) -> std::io::Result<Wiring> {
+        let mut ends = Vec::new();
+        for (server, entry) in manifest.entries.iter().enumerate() {
+            let importers =
+                manifest.entries.iter().enumerate().filter(|(_, other)| other.imports.contains(&entry.name));
+            ends.extend(importers.map(|(number, _)| (Client::Component(number), server)));
+            if entry.apps {
+                let apps =
+                    (1..=manifest.apps).flat_map(|app| [Half::Main, Half::Partner].map(|half| Client::App(app, half)));
+                ends.extend(apps.map(|client| (client, server)));
+                ends.push((Client::Supervisor, server));
+            }
+        }
+        let bells = manifest.entries.iter().map(|_| Bell::new()).collect::<std::io::Result<Vec<_>>>()?;
+        let mut wires = Vec::new();
+        for (client, server) in ends {
+            let channel = Channel::new(&format!("kd-channel-{}", manifest.entries[server].name), &bells[server])?;
+            wires.push(Wire { client, server, channel });
+        }
+        Ok(Wiring { wires, wait: manifest.wait.0, counts })
+    }
+
+    /// Unmaps every channel that `keep` does not pick, and every bell that hangs at none of those left: a domain can
+    /// reach no other.
+    pub fn keep(&mut self, keep: impl Fn(&Wire) -> bool) {
+        self.wires.retain(keep);
+    }
+
+    /// The channels that one server answers, each with whom its messages are from.
+    pub fn clients_of(&self, server: usize) -> Vec<(Channel, Caller)> {
+        let caller = |client| match client {
+            Client::App(app, _) => Caller::app(app),
+            Client::Component(_) | Client::Supervisor => Caller::KERNEL,
+        };
+        let wires = self.wires.iter().filter(|wire| wire.server == server);
+        wires.map(|wire| (wire.channel.clone(), caller(wire.client))).collect()
+    }
+
+    /// Clients, by component name, of everything that `client` may call.
+    pub fn imports(&self, client: Client, prepared: &[Prepared]) -> Imports {
+        let mut imports = Imports::default();
+        for wire in self.wires.iter().filter(|wire| wire.client == client) {
+            let component = &prepared[wire.server].component;
+            imports.insert(&component.name, self.handle(wire, component.client));
+        }
+        imports
+    }
+
+    fn handle(&self, wire: &Wire, client: fn(Arc<dyn Port>) -> Handle) -> Handle {
+        let port: Arc<dyn Port> = Arc::new(ChannelPort::new(wire.channel.clone(), self.wait));
+        match &self.counts {
+            Some(counts) => {
+                client(Arc::new(TracedPort { inner: port, counts: counts.clone(), component: wire.server }))
+            }
+            None => client(port),
+        }
+    }
+
+    /// The bell of a server, which hangs at each of its channels; `None` for a server that nobody may call.
+    pub fn bell(&self, server: usize) -> Option<Bell> {
+        self.wires.iter().find(|wire| wire.server == server).map(|wire| wire.channel.bell.clone())
+    }
+
+    /// How everybody waits.
+    pub fn wait(&self) -> Wait {
+        self.wait
+    }
+
+    /// What was counted.
+    pub fn counts(&self) -> Option<&Counts> {
+        self.counts.as_ref()
+    }
+}
+
+/// As [`BootError`]: what a component's start can say.
+pub type Result<T> = std::result::Result<T, BootError>;

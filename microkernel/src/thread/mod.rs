@@ -1,0 +1,108 @@
+//! The thread placement: each component behind a few threads of its own, crossbeam channels between them.
+//!
+//! A panic ends one server's thread; the component is started anew and its other callers never know. Memory is not
+//! protected: a wild write reaches everything, and a fault of the processor ends the process and with it the kernel.
+
+mod port;
+mod server;
+
+use std::io::Write as _;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use kd_api::module::HostTable;
+use kd_api::{Caller, Handle, Imports};
+use kd_boot::hosted::{KernelPage, Wiring};
+use kd_boot::start::{BootError, Prepared, Started};
+use kd_nucleus::{arena, futex, threads};
+
+use server::Server;
+
+/// The core of the thread placement.
+pub struct Threads {
+    servers: Mutex<Vec<Restartable>>,
+}
+
+/// A server, and what it takes to start its component again.
+struct Restartable {
+    server: Arc<Server>,
+    prepared: &'static Prepared,
+    imports: Imports,
+    number: usize,
+}
+
+static HOST: HostTable = HostTable {
+    allocate: arena::module_allocate,
+    deallocate: arena::module_deallocate,
+    panicked,
+    log,
+    wait: futex::park,
+    wake: futex::wake,
+};
+
+impl Threads {
+    /// A kernel without components.
+    pub const fn new() -> Threads {
+        Threads { servers: Mutex::new(Vec::new()) }
+    }
+}
+
+impl Default for Threads {
+    fn default() -> Self {
+        Threads::new()
+    }
+}
+
+/// The place of a component's disk in the direct map: right behind the kernel's arena.
+const fn disk_place(number: usize) -> usize {
+    1 + number
+}
+
+impl Wiring for Threads {
+    fn install(&self, _: &'static KernelPage) {
+        static QUIET: OnceLock<()> = OnceLock::new();
+        QUIET.get_or_init(|| std::panic::set_hook(Box::new(|info| eprintln!("kernel thread: {info}"))));
+        threads::prepare_with(|| ());
+    }
+
+    fn start(&self, prepared: &'static Prepared, number: usize, imports: Imports) -> Result<Started, BootError> {
+        let started = prepared.start(&imports, disk_place(number), &HOST)?;
+        let server = Server::start(started.handle.serve(), &prepared.entry.name, prepared.entry.threads);
+        let mut servers = self.servers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        servers.push(Restartable { server, prepared, imports, number });
+        Ok(started)
+    }
+
+    fn client(&self, prepared: &'static Prepared, number: usize, _: &Handle, caller: Caller) -> Handle {
+        let servers = self.servers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let server = servers.iter().find(|started| started.number == number).expect("started before anybody calls it");
+        (prepared.component.client)(Arc::new(port::ThreadPort::new(&server.server, caller)))
+    }
+
+    fn look_after(&self, page: &KernelPage) {
+        let servers = self.servers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for Restartable { server, prepared, imports, number } in servers.iter() {
+            if !server.died() {
+                continue;
+            }
+            page.note_fenced();
+            // The old instance's disk mapping is leaked with it: its driver may still be inside on another thread.
+            if let Ok(started) = prepared.start(imports, disk_place(*number), &HOST) {
+                let handle: Handle = started.handle;
+                server.replace(handle.serve());
+                page.note_restart();
+            }
+        }
+    }
+}
+
+/// A panic that a module's fence stopped: its thread is not unwound through the module, it ends here.
+extern "C" fn panicked(text: *const u8, len: usize) -> ! {
+    log(text, len);
+    server::abandon_thread()
+}
+
+extern "C" fn log(text: *const u8, len: usize) {
+    // SAFETY: the module's border says: `len` bytes of UTF-8 that live for this call.
+    let text = unsafe { std::slice::from_raw_parts(text, len) };
+    let _ = std::io::stderr().write_all(text).and_then(|()| std::io::stderr().write_all(b"\n"));
+}

@@ -1,0 +1,85 @@
+//! The client's end: slots with windows on the heap, answers through crossbeam channels of capacity one.
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::*};
+
+use crossbeam::channel::{Receiver, Sender, bounded};
+use kd_api::client::{Exchange, Port, Slot};
+use kd_api::window::{WINDOW, Window};
+use kd_api::{Caller, Errno, Message, Operation, Result};
+
+use super::server::{Sent, Server};
+
+/// Calls one holder can have under way; more than threads of any server, since all callers share one client.
+const SLOTS: usize = 16;
+
+struct Place {
+    window: NonNull<u8>,
+    answers: (Sender<Exchange>, Receiver<Exchange>),
+}
+
+/// Calls through threads.
+pub struct ThreadPort {
+    server: Arc<Server>,
+    caller: Caller,
+    places: Vec<Place>,
+    free: AtomicU32,
+}
+
+// SAFETY: a place's window is used by whoever claimed its slot, and by the server while that one waits; both only copy.
+unsafe impl Send for ThreadPort {}
+// SAFETY: as above.
+unsafe impl Sync for ThreadPort {}
+
+impl ThreadPort {
+    /// A port to a server, for one caller.
+    pub fn new(server: &Arc<Server>, caller: Caller) -> ThreadPort {
+        let place = |_| {
+            // Never freed: a server's thread that hangs may hold it for ever.
+            let window: &'static mut [u8] = vec![0; WINDOW].leak();
+            Place { window: NonNull::from(window).cast(), answers: bounded(1) }
+        };
+        let places = (0..SLOTS).map(place).collect();
+        ThreadPort { server: server.clone(), caller, places, free: AtomicU32::new((1 << SLOTS) - 1) }
+    }
+
+    fn window(&self, index: usize) -> Window<'static> {
+        // SAFETY: a leaked allocation of `WINDOW` bytes to which no reference exists any more.
+        unsafe { Window::new(self.places[index].window) }
+    }
+}
+
+impl Port for ThreadPort {
+    fn claim(&self) -> Result<Slot<'_>> {
+        let mut free = self.free.load(Relaxed);
+        loop {
+            if free == 0 {
+                return Err(Errno::EAGAIN);
+            }
+            let index = free.trailing_zeros() as usize;
+            match self.free.compare_exchange_weak(free, free & (free - 1), Acquire, Relaxed) {
+                Ok(_) => return Ok(Slot { index, window: self.window(index) }),
+                Err(now) => free = now,
+            }
+        }
+    }
+
+    fn exchange(&self, slot: &Slot<'_>, _: &'static Operation, request: Message) -> Exchange {
+        let (answer, answers) = &self.places[slot.index].answers;
+        let sent = Sent { caller: self.caller, request, window: self.window(slot.index), answer: Some(answer.clone()) };
+        match self.server.requests.send(sent) {
+            Ok(()) => answers.recv().unwrap_or(Exchange::Died),
+            Err(_) => Exchange::Died,
+        }
+    }
+
+    fn release(&self, slot: Slot<'_>) {
+        self.free.fetch_or(1 << slot.index, Release);
+    }
+
+    fn post(&self, _: &'static Operation, request: Message) {
+        // Events carry words only; any window will do for the server not to look at.
+        let _ = self.server.requests.send(Sent { caller: self.caller, request, window: self.window(0), answer: None });
+    }
+}
