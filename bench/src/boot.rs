@@ -140,6 +140,16 @@ impl RunningApp {
         serde_json::from_str(&line).map(Some).map_err(|error| BootFailure::App(error.to_string()))
     }
 
+    /// As [`RunningApp::line`], but an app that is silent for `limit` has failed.
+    pub fn line_within<T: serde::de::DeserializeOwned>(&mut self, limit: Duration) -> Result<Option<T>, BootFailure> {
+        use std::os::fd::AsRawFd;
+        let waits = self.results.buffer().is_empty();
+        if waits && kd_nucleus::process::poll(&[self.results.get_ref().as_raw_fd()], Some(limit)) != [true] {
+            return Err(BootFailure::App(format!("it was silent for {limit:?}")));
+        }
+        self.line()
+    }
+
     /// Asks it to finish.
     pub fn stop(&self) {
         self.board.set(Field::Stop, 1);

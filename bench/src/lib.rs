@@ -2,4 +2,6 @@
 
 pub mod app;
 pub mod boot;
+pub mod budget;
+pub mod experiments;
 pub mod kernels;

@@ -18,6 +18,10 @@ pub trait Workload: Send + Sync {
     }
     /// The longest chain of servers below the app in a kernel that isolates every component.
     fn hops(&self) -> u32;
+    /// Whether it calls a component of ours directly, which the host's kernel cannot have.
+    fn is_service(&self) -> bool {
+        false
+    }
     /// Whether its rounds check data that a fault could spoil, so that it is fit as load for faults and restarts.
     fn verifies(&self) -> bool {
         true

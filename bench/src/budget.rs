@@ -1,0 +1,31 @@
+//! Time budgets of the experiments, as data, so that the whole stays within its limit as it grows.
+
+/// Seconds for one experiment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// The experiment.
+    pub experiment: &'static str,
+    /// With `--quick`.
+    pub quick: u64,
+    /// Otherwise.
+    pub full: u64,
+}
+
+/// All of them: together below 90 s quick and 10 minutes in full, with room for booting, analysis and rendering.
+pub const BUDGETS: [Budget; 4] = [
+    Budget { experiment: "primitives", quick: 10, full: 60 },
+    Budget { experiment: "latency", quick: 34, full: 280 },
+    Budget { experiment: "faults", quick: 18, full: 110 },
+    Budget { experiment: "restart", quick: 12, full: 60 },
+];
+
+/// Boots of each configuration: the unit of replication.
+pub const fn boots(quick: bool) -> usize {
+    if quick { 5 } else { 10 }
+}
+
+/// An experiment's budget in seconds.
+pub fn seconds(experiment: &str, quick: bool) -> u64 {
+    let budget = BUDGETS.iter().find(|budget| budget.experiment == experiment);
+    budget.map_or(0, |budget| if quick { budget.quick } else { budget.full })
+}

@@ -1,0 +1,98 @@
+//! What is compared: kernels, placements, waits; and which cells of the table exist.
+
+use kd_boot::control::Entry;
+use kd_boot::manifest::{Kernel, WaitName};
+use kd_boot::{Manifest, Placement};
+use kd_nucleus::channel::Wait;
+use kd_report::schema;
+use kd_workloads::Workload;
+
+use crate::experiments::Plan;
+use crate::kernels::PARTS;
+
+/// One kernel in one shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Configuration {
+    /// The kernel.
+    pub kernel: Kernel,
+    /// Its placement; the host's own kernel has none of ours.
+    pub placement: Placement,
+    /// How crossings wait, where that can be chosen.
+    pub wait: Option<&'static str>,
+    /// The second of the A/A pair.
+    pub twin: bool,
+}
+
+impl Configuration {
+    /// The monolithic kernel, which everything is compared with.
+    pub const MONOLITHIC: Configuration =
+        Configuration { kernel: Kernel::Monolithic, placement: Placement::Direct, wait: None, twin: false };
+
+    /// All that are measured.
+    pub fn all() -> Vec<Configuration> {
+        let monolithic = Configuration::MONOLITHIC;
+        let thread = Configuration { kernel: Kernel::Microkernel, placement: Placement::Thread, ..monolithic };
+        let linux = Configuration { kernel: Kernel::Linux, ..monolithic };
+        let twin = Configuration { twin: true, ..monolithic };
+        let process = |wait: Wait| Configuration { placement: Placement::Process, wait: Some(wait.name()), ..thread };
+        [monolithic, twin, linux, thread].into_iter().chain(Wait::ALL.map(process)).collect()
+    }
+
+    /// The manifest it boots from.
+    pub fn manifest(&self) -> Manifest {
+        let mut manifest = Manifest::standard(self.kernel, self.placement, &(PARTS.components)());
+        manifest.wait = WaitName(self.wait.and_then(Wait::from_name).unwrap_or(Wait::Adaptive));
+        manifest
+    }
+
+    /// Whether its apps are processes of their own.
+    pub fn apps_apart(&self) -> bool {
+        self.placement == Placement::Process
+    }
+
+    /// Its name in results.
+    pub fn kernel_word(&self) -> schema::Kernel {
+        match self.kernel {
+            Kernel::Monolithic => schema::Kernel::Monolithic,
+            Kernel::Microkernel => schema::Kernel::Microkernel,
+            Kernel::Linux => schema::Kernel::Linux,
+        }
+    }
+
+    /// Its placement's name in results.
+    pub fn placement_word(&self) -> &'static str {
+        if self.kernel == Kernel::Linux { "host" } else { self.placement.name() }
+    }
+
+    /// Its wait's name in results.
+    pub fn wait_word(&self) -> &'static str {
+        self.wait.unwrap_or("none")
+    }
+
+    /// Why a cell does not exist, if it does not.
+    pub fn excludes(&self, workload: &dyn Workload, entry: Entry, cores: usize, plan: &Plan) -> Option<String> {
+        let actors = workload.actors() + workload.hops();
+        if cores > plan.cores.len() {
+            return Some(format!("n/a: this machine has {} core(s)", plan.cores.len()));
+        }
+        if self.kernel == Kernel::Linux && entry == Entry::Call {
+            return Some("n/a: the host's kernel cannot be entered without a trap".into());
+        }
+        if self.kernel == Kernel::Linux && workload.is_service() {
+            return Some("n/a: the host's kernel has no such service".into());
+        }
+        // With more actors than cores, a spinning one keeps the one it waits for from running.
+        if self.wait == Some(Wait::Spin.name()) && actors > 1 && actors as usize > cores {
+            return Some(format!("n/a: {actors} actors on {cores} core(s)"));
+        }
+        None
+    }
+}
+
+/// The entry of the app side, as results name it.
+pub fn entry_word(entry: Entry) -> schema::Entry {
+    match entry {
+        Entry::Trap => schema::Entry::Trap,
+        Entry::Call => schema::Entry::Call,
+    }
+}
