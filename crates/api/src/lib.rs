@@ -20,6 +20,7 @@ pub mod client;
 pub mod completion;
 pub mod component;
 pub mod errno;
+mod extensions;
 pub mod ids;
 pub mod interfaces;
 pub mod message;

@@ -22,4 +22,9 @@ pub mod syscalls;
 mod transfer;
 pub mod vfs;
 
+macro_rules! modules {
+    ($($name:ident)*) => { $(pub mod $name;)* };
+}
+kd_api::extensions!(modules);
+
 pub use registry::components;

@@ -1,11 +1,18 @@
-//! Every subsystem there is. A newcomer adds one line; a kernel core takes its components from here and nowhere else.
+//! Every subsystem there is; a kernel core takes its components from here and nowhere else.
 
 use alloc::vec;
 use alloc::vec::Vec;
 
 use kd_api::Component;
 
-/// The subsystems, each after those it imports.
+macro_rules! extensions {
+    ($($name:ident)*) => { [$(crate::$name::component()),*] };
+}
+
+/// The subsystems: those that every kernel needs, each after those it imports, then the extensions.
 pub fn components() -> Vec<Component> {
-    vec![crate::proc::component(), crate::pipe::component(), crate::ramfs::component(), crate::vfs::component()]
+    let mut all =
+        vec![crate::proc::component(), crate::pipe::component(), crate::ramfs::component(), crate::vfs::component()];
+    all.extend(kd_api::extensions!(extensions));
+    all
 }

@@ -45,7 +45,7 @@ impl<T> Sharded<T> {
         self.shard(key).write().remove(&key)
     }
 
-    #[cfg(test)]
+    /// How many there are, each shard looked at in turn.
     pub fn len(&self) -> usize {
         self.0.iter().map(|shard| shard.0.read().len()).sum()
     }

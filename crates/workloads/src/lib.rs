@@ -5,7 +5,8 @@
 //! nothing but calls, [`Session::verify`] a round of load whose data is known and checked, byte by byte, and
 //! [`Session::audit`] reads back at the end everything that was ever acknowledged.
 //!
-//! A new workload is one file here and one line in [`registry`]; the harness needs no change.
+//! A new workload is one file here and one line in [`registry`], or comes with its interface and component as an
+//! [extension](kd_api::extensions); the harness needs no change.
 
 #![forbid(unsafe_code)]
 
@@ -19,6 +20,11 @@ mod pattern;
 mod pipe;
 pub mod registry;
 mod workload;
+
+macro_rules! modules {
+    ($($name:ident)*) => { $(mod $name;)* };
+}
+kd_api::extensions!(modules);
 
 pub use env::{Env, PartnerBody};
 pub use registry::{UnknownWorkload, find, workloads};

@@ -1,4 +1,4 @@
-//! All workloads: a new one is a line here.
+//! All workloads. A new one is a line here; those of an extension are found by its name.
 
 use crate::Workload;
 use crate::blocks::Blocks;
@@ -7,9 +7,13 @@ use crate::names::{OpenClose, Stat};
 use crate::null::{NullCore, NullProc};
 use crate::pipe::Pingpong;
 
+macro_rules! extensions {
+    ($($name:ident)*) => { [$(crate::$name::workloads()),*] };
+}
+
 /// Every workload, in the order of reports.
 pub fn workloads() -> Vec<Box<dyn Workload>> {
-    vec![
+    let mut all: Vec<Box<dyn Workload>> = vec![
         Box::new(NullCore),
         Box::new(NullProc),
         Box::new(Stat),
@@ -26,7 +30,9 @@ pub fn workloads() -> Vec<Box<dyn Workload>> {
         Box::new(Blocks::ram0_write("ram0_write_4k")),
         Box::new(Getdents),
         Box::new(Pingpong),
-    ]
+    ];
+    all.extend(kd_api::extensions!(extensions).into_iter().flatten());
+    all
 }
 
 /// There is no workload of a name.

@@ -26,6 +26,11 @@ pub trait Workload: Send + Sync {
     fn verifies(&self) -> bool {
         true
     }
+    /// The operation of its subject that a fault campaign spoils under this load: for a component that is compiled in,
+    /// a method of its interface; for a driver module, a part of a function's name. `None`: it is no campaign's load.
+    fn faulty_operation(&self) -> Option<&'static str> {
+        None
+    }
     /// Makes what it needs in the kernel.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ mod support;
 
 use std::sync::Arc;
 
+use kd_api::Imports;
 use support::{Kernel, TESTS};
 
 #[global_allocator]
@@ -13,7 +14,7 @@ static ALLOCATOR: counting::Counting = counting::Counting;
 
 fn main() {
     let kernel: Kernel = match kd_linux::enter_private_tmpfs() {
-        Ok(linux) => Arc::new(linux),
+        Ok(linux) => Kernel { sys: Arc::new(linux), services: Imports::default() },
         Err(refused) => return println!("skipped: {refused}"),
     };
     assert_eq!(support::allocating_loops(&kernel, counting::allocations), []);

@@ -7,8 +7,6 @@ use kd_api::interfaces::fs::Stat;
 use kd_api::interfaces::syscalls::Syscalls;
 use kd_api::{Caller, Errno, Fd, InBuf, OutBuf, Result};
 
-use super::Kernel;
-
 /// What it does to the calls of the kernel below.
 #[derive(Clone, Copy)]
 pub enum Mode {
@@ -23,13 +21,13 @@ pub enum Mode {
 }
 
 pub struct Meddler {
-    kernel: Kernel,
+    kernel: Arc<dyn Syscalls>,
     mode: AtomicU8,
     calls: AtomicU64,
 }
 
 impl Meddler {
-    pub fn around(kernel: Kernel) -> Arc<Meddler> {
+    pub fn around(kernel: Arc<dyn Syscalls>) -> Arc<Meddler> {
         Arc::new(Meddler { kernel, mode: AtomicU8::new(Mode::Honest as u8), calls: AtomicU64::new(0) })
     }
 
