@@ -37,7 +37,6 @@ struct Statistics {
 /// One disk.
 struct Ramdisk {
     medium: &'static dyn Medium,
-    sectors: u64,
     longest: usize,
     statistics: Mutex<Box<Statistics>>,
 }
@@ -46,14 +45,18 @@ impl Ramdisk {
     fn probe(env: &DriverEnv<'_>, parameters: &Parameters) -> Result<Ramdisk> {
         let medium = env.medium.ok_or(Errno::ENODEV)?;
         let longest = usize::try_from(parameters.max_kb * 1024).map_err(|_| Errno::EINVAL)?;
-        Ok(Ramdisk { medium, sectors: medium.size() / SECTOR as u64, longest, statistics: Mutex::default() })
+        Ok(Ramdisk { medium, longest, statistics: Mutex::default() })
+    }
+
+    fn sectors(&self) -> u64 {
+        self.medium.size() / SECTOR as u64
     }
 
     /// The byte at which a request begins on the medium; none if it ends beyond the last sector.
     #[inline(never)]
     fn locate(&self, sector: u64, len: usize) -> Option<u64> {
         let end = sector.checked_add((len / SECTOR) as u64)?;
-        (end <= self.sectors).then(|| sector * SECTOR as u64)
+        (end <= self.sectors()).then(|| sector * SECTOR as u64)
     }
 
     /// Locates and counts a request; `beyond` if it ends beyond the last sector.
@@ -72,7 +75,7 @@ impl Ramdisk {
 
 impl BlockDevice for Ramdisk {
     fn capacity(&self) -> Result<u64> {
-        Ok(self.sectors)
+        Ok(self.sectors())
     }
 
     fn read(&self, sector: u64, out: &mut OutBuf<'_>) -> Result<usize> {
