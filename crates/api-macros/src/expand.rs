@@ -46,7 +46,12 @@ pub fn expand(interface: &Interface) -> TokenStream {
             #(#checks)*
 
             static OPERATIONS: &[__api::Operation] = &[#(#operations),*];
-            static INFO: __api::InterfaceInfo = __api::InterfaceInfo { name: #text, operations: OPERATIONS, hash: #hash };
+            static INFO: __api::InterfaceInfo = __api::InterfaceInfo {
+                name: #text,
+                path: ::core::concat!(::core::module_path!(), "::", #text),
+                operations: OPERATIONS,
+                hash: #hash,
+            };
 
             impl #client {
                 /// The interface as data.
@@ -137,7 +142,21 @@ fn check(method: &Method) -> TokenStream {
             const _: () = ::core::assert!(<#ty as __api::Wire>::WORDS <= __api::WORDS, #message);
         )
     });
-    quote!(#arguments #result)
+    // An event's window would never be taken back, and a deferred reply may outlive the claim on its own.
+    let windowless: Vec<_> = match (&method.result, method.event) {
+        (_, true) => method
+            .arguments
+            .iter()
+            .filter_map(|a| if let Kind::Value(ty) = &a.kind { Some(&**ty) } else { None })
+            .collect(),
+        (Some(ty), _) if method.deferred => vec![ty],
+        _ => Vec::new(),
+    };
+    let windowless = windowless.into_iter().map(|ty| {
+        let message = format!("`{}` carries words only: pass scalars and identifiers", method.name);
+        quote_spanned!(ty.span()=> const _: () = ::core::assert!(!<#ty as __api::Wire>::SPILLS, #message);)
+    });
+    quote!(#arguments #result #(#windowless)*)
 }
 
 /// `name: Type` of the method's own signature.

@@ -2,7 +2,6 @@
 
 use proc_macro2::Ident;
 use quote::ToTokens;
-use syn::spanned::Spanned;
 use syn::{
     Attribute, Error, FnArg, GenericArgument, ItemTrait, Pat, PathArguments, Result, ReturnType, TraitItem, Type,
 };
@@ -48,8 +47,8 @@ pub enum Kind {
 impl Interface {
     pub fn parse(mut item: ItemTrait) -> Result<Interface> {
         if !item.generics.params.is_empty() {
-            return Err(Error::new(
-                item.generics.span(),
+            return Err(Error::new_spanned(
+                &item.generics,
                 "an interface has no generic parameters: its operations are numbered, not typed, across a boundary",
             ));
         }
@@ -57,7 +56,7 @@ impl Interface {
         let mut methods = Vec::new();
         for entry in &mut item.items {
             let TraitItem::Fn(function) = entry else {
-                return Err(Error::new(entry.span(), "an interface contains methods only"));
+                return Err(Error::new_spanned(entry, "an interface contains methods only"));
             };
             let mut marks = Marks::default();
             function.attrs.retain(|attribute| !marks.take(attribute));
@@ -91,17 +90,17 @@ impl Method {
     fn parse(function: &syn::TraitItemFn, marks: Marks) -> Result<Method> {
         let signature = &function.sig;
         if let Some(body) = &function.default {
-            return Err(Error::new(body.span(), "an operation has no default body: a client could not know of it"));
+            return Err(Error::new_spanned(body, "an operation has no default body: a client could not know of it"));
         }
         if !signature.generics.params.is_empty() || signature.asyncness.is_some() {
-            return Err(Error::new(signature.span(), "an operation is neither generic nor async"));
+            return Err(Error::new_spanned(signature, "an operation is neither generic nor async"));
         }
         let mut inputs = signature.inputs.iter();
         match inputs.next() {
             Some(FnArg::Receiver(receiver)) if receiver.reference.is_some() && receiver.mutability.is_none() => {}
             _ => {
-                return Err(Error::new(
-                    signature.span(),
+                return Err(Error::new_spanned(
+                    signature,
                     "an operation takes `&self`: several callers are inside at once",
                 ));
             }
@@ -111,47 +110,47 @@ impl Method {
         for input in inputs {
             let FnArg::Typed(typed) = input else { continue };
             let Pat::Ident(name) = &*typed.pat else {
-                return Err(Error::new(typed.pat.span(), "an argument is a plain name"));
+                return Err(Error::new_spanned(&typed.pat, "an argument is a plain name"));
             };
             let kind = Kind::parse(&typed.ty, &mut result)?;
             if let Some(Argument { kind: Kind::Completion, .. }) = arguments.last() {
-                return Err(Error::new(typed.span(), "a `Completion` is the last argument"));
+                return Err(Error::new_spanned(typed, "a `Completion` is the last argument"));
             }
             let bulk = |kind: &Kind| matches!(kind, Kind::In | Kind::Out);
             if bulk(&kind) && arguments.iter().any(|a: &Argument| bulk(&a.kind)) {
-                return Err(Error::new(
-                    typed.ty.span(),
+                return Err(Error::new_spanned(
+                    &typed.ty,
                     "an operation carries at most one `InBuf` or `OutBuf`: a slot has one window",
                 ));
             }
             if marks.event && !matches!(kind, Kind::Value(_)) {
-                return Err(Error::new(
-                    typed.ty.span(),
+                return Err(Error::new_spanned(
+                    &typed.ty,
                     "an event carries words only: nobody waits to take its window back",
                 ));
             }
             arguments.push(Argument { name: name.ident.clone(), kind });
         }
         let deferred = result.is_some();
-        if deferred && arguments.iter().any(|a| matches!(a.kind, Kind::In | Kind::Out)) {
-            return Err(Error::new(
-                signature.span(),
+        let bulk = arguments.iter().find(|argument| matches!(argument.kind, Kind::In | Kind::Out));
+        if let (true, Some(bulk)) = (deferred, bulk) {
+            return Err(Error::new_spanned(
+                &bulk.name,
                 "a deferred operation carries no bulk data: its caller's buffer may be gone when it is answered",
             ));
         }
         match (&signature.output, marks.event || deferred) {
             (ReturnType::Default, true) => {}
             (ReturnType::Type(_, ty), false) => {
-                result =
-                    Some(inner(ty, "Result").ok_or_else(|| {
-                        Error::new(ty.span(), "an operation returns `Result<T>`: its server may be gone")
-                    })?)
+                result = Some(inner(ty, "Result").ok_or_else(|| {
+                    Error::new_spanned(ty, "an operation returns `Result<T>`: its server may be gone")
+                })?)
             }
             (ReturnType::Type(_, ty), true) => {
-                return Err(Error::new(ty.span(), "an event or deferred operation returns nothing"));
+                return Err(Error::new_spanned(ty, "an event or deferred operation returns nothing"));
             }
             (ReturnType::Default, false) => {
-                return Err(Error::new(signature.span(), "an operation returns `Result<T>`: its server may be gone"));
+                return Err(Error::new_spanned(signature, "an operation returns `Result<T>`: its server may be gone"));
             }
         }
         Ok(Method {
@@ -168,7 +167,7 @@ impl Method {
 
 impl Kind {
     fn parse(ty: &Type, deferred: &mut Option<Type>) -> Result<Kind> {
-        let refuse = |why: &str| Err(Error::new(ty.span(), why));
+        let refuse = |why: &str| Err(Error::new_spanned(ty, why));
         match ty {
             Type::Reference(reference) => match (&*reference.elem, reference.mutability.is_some()) {
                 (Type::Path(path), false) if path.path.is_ident("str") => Ok(Kind::Text),

@@ -22,6 +22,8 @@ pub const STRUCT_MAX: usize = 512;
 pub trait Wire: Sized {
     /// Words it takes of a message's six.
     const WORDS: usize;
+    /// Whether it needs a window beside its words.
+    const SPILLS: bool = false;
     /// Appends the value.
     fn put(&self, to: &mut Encoder<'_>) -> Result<()>;
     /// Takes the next value; [`Errno::EBADMSG`] if it is none.
@@ -143,6 +145,7 @@ macro_rules! wire_by_codec {
     ($($name:ty),* $(,)?) => {$(
         impl $crate::wire::Wire for $name {
             const WORDS: usize = 1;
+            const SPILLS: bool = true;
             fn put(&self, to: &mut $crate::wire::Encoder<'_>) -> $crate::Result<()> { $crate::wire::put_struct(self, to) }
             fn get(from: &mut $crate::wire::Decoder<'_>) -> $crate::Result<Self> { $crate::wire::get_struct(from) }
         }
@@ -193,6 +196,7 @@ impl Wire for () {
 
 impl<A: Wire, B: Wire> Wire for (A, B) {
     const WORDS: usize = A::WORDS + B::WORDS;
+    const SPILLS: bool = A::SPILLS || B::SPILLS;
     fn put(&self, to: &mut Encoder<'_>) -> Result<()> {
         self.0.put(to)?;
         self.1.put(to)

@@ -9,13 +9,16 @@ mod server;
 use std::io::Write as _;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use kd_api::client::Port;
 use kd_api::module::HostTable;
+use kd_api::server::Dispatch;
 use kd_api::{Caller, Handle, Imports};
 use kd_boot::hosted::{KernelPage, Wiring};
 use kd_boot::start::{BootError, Prepared, Started};
 use kd_nucleus::{arena, futex, threads};
 
-use server::Server;
+pub use port::ThreadPort;
+pub use server::Server;
 
 /// The core of the thread placement.
 pub struct Threads {
@@ -50,6 +53,11 @@ impl Default for Threads {
     fn default() -> Self {
         Threads::new()
     }
+}
+
+/// A port to a server with threads of its own, outside any kernel: one crossing of this transport, to test or to time.
+pub fn connect(dispatch: Arc<dyn Dispatch>, name: &str, threads: u32, caller: Caller) -> Arc<dyn Port> {
+    Arc::new(port::ThreadPort::new(&Server::start(dispatch, name, threads), caller))
 }
 
 /// The place of a component's disk in the direct map: right behind the kernel's arena.
