@@ -44,7 +44,7 @@ pub struct RunningApp {
 impl Boot {
     /// Boots a kernel.
     pub fn new(manifest: &Manifest) -> Result<Boot, BootFailure> {
-        let control = Zygote::get()?.boot()?;
+        let control = Zygote::get()?.boot(crate::kernels::PURPOSE)?;
         let mut boot = Boot { control, nanos: 0 };
         match boot.ask(&Request::Boot(Box::new(manifest.clone())))? {
             Answer::Booted(nanos) => boot.nanos = nanos,

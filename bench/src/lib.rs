@@ -3,5 +3,9 @@
 pub mod app;
 pub mod boot;
 pub mod budget;
+pub mod cmd;
 pub mod experiments;
 pub mod kernels;
+pub mod meta;
+pub mod progress;
+pub mod suite;

@@ -1,9 +1,11 @@
 //! What apps do, inside the boot: the same on every kernel.
 
+mod canary;
 pub mod count;
 mod measure;
 pub mod probe;
 mod rounds;
+mod script;
 mod trap;
 
 use std::fs::File;
@@ -19,8 +21,10 @@ pub fn main(app: App) {
     match run.task {
         Task::Measure(cells) => measure::run(&env, &cells, results, root),
         Task::Rounds { workload, rate, entry } => rounds::run(&env, &workload, rate, entry, &board),
+        Task::Canary(seed) => canary::run(&env, seed, &board),
         Task::Loop { workload, milliseconds } => rounds::repeat(&env, &workload, milliseconds, &board),
         Task::Probe(workloads) => probe::run(&env, &workloads, results),
+        Task::Script(calls) => script::run(&env, &calls, results),
         Task::Count(workloads) => count::run(&env, &workloads, results, |step| {
             while board.get(kd_boot::board::Field::Stop) < step {
                 std::thread::sleep(std::time::Duration::from_micros(100));

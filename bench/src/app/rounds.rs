@@ -30,6 +30,7 @@ pub fn run(env: &Env, workload: &str, rate: u32, entry: Entry, board: &Board) {
         if early > 0 {
             std::thread::sleep(Duration::from_nanos(early));
         }
+        board.set(Field::LastStart, clock::now());
         let killed = note(board, session.verify(round), due);
         if killed {
             // The kernel has ended this app; it gets no further system call, so nothing can be released either.

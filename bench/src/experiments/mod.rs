@@ -1,6 +1,8 @@
 //! The experiments: each boots kernels, asks its question, and returns records. None of them draws a conclusion.
 
+pub mod faults;
 pub mod latency;
+pub mod primitives;
 pub mod records;
 
 /// How a run goes about its experiments.
@@ -16,3 +18,10 @@ pub struct Plan {
 
 /// Told how far an experiment is (0 to 1) and what it does.
 pub type Progress<'a> = &'a mut dyn FnMut(f64, &str);
+
+/// Puts items in random order (Fisher and Yates).
+fn shuffle<T>(items: &mut [T], random: &mut kd_report::stats::Random) {
+    for last in (1..items.len()).rev() {
+        items.swap(last, random.below(last + 1));
+    }
+}

@@ -45,6 +45,8 @@ pub struct Operation {
 pub struct InterfaceInfo {
     /// The trait's name.
     pub name: &'static str,
+    /// The same with the modules it is in, as it stands in the names of symbols.
+    pub path: &'static str,
     /// Its operations, in order of their numbers.
     pub operations: &'static [Operation],
     /// A hash of the trait's text: two sides with different hashes do not speak the same interface.

@@ -37,6 +37,8 @@ fields! {
     Unknown,
     /// When the last good round ended.
     LastGood,
+    /// When the last round was begun.
+    LastStart,
     /// When the first failed or wrong round ended.
     FirstBad,
     /// Longest time from when a round was due to its good end.

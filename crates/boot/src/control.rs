@@ -73,6 +73,8 @@ pub enum Task {
         /// How it enters.
         entry: Entry,
     },
+    /// Keeps a file of known content ([`canary`]) and checks it over and over: an app that never uses what is faulty.
+    Canary(u64),
     /// Runs a workload's timed loop for so many milliseconds (0: until stopped), for profilers and people.
     Loop {
         /// The workload.
@@ -84,6 +86,8 @@ pub enum Task {
     Probe(Vec<String>),
     /// Does a fixed number of operations, after as many to warm up, and writes what a counting kernel counted.
     Count(Vec<String>),
+    /// Makes these calls and writes what came of each.
+    Script(Vec<crate::script::Call>),
 }
 
 /// One measurement of one boot.
@@ -197,4 +201,18 @@ pub enum What {
     Panic(String),
     /// A panic that a fence stopped.
     Fenced(String),
+}
+
+/// Bytes of a canary's file.
+pub const CANARY_BYTES: usize = 4096;
+
+/// The content of the canary of this seed (SplitMix64, Steele, Lea and Flood 2014): bytes found nowhere else.
+pub fn canary(seed: u64) -> Vec<u8> {
+    let word = |number: u64| {
+        let z = seed.wrapping_add((number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    };
+    (0..CANARY_BYTES as u64 / 8).flat_map(|number| word(number).to_le_bytes()).collect()
 }

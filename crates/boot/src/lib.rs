@@ -7,6 +7,7 @@
 //! | [`start`] | one component started from its manifest entry, built in or loaded |
 //! | [`control`] | what the harness asks of a root process, and what it answers |
 //! | [`root`] | the loop of a root process: one boot's machine, its kernel and its apps |
+//! | [`script`] | system calls as data, to compare kernels by |
 //! | [`app`] | what a core hands to an app |
 //! | [`trace`] | counting crossings |
 //! | [`hosted`] | a kernel in one process |
@@ -21,6 +22,7 @@ pub mod hosted;
 pub mod manifest;
 pub mod order;
 pub mod root;
+pub mod script;
 pub mod start;
 pub mod trace;
 

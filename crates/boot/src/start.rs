@@ -10,7 +10,7 @@ use kd_api::module::{DriverEnv, HostTable, Medium};
 use kd_api::{Component, Handle, Imports, Operation};
 use kd_machine::disk::DiskMedium;
 use kd_machine::memory::Memory;
-use kd_nucleus::module::{ModuleError, ModuleFile};
+use kd_nucleus::module::{ModuleError, ModuleFile, room};
 
 use crate::app::AppMain;
 use crate::control::Patch;
@@ -55,7 +55,7 @@ pub enum BootError {
 pub struct Started {
     /// Its handle.
     pub handle: Handle,
-    /// Where its code can be patched, if it is a module.
+    /// Where its code can be patched: beside its module, or beside the program it is compiled into.
     pub patch: Option<Patch>,
 }
 
@@ -116,7 +116,9 @@ impl Prepared {
         let Some(module) = &self.module else {
             let started = (self.component.start)(imports);
             let handle = started.map_err(|error| BootError::Start(self.entry.name.clone(), error))?;
-            return Ok(Started { handle, patch: None });
+            // A host that does not tell where its programs lie only takes the fault experiments away.
+            let room = room::reserve_beside_program().ok();
+            return Ok(Started { handle, patch: room.map(|(base, code, data)| Patch { base, code, data }) });
         };
         let medium: Option<&'static dyn Medium> = match &self.disk {
             Some(disk) => Some(Box::leak(Box::new(DiskMedium::map_at(disk, kd_nucleus::arena::place(place))?))),

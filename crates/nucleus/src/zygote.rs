@@ -14,8 +14,8 @@ use crate::socket::Socket;
 
 const VARIABLE: &str = "KERNEL_DEBATE_ZYGOTE";
 
-/// What a root runs; it ends with the root.
-pub type Entry = fn(control: Socket);
+/// What a root runs, told what [`Zygote::boot`] was; it ends with the root.
+pub type Entry = fn(purpose: &str, control: Socket);
 
 /// Makes this program able to boot kernels: `$entry` (a [`Entry`]) runs in the root process of each boot.
 #[macro_export]
@@ -55,7 +55,7 @@ pub fn enter_if_asked(entry: Entry) {
 
 fn serve(socket: Socket, entry: Entry) {
     let me = std::process::id();
-    while let Ok(((), mut fds)) = socket.receive::<()>() {
+    while let Ok((purpose, mut fds)) = socket.receive::<String>() {
         let Some(control) = fds.pop() else { continue };
         // SAFETY: the zygote has one thread.
         if unsafe { libc::fork() } == 0 {
@@ -64,7 +64,7 @@ fn serve(socket: Socket, entry: Entry) {
             process::die_with_parent(me);
             drop(socket);
             process::set_name("kd-root");
-            let run = std::panic::AssertUnwindSafe(|| entry(Socket::from_fd(control)));
+            let run = std::panic::AssertUnwindSafe(|| entry(&purpose, Socket::from_fd(control)));
             process::exit_now(if std::panic::catch_unwind(run).is_ok() { 0 } else { 101 });
         }
     }
@@ -95,11 +95,12 @@ impl Zygote {
         Ok(Zygote { socket: Mutex::new(ours), child: Mutex::new(child) })
     }
 
-    /// Starts a root; returns the control socket to it. The root and all it started die when the socket closes.
-    pub fn boot(&self) -> io::Result<Socket> {
+    /// Starts a root for some purpose; returns the control socket to it. The root and all it started die when the
+    /// socket closes.
+    pub fn boot(&self, purpose: &str) -> io::Result<Socket> {
         let (ours, theirs) = Socket::pair()?;
         let socket = self.socket.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        socket.send(&(), &[theirs.fd()])?;
+        socket.send(&purpose, &[theirs.fd()])?;
         Ok(ours)
     }
 

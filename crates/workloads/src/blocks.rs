@@ -84,6 +84,10 @@ impl Workload for Blocks {
         2
     }
 
+    fn faulty_operation(&self) -> Option<&'static str> {
+        (self.subject == "ramdisk" && matches!(self.direction, Direction::Write)).then_some("Ramdisk::admit")
+    }
+
     fn start(&self, env: &Env) -> Result<Box<dyn Session>, Errno> {
         let on_device = self.subject == "ramdisk";
         let (size, timed) = (self.size, if on_device { RAM0_TIMED } else { 1 });

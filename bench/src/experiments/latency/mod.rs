@@ -15,6 +15,7 @@ mod configuration;
 mod crossings;
 mod sample;
 
+pub use configuration::Configuration;
 use kd_report::schema::Record;
 
 use super::{Plan, Progress};

@@ -9,7 +9,7 @@ use kd_report::stats::Random;
 use super::configuration::Configuration;
 use crate::boot::{Boot, BootFailure};
 use crate::budget;
-use crate::experiments::{Plan, Progress};
+use crate::experiments::{Plan, Progress, shuffle};
 
 /// One cell of the table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -154,11 +154,5 @@ fn note(
             samples.switches.push(Vec::new());
             samples.reason = failed;
         }
-    }
-}
-
-fn shuffle<T>(items: &mut [T], random: &mut Random) {
-    for last in (1..items.len()).rev() {
-        items.swap(last, random.below(last + 1));
     }
 }

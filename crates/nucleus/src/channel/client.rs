@@ -1,6 +1,6 @@
 //! The client's end of a channel.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::*, fence};
+use std::sync::atomic::{AtomicBool, Ordering::*, fence};
 
 use kd_api::client::{Exchange, Port, Slot};
 use kd_api::{Errno, Message, Operation, Result};
@@ -13,7 +13,8 @@ use crate::{futex, watch};
 pub struct ChannelPort {
     channel: Channel,
     wait: Wait,
-    free: AtomicU32,
+    /// Slots in use, each claimed by a swap and given back by a plain store.
+    used: [AtomicBool; CALL_SLOTS],
     posting: AtomicBool,
 }
 
@@ -21,9 +22,8 @@ impl ChannelPort {
     /// A port on a channel that no other port of this process or another uses.
     pub fn new(channel: Channel, wait: Wait) -> ChannelPort {
         // A slot whose request a server still works on, for a holder that died before us, is lost to us.
-        let usable = (0..CALL_SLOTS).filter(|&slot| !channel.look(slot).1);
-        let free = usable.fold(0, |free, slot| free | 1 << slot);
-        ChannelPort { channel, wait, free: AtomicU32::new(free), posting: AtomicBool::new(false) }
+        let used = std::array::from_fn(|slot| AtomicBool::new(channel.look(slot).1));
+        ChannelPort { channel, wait, used, posting: AtomicBool::new(false) }
     }
 
     /// Publishes a request.
@@ -97,17 +97,8 @@ impl ChannelPort {
 
 impl Port for ChannelPort {
     fn claim(&self) -> Result<Slot<'_>> {
-        let mut free = self.free.load(Relaxed);
-        loop {
-            if free == 0 {
-                return Err(Errno::EAGAIN);
-            }
-            let index = free.trailing_zeros() as usize;
-            match self.free.compare_exchange_weak(free, free & (free - 1), Acquire, Relaxed) {
-                Ok(_) => return Ok(Slot { index, window: self.channel.window(index) }),
-                Err(now) => free = now,
-            }
-        }
+        let claimed = self.used.iter().position(|used| !used.load(Relaxed) && !used.swap(true, Acquire));
+        claimed.map(|index| Slot { index, window: self.channel.window(index) }).ok_or(Errno::EAGAIN)
     }
 
     fn exchange(&self, slot: &Slot<'_>, _: &'static Operation, mut request: Message) -> Exchange {
@@ -132,7 +123,7 @@ impl Port for ChannelPort {
     }
 
     fn release(&self, slot: Slot<'_>) {
-        self.free.fetch_or(1 << slot.index, Release);
+        self.used[slot.index].store(false, Release);
     }
 
     fn post(&self, _: &'static Operation, request: Message) {

@@ -45,7 +45,8 @@ struct Current {
     pool: &'static Pool,
     client: usize,
     slot: usize,
-    request: Message,
+    sequence: u32,
+    operation: u16,
     blocking: bool,
 }
 
@@ -65,14 +66,14 @@ thread_local! {
 /// Answers the calling thread's call with an error, in its stead, because it will never get to it; `false` if the
 /// thread serves no call. To be called on the way out of a fault: takes no lock, allocates nothing, frees nothing.
 pub fn abandon_current(errno: Errno) -> bool {
-    let Some(Current { pool, client, slot, request, blocking }) = CURRENT.take() else { return false };
+    let Some(Current { pool, client, slot, sequence, operation, blocking }) = CURRENT.take() else { return false };
     pool.stop_watching(NUMBER.get());
     if blocking {
         pool.blocking.fetch_sub(1, AcqRel);
     }
     pool.lost.fetch_add(1, AcqRel);
     let line = &pool.clients[client].0.lines()[slot];
-    pool.answer(line, slot, request.sequence, refuse(request.operation, errno));
+    pool.answer(line, slot, sequence, refuse(operation, errno));
     true
 }
 
@@ -233,7 +234,8 @@ impl Pool {
         }
         let later = || -> Replier { Box::new(move |answer| self.answer(line, slot, request.sequence, answer)) };
         let window = channel.window(slot);
-        CURRENT.set((!event).then_some(Current { pool: self, client, slot, request, blocking }));
+        let Message { sequence, operation, .. } = request;
+        CURRENT.set((!event).then_some(Current { pool: self, client, slot, sequence, operation, blocking }));
         let answer = self.dispatch.dispatch(Incoming { caller: *caller, request, window, scratch, later: &later });
         CURRENT.set(None);
         if blocking {

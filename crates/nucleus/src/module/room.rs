@@ -30,6 +30,25 @@ pub fn reserve(base: usize, size: usize) -> io::Result<(usize, usize)> {
     Err(io::Error::new(io::ErrorKind::OutOfMemory, "no free page near the module"))
 }
 
+/// The same beside the text of the running program, for components that are compiled in; returns where the program
+/// begins as well.
+///
+/// # Errors
+/// As [`reserve`], and when `/proc` does not tell.
+pub fn reserve_beside_program() -> io::Result<(usize, usize, usize)> {
+    let program = std::fs::read_link("/proc/self/exe")?;
+    let maps = std::fs::read_to_string("/proc/self/maps")?;
+    let mut ranges = maps.lines().filter(|line| line.ends_with(&*program.to_string_lossy())).filter_map(|line| {
+        let (start, end) = line.split(' ').next()?.split_once('-')?;
+        Some((usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?))
+    });
+    let unknown = || io::Error::new(io::ErrorKind::NotFound, "the program is not among its own mappings");
+    let (base, first_end) = ranges.next().ok_or_else(unknown)?;
+    let end = ranges.last().map_or(first_end, |(_, end)| end);
+    let (code, data) = reserve(base, end - base)?;
+    Ok((base, code, data))
+}
+
 /// Maps both pages at `at`, where nothing may be mapped yet.
 fn map(at: usize) -> io::Result<()> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;

@@ -1,0 +1,230 @@
+//! Running a script: each call made, each outcome written, in the app's own directory.
+//!
+//! A script runs alone, so a pipe that is empty stays empty: reads and writes that would wait are skipped, the same ones
+//! on every kernel as long as the kernels agree.
+
+use std::fs::File;
+
+use kd_api::interfaces::fs::Kind;
+use kd_api::interfaces::vfs::{open, seek};
+use kd_api::{Errno, Fd, InBuf, OutBuf, Result};
+use kd_boot::script::{Call, Outcome};
+use kd_workloads::Env;
+
+use super::emit;
+
+/// Bytes that fit into a pipe on every kernel, however it counts its pages.
+const PIPE_FITS: usize = 28_000;
+/// What rooms are filled with before a call, to see what it leaves alone.
+const UNTOUCHED: u8 = 0xEE;
+/// Longest file whose contents are compared.
+const FILE_MAX: usize = 1 << 20;
+
+/// Runs one.
+pub fn run(env: &Env, calls: &[Call], mut results: File) {
+    let directory = format!("/script-{}", env.caller.app.0);
+    let mut script = Script { env, directory, handles: Vec::new(), pipes: Vec::new() };
+    if let Err(errno) = env.sys.mkdir(env.caller, &script.directory, 0o755) {
+        return emit(&mut results, &failed(errno));
+    }
+    for call in calls {
+        let outcome = script.make(call);
+        emit(&mut results, &outcome);
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Open {
+    fd: Fd,
+    directory: bool,
+    /// Of a pipe: which one, and whether this is the writing end.
+    pipe: Option<(usize, bool)>,
+}
+
+struct Script<'a> {
+    env: &'a Env,
+    directory: String,
+    handles: Vec<Option<Open>>,
+    /// Bytes in each pipe.
+    pipes: Vec<usize>,
+}
+
+fn failed(errno: Errno) -> Outcome {
+    Outcome::Failed(errno.name().into())
+}
+
+fn number(result: Result<u64>) -> Outcome {
+    result.map_or_else(failed, Outcome::Number)
+}
+
+/// FNV-1a.
+fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// Entries of a directory's listing: name and type.
+fn entries(bytes: &[u8]) -> Vec<(String, u8)> {
+    let mut names = Vec::new();
+    let mut rest = bytes;
+    while let [_, .., _] = rest {
+        let length = usize::from(u16::from_le_bytes([rest[16], rest[17]]));
+        let name = rest[19..length].split(|byte| *byte == 0).next().unwrap_or_default();
+        names.push((String::from_utf8_lossy(name).into_owned(), rest[18]));
+        rest = &rest[length..];
+    }
+    names
+}
+
+impl Script<'_> {
+    fn path(&self, path: &str) -> String {
+        if path.is_empty() { String::new() } else { format!("{}{path}", self.directory) }
+    }
+
+    fn open(&self, handle: usize) -> Option<Open> {
+        self.handles.get(handle).copied().flatten()
+    }
+
+    /// The descriptor of a handle; of an empty one a number that is none on any kernel.
+    fn fd(&self, handle: usize) -> Fd {
+        self.open(handle).map_or(Fd(if handle.is_multiple_of(2) { -1 } else { 1000 }), |open| open.fd)
+    }
+
+    fn keep(&mut self, open: Open) -> u64 {
+        let free = self.handles.iter().position(Option::is_none).unwrap_or(self.handles.len());
+        if free == self.handles.len() {
+            self.handles.push(None);
+        }
+        self.handles[free] = Some(open);
+        free as u64
+    }
+
+    /// Whether the other end of a pipe is open.
+    fn is_open(&self, pipe: usize, writer: bool) -> bool {
+        self.handles.iter().flatten().any(|open| open.pipe == Some((pipe, writer)))
+    }
+
+    fn read(&self, room: usize, read: impl FnOnce(&mut OutBuf<'_>) -> Result<usize>) -> Outcome {
+        let mut bytes = vec![UNTOUCHED; room];
+        match read(&mut OutBuf::new(&mut bytes)) {
+            Ok(count) => Outcome::Bytes(count, hash(&bytes)),
+            Err(errno) => failed(errno),
+        }
+    }
+
+    fn make(&mut self, call: &Call) -> Outcome {
+        let (sys, me) = (&self.env.sys, self.env.caller);
+        match call {
+            Call::Open { path, flags, mode } => {
+                let path = self.path(path);
+                let opened = sys.open(me, &path, *flags, *mode).map(|fd| {
+                    let directory = sys.stat(me, &path).is_ok_and(|stat| stat.kind == Kind::Directory);
+                    Open { fd, directory, pipe: None }
+                });
+                number(opened.map(|open| self.keep(open)))
+            }
+            Call::Close(handle) => {
+                let result = sys.close(me, self.fd(*handle));
+                if let Some(open) = self.handles.get_mut(*handle) {
+                    *open = None;
+                }
+                number(result.map(|()| 0))
+            }
+            Call::Read(handle, room) => {
+                let pipe = self.open(*handle).and_then(|open| open.pipe);
+                if pipe.is_some_and(|(pipe, writer)| !writer && self.pipes[pipe] == 0 && self.is_open(pipe, true)) {
+                    return Outcome::Skipped;
+                }
+                let outcome = self.read(*room, |out| sys.read(me, self.fd(*handle), out));
+                if let (Some((pipe, false)), Outcome::Bytes(count, _)) = (pipe, &outcome) {
+                    self.pipes[pipe] -= count.min(&self.pipes[pipe]);
+                }
+                outcome
+            }
+            Call::Write(handle, data) => {
+                let pipe = self.open(*handle).and_then(|open| open.pipe);
+                if pipe.is_some_and(|(pipe, writer)| writer && self.pipes[pipe] + data.len() > PIPE_FITS) {
+                    return Outcome::Skipped;
+                }
+                let result = sys.write(me, self.fd(*handle), &mut InBuf::new(data));
+                if let (Some((pipe, true)), Ok(count)) = (pipe, result) {
+                    self.pipes[pipe] += count;
+                }
+                number(result.map(|count| count as u64))
+            }
+            Call::Pread(handle, offset, room) => {
+                self.read(*room, |out| sys.pread(me, self.fd(*handle), *offset, out))
+            }
+            Call::Pwrite(handle, offset, data) => {
+                let result = sys.pwrite(me, self.fd(*handle), *offset, &mut InBuf::new(data));
+                number(result.map(|count| count as u64))
+            }
+            // Positions in directories are each kernel's own.
+            Call::Lseek(handle, ..) if self.open(*handle).is_some_and(|open| open.directory) => Outcome::Skipped,
+            Call::Lseek(handle, offset, whence) => number(sys.lseek(me, self.fd(*handle), *offset, *whence)),
+            Call::Fsync(handle) => number(sys.fsync(me, self.fd(*handle)).map(|()| 0)),
+            Call::Stat(path) => self.stat(&self.path(path)),
+            Call::Mkdir(path, mode) => number(sys.mkdir(me, &self.path(path), *mode).map(|()| 0)),
+            Call::Unlink(path) => number(sys.unlink(me, &self.path(path)).map(|()| 0)),
+            Call::Rename(from, to) => number(sys.rename(me, &self.path(from), &self.path(to)).map(|()| 0)),
+            Call::Getdents(handle, _) if self.open(*handle).is_some_and(|open| open.pipe.is_some()) => Outcome::Skipped,
+            Call::Getdents(handle, room) => self.list(self.fd(*handle), *room).map_or_else(failed, Outcome::Names),
+            Call::Pipe => match sys.pipe(me) {
+                Ok((reading, writing)) => {
+                    let pipe = self.pipes.len();
+                    self.pipes.push(0);
+                    self.keep(Open { fd: reading, directory: false, pipe: Some((pipe, false)) });
+                    Outcome::Number(self.keep(Open { fd: writing, directory: false, pipe: Some((pipe, true)) }))
+                }
+                Err(errno) => failed(errno),
+            },
+            Call::Getpid => number(sys.getpid(me).map(|pid| u64::from(pid > 0))),
+            Call::Tree => {
+                let mut tree = Vec::new();
+                self.walk(&self.directory, &mut tree).map_or_else(failed, |()| Outcome::Tree(tree))
+            }
+        }
+    }
+
+    fn stat(&self, path: &str) -> Outcome {
+        match self.env.sys.stat(self.env.caller, path) {
+            // A directory's size is each file system's own affair.
+            Ok(stat) if stat.kind == Kind::Directory => Outcome::Stat(true, stat.mode, stat.links, 0),
+            Ok(stat) => Outcome::Stat(false, stat.mode, stat.links, stat.size),
+            Err(errno) => failed(errno),
+        }
+    }
+
+    /// What a directory lists from its start, read in pieces of `room` bytes.
+    fn list(&self, fd: Fd, room: usize) -> Result<Vec<(String, u8)>> {
+        let (sys, me) = (&self.env.sys, self.env.caller);
+        sys.lseek(me, fd, 0, seek::SET)?;
+        let mut names = Vec::new();
+        let mut bytes = vec![0; room];
+        loop {
+            let count = sys.getdents64(me, fd, &mut OutBuf::new(&mut bytes))?;
+            if count == 0 {
+                names.sort();
+                return Ok(names);
+            }
+            names.extend(entries(&bytes[..count]));
+        }
+    }
+
+    fn walk(&self, path: &str, tree: &mut Vec<(String, Box<Outcome>, u64)>) -> Result<()> {
+        let (sys, me) = (&self.env.sys, self.env.caller);
+        let stat = self.stat(path);
+        let directory = matches!(stat, Outcome::Stat(true, ..));
+        let fd = sys.open(me, path, open::RDONLY, 0)?;
+        let (names, contents) = if directory {
+            (self.list(fd, 4096), 0)
+        } else {
+            let mut bytes = vec![0; FILE_MAX];
+            let count = sys.pread(me, fd, 0, &mut OutBuf::new(&mut bytes))?;
+            (Ok(Vec::new()), hash(&bytes[..count]))
+        };
+        sys.close(me, fd)?;
+        tree.push((path.into(), Box::new(stat), contents));
+        let names = names?.into_iter().filter(|(name, _)| name != "." && name != "..");
+        names.into_iter().try_for_each(|(name, _)| self.walk(&format!("{path}/{name}"), tree))
+    }
+}

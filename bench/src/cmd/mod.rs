@@ -1,0 +1,44 @@
+//! The commands of `debate`: each is a file here, with its arguments, its help and its work.
+//!
+//! A command writes to the output it is given and returns one error with its remedy; the program alone decides on exit
+//! codes.
+
+pub mod bench;
+pub mod list;
+pub mod report;
+pub mod run;
+
+use std::io;
+
+use crate::boot::BootFailure;
+use crate::suite::SuiteError;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The suite did.
+    #[error(transparent)]
+    Suite(#[from] SuiteError),
+    /// A driver module is missing or is none.
+    #[error(transparent)]
+    Module(#[from] kd_nucleus::module::ModuleError),
+    /// A kernel did not boot, or its root is gone.
+    #[error(transparent)]
+    Boot(#[from] BootFailure),
+    /// Options that do not fit together.
+    #[error("{0}")]
+    Options(String),
+    /// What ran ended early.
+    #[error("{0}")]
+    Ended(String),
+    /// The output cannot be written.
+    #[error("cannot write: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl CommandError {
+    /// Whether the reader of our output has just gone away (`debate list | head`), which is no failure of ours.
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, CommandError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}

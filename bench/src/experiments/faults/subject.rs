@@ -1,0 +1,89 @@
+//! The components that are made to fail: each that has a workload which checks its bytes and names an operation.
+
+use kd_faults::{InjectError, Site};
+use kd_nucleus::module::ModuleFile;
+
+use crate::boot::{Boot, BootFailure};
+use crate::kernels::PARTS;
+
+/// A component, the load on it, and the function that fails.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// The component.
+    pub name: String,
+    /// The load.
+    pub workload: String,
+    /// By what its function is found among the symbols.
+    symbol: String,
+    /// Whether it is a driver module; otherwise it is compiled in.
+    module: bool,
+}
+
+/// All subjects: one for each component, by the first workload that fits it.
+pub fn subjects() -> Vec<Subject> {
+    let components = (PARTS.components)();
+    let mut subjects: Vec<Subject> = Vec::new();
+    for workload in kd_workloads::workloads() {
+        let Some(operation) = workload.faulty_operation() else { continue };
+        if subjects.iter().any(|subject| subject.name == workload.subject()) {
+            continue;
+        }
+        let component = components.iter().find(|component| component.name == workload.subject());
+        let symbol = match component {
+            Some(component) => format!("<{} as {}>::{operation}", component.type_name, component.interface.path),
+            None => operation.into(),
+        };
+        let module = component.is_none();
+        subjects.push(Subject { name: workload.subject().into(), workload: workload.name().into(), symbol, module });
+    }
+    subjects
+}
+
+/// Why there is no site.
+#[derive(Debug, thiserror::Error)]
+pub enum NoSite {
+    /// The boot could not be asked.
+    #[error(transparent)]
+    Boot(#[from] BootFailure),
+    /// The function cannot be found or changed.
+    #[error(transparent)]
+    Inject(#[from] InjectError),
+    /// The module's file cannot be read.
+    #[error(transparent)]
+    Module(#[from] kd_nucleus::module::ModuleError),
+    /// The component has no patch room.
+    #[error("`{0}` has no patch room: the host does not say where its code lies")]
+    NoRoom(String),
+}
+
+/// Where a subject fails in one boot: its process, its function, its patch room.
+pub struct Target {
+    /// The process.
+    pub pid: i32,
+    /// The function.
+    pub site: Site,
+    /// The patch room.
+    pub room: kd_faults::Room,
+}
+
+impl Subject {
+    /// Finds the function in a running kernel.
+    pub fn target(&self, boot: &Boot) -> Result<Target, NoSite> {
+        let status = boot.component(&self.name)?;
+        let patch = status.patch.ok_or_else(|| NoSite::NoRoom(self.name.clone()))?;
+        let room = kd_faults::Room { code: patch.code, data: patch.data };
+        let site = if self.module {
+            Site::in_file(ModuleFile::find(&self.name)?.bytes(), patch.base, &self.symbol)?
+        } else {
+            program_site(patch.base, &self.symbol)?
+        };
+        Ok(Target { pid: status.pid, site, room })
+    }
+}
+
+/// A function of this program, which every kernel process is a fork of: its file is read once.
+fn program_site(base: usize, symbol: &str) -> Result<Site, InjectError> {
+    static PROGRAM: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+    let program = PROGRAM.get_or_init(|| std::fs::read("/proc/self/exe").unwrap_or_default());
+    Site::in_file(program, base, symbol)
+}

@@ -1,0 +1,146 @@
+//! Primitives: what one part costs on its own, beside the bare mechanism that it can't beat.
+//!
+//! Two sources. Criterion's bench `primitives` times each part; [`records`] are its figures. [`limits`] is our own:
+//! each crossing and its bare limit in turn, in random order within a round, so that both sides of a ratio saw the
+//! same machine, and fresh processes in every round, because two pairs of processes differ by more than two batches of
+//! one pair do. Ratios pair rounds.
+
+pub mod parts;
+pub mod rig;
+
+mod handover;
+
+use std::time::{Duration, Instant};
+
+use kd_nucleus::channel::Wait;
+use kd_report::schema::{Entry, Experiment, Kernel, Record};
+use kd_report::stats::{self, Random};
+
+use super::records::Subject;
+use super::{Plan, Progress, shuffle};
+use crate::boot::BootFailure;
+use crate::budget;
+
+pub use handover::{criterion_home, publish, records};
+use rig::{Part, Rig};
+
+/// Longest chain of servers.
+const CHAIN: u32 = 3;
+/// A batch lasts about this long.
+const BATCH: Duration = Duration::from_millis(2);
+/// Batches of a rig at least, whatever its time.
+const BATCHES_MIN: usize = 3;
+/// The share of the experiment's budget that is left to criterion's bench, with room for starting processes.
+const CRITERION_SHARE: f64 = 0.6;
+/// Resamples of the bootstrap.
+const RESAMPLES: usize = 2_000;
+
+/// A part on so many cores, and its batches (ns a round) of each round.
+struct Cell {
+    part: Part,
+    cores: usize,
+    samples: Vec<Vec<f64>>,
+}
+
+/// Crossings over their limits (`limit_ratio`: spinning on two cores, blocking on one), and adaptive waiting over the
+/// better of yielding and blocking (`adaptive_ratio`, for chains of one to three servers).
+///
+/// # Errors
+/// A rig that did not start or ended before its time.
+pub fn limits(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailure> {
+    let mut cells = cells(plan.cores.len());
+    let rounds = 2 * budget::boots(plan.quick);
+    let time = budget::seconds("primitives", plan.quick) as f64 * (1.0 - CRITERION_SHARE);
+    let each = Duration::from_secs_f64(time / (rounds * cells.len()) as f64);
+    let mut random = Random::new(plan.seed, 0);
+    for round in 0..rounds {
+        progress(round as f64 / rounds as f64, "crossings beside their bare limits");
+        let mut order: Vec<usize> = (0..cells.len()).collect();
+        shuffle(&mut order, &mut random);
+        for index in order {
+            let cell = &mut cells[index];
+            cell.samples.push(batches(cell.part, &plan.cores[..cell.cores], each)?);
+        }
+    }
+    Ok(analyse(&cells, plan.seed))
+}
+
+/// Everything that `limits` looks at, as far as there are cores for it.
+fn cells(cores: usize) -> Vec<Cell> {
+    let chains = (1..=CHAIN).flat_map(|servers| {
+        let waits = [Wait::Yield, Wait::Block, Wait::Adaptive].map(|wait| Part::chain(wait, servers));
+        waits.into_iter().flat_map(|part| [(part, 1), (part, 2)])
+    });
+    let bare = [(Part::LimitSpin, 2), (Part::chain(Wait::Spin, 1), 2), (Part::LimitFutex, 1)];
+    let there = bare.into_iter().chain(chains).filter(|(_, needed)| *needed <= cores);
+    there.map(|(part, cores)| Cell { part, cores, samples: Vec::new() }).collect()
+}
+
+/// One rig's batches.
+fn batches(part: Part, cores: &[usize], time: Duration) -> Result<Vec<f64>, BootFailure> {
+    const TRIAL: u64 = 32;
+    let begin = Instant::now();
+    let rig = Rig::new(part, cores)?;
+    let trial = rig.run(TRIAL)?.as_nanos().max(1) as u64;
+    let rounds = (BATCH.as_nanos() as u64 * TRIAL / trial).max(TRIAL);
+    let mut batches = Vec::new();
+    while batches.len() < BATCHES_MIN || begin.elapsed() < time {
+        batches.push(rig.run(rounds)?.as_nanos() as f64 / rounds as f64);
+    }
+    Ok(batches)
+}
+
+/// A crossing's columns; a chain of several servers is a workload of its own.
+fn subject(wait: Wait, servers: u32, cores: usize) -> Subject {
+    let workload = if servers == 1 { "process_crossing".into() } else { format!("process_chain_{servers}") };
+    Subject {
+        experiment: Experiment::Primitives,
+        kernel: Kernel::Microkernel,
+        placement: "process",
+        wait: wait.name(),
+        entry: Entry::None,
+        cores: cores as u32,
+        workload,
+    }
+}
+
+fn analyse(cells: &[Cell], seed: u64) -> Vec<Record> {
+    let find = |part, cores| {
+        let found = cells.iter().find(|cell| (cell.part, cell.cores) == (part, cores));
+        found.map(|cell| &cell.samples)
+    };
+    let mut records = Vec::new();
+    let mut ratio = |metric, wait, servers, cores, base: Option<Part>| {
+        let subject = subject(wait, servers, cores);
+        let ours = find(Part::chain(wait, servers), cores);
+        records.push(match (ours, base.and_then(|base| find(base, cores))) {
+            (Some(ours), Some(base)) => {
+                let ratio = stats::ratio(ours, base, stats::median, RESAMPLES, seed);
+                subject.estimate(metric, "median", "ratio", ratio, ours.len())
+            }
+            _ => subject.unavailable(metric, "median", "ratio", "needs two cores, and this run has one"),
+        });
+    };
+    ratio("limit_ratio", Wait::Spin, 1, 2, Some(Part::LimitSpin));
+    ratio("limit_ratio", Wait::Block, 1, 1, Some(Part::LimitFutex));
+    for servers in 1..=CHAIN {
+        for cores in [1, 2] {
+            let median = |part: &Part| find(*part, cores).map_or(f64::INFINITY, |found| stats::median(&mut found.concat()));
+            let others = [Wait::Yield, Wait::Block].map(|wait| Part::chain(wait, servers));
+            let better = others.into_iter().min_by(|a, b| median(a).total_cmp(&median(b)));
+            ratio("adaptive_ratio", Wait::Adaptive, servers, cores, better);
+        }
+    }
+    // Chains of several servers stand nowhere else; the rest is criterion's.
+    for cell in cells {
+        if let Part::Process(wait, servers @ 2..) = cell.part {
+            let estimate = stats::estimate(&cell.samples, stats::median, RESAMPLES, seed);
+            let subject = subject(wait.0, servers, cell.cores);
+            records.push(subject.estimate("round_trip", "median", "ns", estimate, cell.samples.len()));
+        }
+    }
+    records
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! Ratios pair the right cells, and criterion's figures are taken only from the run that made them.
+
+use std::fs;
+use std::time::{Duration, SystemTime};
+
+use kd_report::schema::Status;
+
+use super::handover::{figure, record};
+use super::parts::TIMED;
+use super::*;
+
+/// Cells as measured by a machine on which a part's time depends on its kind alone.
+fn measured(cores: usize) -> Vec<Cell> {
+    let mut cells = cells(cores);
+    for cell in &mut cells {
+        let nanos = match cell.part {
+            Part::LimitSpin => 100.0,
+            Part::LimitFutex => 4_000.0,
+            Part::Thread => unreachable!("has no limit"),
+            Part::Process(wait, servers) => {
+                let one = match (wait.0, cell.cores) {
+                    (Wait::Spin, _) => 120.0,
+                    (Wait::Yield, 1) | (Wait::Block, 2) => 20_000.0,
+                    (Wait::Yield, _) => 1_000.0,
+                    (Wait::Block, _) => 5_000.0,
+                    (Wait::Adaptive, 1) => 5_500.0,
+                    (Wait::Adaptive, _) => 1_100.0,
+                };
+                one * f64::from(servers)
+            }
+        };
+        cell.samples = vec![vec![nanos; 3]; 4];
+    }
+    cells
+}
+
+fn values(records: &[Record], metric: &str) -> Vec<Option<f64>> {
+    let of = records.iter().filter(|record| record.metric == metric);
+    of.map(|record| record.value.map(|value| (value * 1e6).round() / 1e6)).collect()
+}
+
+#[test]
+fn ratios_pair_each_crossing_with_its_limit_and_adaptive_with_the_better() {
+    let records = analyse(&measured(2), 1);
+    assert_eq!(values(&records, "limit_ratio"), [Some(1.2), Some(1.25)]);
+    assert_eq!(values(&records, "adaptive_ratio"), [Some(1.1); 6]);
+    // Chains of two and three servers, three waits, one and two cores.
+    assert_eq!(values(&records, "round_trip").len(), 12);
+}
+
+#[test]
+fn one_core_leaves_the_rest_unavailable() {
+    let records = analyse(&measured(1), 1);
+    assert_eq!(values(&records, "limit_ratio"), [None, Some(1.25)]);
+    assert_eq!(values(&records, "adaptive_ratio"), [Some(1.1), None, Some(1.1), None, Some(1.1), None]);
+    assert!(records.iter().all(|record| (record.status == Status::Unavailable) == record.value.is_none()));
+}
+
+#[test]
+fn only_estimates_of_this_run_are_read() {
+    let home = std::env::temp_dir().join(format!("kernel-debate-criterion-{}", std::process::id()));
+    let folder = home.join("trap/new");
+    fs::create_dir_all(&folder).expect("a temporary folder");
+    let estimates = r#"{"mean":{},"median":{"confidence_interval":{"confidence_level":0.95,"lower_bound":80.0,
+        "upper_bound":95.5},"point_estimate":90.25,"standard_error":1.0}}"#;
+    fs::write(folder.join("estimates.json"), estimates).expect("a file in it");
+    fs::write(folder.join("sample.json"), r#"{"iters":[1,2],"times":[90.0,181.0]}"#).expect("another");
+    let begun = SystemTime::now() - Duration::from_secs(60);
+    let found = figure(&home, "trap".into(), begun);
+    let stale = figure(&home, "trap".into(), SystemTime::now() + Duration::from_secs(60));
+    let missing = figure(&home, "direct_call".into(), begun);
+    fs::remove_dir_all(&home).expect("removable");
+
+    assert!(stale.is_none() && missing.is_none());
+    let figures = [found.expect("a fresh estimate is taken")];
+    let trap = TIMED.iter().find(|timed| timed.workload == "trap").expect("it is timed");
+    let full = record(trap, &figures, false);
+    assert_eq!((full.value, full.ci_low, full.ci_high, full.n), (Some(90.25), Some(80.0), Some(95.5), Some(2)));
+    let quick = record(trap, &figures, true);
+    assert_eq!((quick.value, quick.ci_low, quick.ci_high), (Some(90.25), None, None));
+    assert_eq!(record(&TIMED[0], &figures, false).status, Status::Unavailable);
+}
+
+#[test]
+fn every_part_has_a_name_of_its_own() {
+    let names: std::collections::BTreeSet<String> = TIMED.iter().map(|timed| timed.id()).collect();
+    assert_eq!(names.len(), TIMED.len());
+}
+
+#[test]
+fn a_rig_goes_round_and_leaves_nothing() {
+    for part in [Part::LimitFutex, Part::Thread, Part::chain(Wait::Block, 3), Part::chain(Wait::Adaptive, 1)] {
+        // Every answer is asserted inside the rig: one that is wrong ends it.
+        let rig = Rig::new(part, &[0]).expect("it starts");
+        rig.run(100).expect("it goes round");
+    }
+}

@@ -1,0 +1,177 @@
+//! The main job: every experiment, one after the other, and a report of what they found.
+//!
+//! Everything that can be wrong with the request is checked before the first boot. The output folder changes at the
+//! end alone: files are made whole in a folder inside it and then renamed, so that an interrupted or failed run leaves
+//! an earlier report as it was. Nothing is written anywhere else, and no other file of that folder is touched.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use kd_nucleus::module::ModuleError;
+use kd_report::schema::{Experiment, Record};
+use kd_report::{ReportError, Results};
+
+use crate::boot::BootFailure;
+use crate::experiments::{Plan, Progress, latency};
+use crate::meta;
+use crate::progress::Display;
+
+/// An experiment's entry.
+type Run = fn(&Plan, Progress<'_>) -> Result<Vec<Record>, BootFailure>;
+
+/// The experiments, in their order: a new one is a line here, and a budget.
+const EXPERIMENTS: &[(Experiment, Run)] = &[(Experiment::Latency, latency::run)];
+
+/// What to run, and where its report goes.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Fewer boots and shorter budgets.
+    pub quick: bool,
+    /// This experiment alone.
+    pub only: Option<Experiment>,
+    /// From which every random choice follows; a fresh one unless given.
+    pub seed: Option<u64>,
+    /// The output folder, made where there is none; [`default_out`] unless given.
+    pub out: Option<PathBuf>,
+    /// Take in what criterion measured of the parts just before.
+    pub primitives: bool,
+    /// The command that the user typed, for the report.
+    pub command: String,
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum SuiteError {
+    /// The output folder cannot be written.
+    #[error("cannot write to {path}: {source}; choose another output folder with `--out DIR`")]
+    Out {
+        /// The folder.
+        path: PathBuf,
+        /// What the host said.
+        source: io::Error,
+    },
+    /// A driver module is missing or is none.
+    #[error(transparent)]
+    Module(#[from] ModuleError),
+    /// A kernel did not boot, or ended.
+    #[error("the experiment `{experiment}` failed, no report was written: {source}")]
+    Experiment {
+        /// Which.
+        experiment: Experiment,
+        /// Why.
+        source: BootFailure,
+    },
+    /// The figures contradict themselves, or could not be written.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+}
+
+/// Where reports go: `reports/latest` of the workspace.
+pub fn default_out() -> PathBuf {
+    meta::workspace().join("reports/latest")
+}
+
+/// Runs it; returns the path of the report and the table that sums it up.
+///
+/// # Errors
+/// As [`SuiteError`] says; then the output folder is as it was.
+pub fn run(options: &Options) -> Result<(PathBuf, String), SuiteError> {
+    let seed = options.seed.unwrap_or_else(meta::fresh_seed);
+    let plan = Plan { quick: options.quick, seed, cores: meta::cores() };
+    let begun = meta::begin(&plan, options.command.clone())?;
+    let out = options.out.clone().unwrap_or_else(default_out);
+    replace(&out, |_| Ok(()))?;
+
+    let chosen = |(experiment, _): &&(Experiment, Run)| options.only.is_none_or(|only| only == *experiment);
+    let chosen: Vec<&(Experiment, Run)> = EXPERIMENTS.iter().filter(chosen).collect();
+    let mut display = Display::new(chosen.iter().map(|(experiment, _)| experiment.word()), options.quick);
+    let mut records = Vec::new();
+    for &&(experiment, run) in &chosen {
+        display.start(experiment.word());
+        let found = run(&plan, &mut |share, what| display.step(share, what));
+        let found = found.map_err(|source| SuiteError::Experiment { experiment, source })?;
+        display.end(found.len());
+        records.extend(found);
+    }
+    let results = Results { meta: begun.end(), records };
+    replace(&out, |folder| {
+        results.write(&folder.join("results.json"))?;
+        render(&results, folder)
+    })?;
+    let out = out.canonicalize().unwrap_or(out);
+    Ok((out.join("index.html"), kd_report::summary_table(&results)))
+}
+
+/// Reads a folder's `results.json` and makes the rest of it anew; returns the path of the report.
+///
+/// # Errors
+/// A results file that cannot be used, or a folder that cannot be written; then the folder is as it was.
+pub fn report(folder: &Path) -> Result<PathBuf, SuiteError> {
+    let results = Results::read(&folder.join("results.json"))?;
+    replace(folder, |folder| render(&results, folder))?;
+    Ok(folder.canonicalize().unwrap_or_else(|_| folder.into()).join("index.html"))
+}
+
+/// The page, and the picture of it that other pages show.
+fn render(results: &Results, folder: &Path) -> Result<(), SuiteError> {
+    let picture = folder.join("headline.svg");
+    let written = fs::write(&picture, kd_report::headline_svg(results));
+    written.map_err(|source| SuiteError::Out { path: picture, source })?;
+    kd_report::write_report(results, folder)?;
+    Ok(())
+}
+
+/// Lets `make` write files into a folder inside `out`, then moves them to their places in the order of their names
+/// backwards: the results are there before the page that links them.
+fn replace(out: &Path, make: impl FnOnce(&Path) -> Result<(), SuiteError>) -> Result<(), SuiteError> {
+    let refused = |source| SuiteError::Out { path: out.into(), source };
+    let staging = out.join(format!(".unfinished-{}", std::process::id()));
+    fs::create_dir_all(out).and_then(|()| fs::create_dir(&staging)).map_err(refused)?;
+    let made = make(&staging).and_then(|()| move_all(&staging, out).map_err(refused));
+    // Best effort: what matters is the result so far.
+    let _ = fs::remove_dir_all(&staging);
+    made
+}
+
+fn move_all(from: &Path, to: &Path) -> io::Result<()> {
+    let mut names: Vec<_> = fs::read_dir(from)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>()?;
+    names.sort();
+    names.iter().rev().try_for_each(|name| fs::rename(from.join(name), to.join(name)))
+}
+
+/// Runs it for a person: the table and the path of the report on `out`.
+///
+/// # Errors
+/// As [`run`]'s, and those of `out`.
+pub fn run_and_tell(options: &Options, out: &mut dyn Write) -> Result<(), crate::cmd::CommandError> {
+    let (path, table) = run(options)?;
+    write!(out, "\n{table}\nReport: {}\n", path.display())?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_leaves_the_folder_as_it_was() {
+        let folder = std::env::temp_dir().join(format!("kd-suite-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a temporary folder can be made");
+        fs::write(folder.join("index.html"), "old").expect("and written");
+        let broken = |folder: &Path| {
+            fs::write(folder.join("index.html"), "half").expect("it is writable");
+            Err(SuiteError::Out { path: folder.into(), source: io::ErrorKind::StorageFull.into() })
+        };
+        assert!(replace(&folder, broken).is_err());
+        let names = || fs::read_dir(&folder).expect("it is there").count();
+        assert_eq!((fs::read_to_string(folder.join("index.html")).expect("kept"), names()), ("old".into(), 1));
+        replace(&folder, |folder| {
+            fs::write(folder.join("index.html"), "new").expect("it is writable");
+            Ok(())
+        })
+        .expect("nothing is in its way");
+        assert_eq!((fs::read_to_string(folder.join("index.html")).expect("new"), names()), ("new".into(), 1));
+        fs::remove_dir_all(&folder).expect("it is ours");
+    }
+}

@@ -1,0 +1,51 @@
+//! Scripts: system calls as data, and what came of them, so that kernels can be compared call by call.
+//!
+//! Descriptors are named by *handle*: a place in a table that the script's app keeps, the lowest free one for each new
+//! descriptor. Kernels number descriptors differently; handles they must not.
+
+use serde::{Deserialize, Serialize};
+
+/// A place in the table of open descriptors; one that is empty stands for a descriptor that is none.
+pub type Handle = usize;
+
+/// One call. Every path is below the app's own directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum Call {
+    Open { path: String, flags: u32, mode: u32 },
+    Close(Handle),
+    Read(Handle, usize),
+    Write(Handle, Vec<u8>),
+    Pread(Handle, i64, usize),
+    Pwrite(Handle, i64, Vec<u8>),
+    Lseek(Handle, i64, u32),
+    Fsync(Handle),
+    Stat(String),
+    Mkdir(String, u32),
+    Unlink(String),
+    Rename(String, String),
+    Getdents(Handle, usize),
+    Pipe,
+    Getpid,
+    /// Every file and directory of the app, with its contents.
+    Tree,
+}
+
+/// What came of one call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// A number: bytes, a position, a handle.
+    Number(u64),
+    /// Bytes that were read: how many, and their FNV-1a hash together with the untouched rest of the room.
+    Bytes(usize, u64),
+    /// What `stat` tells: directory, mode, links, size.
+    Stat(bool, u16, u32, u64),
+    /// Names with their type, sorted.
+    Names(Vec<(String, u8)>),
+    /// Paths, each with what `stat` tells and the hash of its contents, sorted.
+    Tree(Vec<(String, Box<Outcome>, u64)>),
+    /// It failed: an errno's name.
+    Failed(String),
+    /// Not made: it might have waited for ever, or means something else on each kernel (a position in a directory).
+    Skipped,
+}
