@@ -42,7 +42,8 @@ struct Cell {
     samples: Vec<Vec<f64>>,
 }
 
-/// Crossings over their limits (`limit_ratio`: spinning on two cores, blocking on one), and adaptive waiting over the
+/// Crossings over their limits (`limit_ratio`: spinning on two cores, blocking on one; `one_line_ratio`: spinning over
+/// the bare exchange that shares one line, where that is the harder limit), and adaptive waiting over the
 /// better of yielding and blocking (`adaptive_ratio`, for chains of one to three servers).
 ///
 /// # Errors
@@ -71,7 +72,7 @@ fn cells(cores: usize) -> Vec<Cell> {
         let waits = [Wait::Yield, Wait::Block, Wait::Adaptive].map(|wait| Part::chain(wait, servers));
         waits.into_iter().flat_map(|part| [(part, 1), (part, 2)])
     });
-    let bare = [(Part::LimitSpin, 2), (Part::chain(Wait::Spin, 1), 2), (Part::LimitFutex, 1)];
+    let bare = [(Part::LimitSpin, 2), (Part::LimitOneLine, 2), (Part::chain(Wait::Spin, 1), 2), (Part::LimitFutex, 1)];
     let there = bare.into_iter().chain(chains).filter(|(_, needed)| *needed <= cores);
     there.map(|(part, cores)| Cell { part, cores, samples: Vec::new() }).collect()
 }
@@ -122,10 +123,12 @@ fn analyse(cells: &[Cell], seed: u64) -> Vec<Record> {
         });
     };
     ratio("limit_ratio", Wait::Spin, 1, 2, Some(Part::LimitSpin));
+    ratio("one_line_ratio", Wait::Spin, 1, 2, Some(Part::LimitOneLine));
     ratio("limit_ratio", Wait::Block, 1, 1, Some(Part::LimitFutex));
     for servers in 1..=CHAIN {
         for cores in [1, 2] {
-            let median = |part: &Part| find(*part, cores).map_or(f64::INFINITY, |found| stats::median(&mut found.concat()));
+            let median =
+                |part: &Part| find(*part, cores).map_or(f64::INFINITY, |found| stats::median(&mut found.concat()));
             let others = [Wait::Yield, Wait::Block].map(|wait| Part::chain(wait, servers));
             let better = others.into_iter().min_by(|a, b| median(a).total_cmp(&median(b)));
             ratio("adaptive_ratio", Wait::Adaptive, servers, cores, better);

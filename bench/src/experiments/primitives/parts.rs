@@ -41,11 +41,12 @@ const fn process(wait: Wait, cores: usize) -> Timed {
 }
 
 /// All of them.
-pub const TIMED: [Timed; 15] = [
+pub const TIMED: [Timed; 16] = [
     alone("direct_call", Kernel::Monolithic, "direct"),
     alone("trap", Kernel::Linux, "host"),
     alone("encode_decode", Kernel::Microkernel, "process"),
     limit("limit_spin", Part::LimitSpin, 2),
+    limit("limit_spin_one_line", Part::LimitOneLine, 2),
     limit("limit_futex", Part::LimitFutex, 1),
     limit("limit_futex", Part::LimitFutex, 2),
     thread(1),
@@ -63,7 +64,7 @@ impl Timed {
     /// How it waits; crossbeam's own way has no name here.
     fn wait(&self) -> &'static str {
         match self.part {
-            Some(Part::LimitSpin) => Wait::Spin.name(),
+            Some(Part::LimitSpin | Part::LimitOneLine) => Wait::Spin.name(),
             Some(Part::LimitFutex) => Wait::Block.name(),
             Some(Part::Process(WaitName(wait), _)) => wait.name(),
             Some(Part::Thread) | None => "none",

@@ -15,6 +15,7 @@ fn measured(cores: usize) -> Vec<Cell> {
     for cell in &mut cells {
         let nanos = match cell.part {
             Part::LimitSpin => 100.0,
+            Part::LimitOneLine => 60.0,
             Part::LimitFutex => 4_000.0,
             Part::Thread => unreachable!("has no limit"),
             Part::Process(wait, servers) => {
@@ -43,6 +44,7 @@ fn values(records: &[Record], metric: &str) -> Vec<Option<f64>> {
 fn ratios_pair_each_crossing_with_its_limit_and_adaptive_with_the_better() {
     let records = analyse(&measured(2), 1);
     assert_eq!(values(&records, "limit_ratio"), [Some(1.2), Some(1.25)]);
+    assert_eq!(values(&records, "one_line_ratio"), [Some(2.0)]);
     assert_eq!(values(&records, "adaptive_ratio"), [Some(1.1); 6]);
     // Chains of two and three servers, three waits, one and two cores.
     assert_eq!(values(&records, "round_trip").len(), 12);

@@ -2,7 +2,9 @@
 //!
 //! At most one thread polls, the *watcher*. A watcher that takes a short call up keeps the watch: it will be back soon.
 //! When it must wait for somebody else (a nested call, a full pipe) it hands the watch over. In `Block` mode nobody
-//! ever watches. All idle threads but the watcher sleep on the server's bell.
+//! polls, but who was woken has the watch until it sleeps again, so that a client that it has answered, and that calls
+//! again before it sleeps, wakes no second thread for nothing. All idle threads but the watcher sleep on the server's
+//! bell.
 //!
 //! A channel's `attention` reads `AWAKE` only between the moments at which a watcher begins and ends his watch; only
 //! the holder of the watch writes it. Who stops watching, or goes to sleep, first says so, then looks for requests once
@@ -67,7 +69,7 @@ thread_local! {
 /// thread serves no call. To be called on the way out of a fault: takes no lock, allocates nothing, frees nothing.
 pub fn abandon_current(errno: Errno) -> bool {
     let Some(Current { pool, client, slot, sequence, operation, blocking }) = CURRENT.take() else { return false };
-    pool.stop_watching(NUMBER.get());
+    pool.leaving();
     if blocking {
         pool.blocking.fetch_sub(1, AcqRel);
     }
@@ -144,10 +146,8 @@ impl Pool {
             if let Some(taken) = self.take() {
                 return taken;
             }
-            if wait != Wait::Block && self.watches(me) {
-                if patience.poll_again() {
-                    continue;
-                }
+            if wait != Wait::Block && self.watches(me) && patience.poll_again() {
+                continue;
             }
             self.stop_watching(me);
             let rung = self.bell.rung();
@@ -156,12 +156,13 @@ impl Pool {
                 return taken;
             }
             self.bell.sleep(rung);
+            self.watches(me);
             wait = self.wait.now();
             patience = Patience::new(wait);
         }
     }
 
-    /// Whether this thread holds the watch, or just became the watcher; not to be asked by who blocks.
+    /// Whether this thread holds the watch, or just became the watcher.
     fn watches(&self, me: u32) -> bool {
         match self.watcher.load(Relaxed) {
             0 => {}
@@ -279,8 +280,6 @@ impl Watch for Pool {
     }
 
     fn back(&self) {
-        if self.wait.now() != Wait::Block {
-            self.watches(NUMBER.get());
-        }
+        self.watches(NUMBER.get());
     }
 }
