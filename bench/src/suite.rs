@@ -13,7 +13,7 @@ use kd_report::schema::{Experiment, Record};
 use kd_report::{ReportError, Results};
 
 use crate::boot::BootFailure;
-use crate::experiments::{Plan, Progress, latency};
+use crate::experiments::{Plan, Progress, faults, latency, primitives};
 use crate::meta;
 use crate::progress::Display;
 
@@ -21,7 +21,11 @@ use crate::progress::Display;
 type Run = fn(&Plan, Progress<'_>) -> Result<Vec<Record>, BootFailure>;
 
 /// The experiments, in their order: a new one is a line here, and a budget.
-const EXPERIMENTS: &[(Experiment, Run)] = &[(Experiment::Latency, latency::run)];
+const EXPERIMENTS: &[(Experiment, Run)] = &[
+    (Experiment::Primitives, primitives::limits),
+    (Experiment::Latency, latency::run),
+    (Experiment::Faults, faults::run),
+];
 
 /// What to run, and where its report goes.
 #[derive(Clone, Debug)]
@@ -94,6 +98,9 @@ pub fn run(options: &Options) -> Result<(PathBuf, String), SuiteError> {
         display.end(found.len());
         records.extend(found);
     }
+    if options.primitives && options.only.is_none() {
+        records.extend(primitives::records(options.quick));
+    }
     let results = Results { meta: begun.end(), records };
     replace(&out, |folder| {
         results.write(&folder.join("results.json"))?;
@@ -122,8 +129,8 @@ fn render(results: &Results, folder: &Path) -> Result<(), SuiteError> {
     Ok(())
 }
 
-/// Lets `make` write files into a folder inside `out`, then moves them to their places in the order of their names
-/// backwards: the results are there before the page that links them.
+/// Lets `make` write files into a folder inside `out`, then moves them to their places, `results.json` before the page
+/// that links it.
 fn replace(out: &Path, make: impl FnOnce(&Path) -> Result<(), SuiteError>) -> Result<(), SuiteError> {
     let refused = |source| SuiteError::Out { path: out.into(), source };
     let staging = out.join(format!(".unfinished-{}", std::process::id()));

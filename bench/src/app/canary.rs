@@ -11,6 +11,14 @@ use kd_workloads::Env;
 pub fn run(env: &Env, seed: u64, board: &Board) {
     let expected = canary(seed);
     let mut content = vec![0; expected.len()];
+    // What an earlier canary of this boot left, as far as the kernel still has it.
+    if let Ok(fd) = env.sys.open(env.caller, "/canary", open::RDONLY, 0) {
+        let read = env.sys.pread(env.caller, fd, 0, &mut OutBuf::new(&mut content));
+        if read == Ok(expected.len()) && content == expected {
+            board.set(Field::Acknowledged, expected.len() as u64);
+        }
+        let _ = env.sys.close(env.caller, fd);
+    }
     let mut fd = match make(env, &expected) {
         Ok(fd) => fd,
         Err(_) => return board.set(Field::Failed, 1),

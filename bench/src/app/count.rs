@@ -19,7 +19,7 @@ pub struct Counted {
     pub workload: String,
     /// Whether the counted operations are done, or about to begin.
     pub done: bool,
-    /// Allocations from this process's arena so far.
+    /// Allocations from this process's arena during the counted operations, by whichever of its threads.
     pub allocations: u64,
     /// Why the workload did not run, if it did not.
     pub failed: Option<String>,
@@ -29,8 +29,7 @@ pub struct Counted {
 pub fn run(env: &Env, workloads: &[String], mut results: File, wait: impl Fn(u64)) {
     let mut step = 0;
     for workload in workloads {
-        let mut read = |done: bool, failed: Option<String>, step: &mut u64| {
-            let allocations = arena::allocations();
+        let mut read = |done: bool, allocations: u64, failed: Option<String>, step: &mut u64| {
             emit(&mut results, &Counted { workload: workload.clone(), done, allocations, failed });
             *step += 1;
             wait(*step);
@@ -38,15 +37,17 @@ pub fn run(env: &Env, workloads: &[String], mut results: File, wait: impl Fn(u64
         let mut session = match start(env, workload, Entry::Call) {
             Ok(session) => session,
             Err(error) => {
-                read(true, Some(error), &mut step);
+                read(true, 0, Some(error), &mut step);
                 continue;
             }
         };
         // Warm: whatever is allocated once has been.
         let warm = session.run(OPERATIONS);
-        read(false, None, &mut step);
+        read(false, 0, None, &mut step);
+        let before = arena::allocations();
         let counted = session.run(OPERATIONS);
+        let allocations = arena::allocations() - before;
         let failed = warm.and(counted).err().map(|errno| errno.to_string());
-        read(true, failed, &mut step);
+        read(true, allocations, failed, &mut step);
     }
 }

@@ -45,6 +45,11 @@ pub fn run(env: &Env, workload: &str, rate: u32, entry: Entry, board: &Board) {
 /// Notes how a round went; `true` if the app has been killed.
 fn note(board: &Board, verdict: Verdict, due: u64) -> bool {
     let now = clock::now();
+    let begun = board.get(Field::LastStart);
+    if now - begun > board.get(Field::LongestRound) {
+        board.set(Field::LongestRound, now - begun);
+        board.set(Field::LongestRoundAt, begun);
+    }
     if verdict == Verdict::Good {
         board.add(Field::Good, 1);
         board.set(Field::LastGood, now);

@@ -8,11 +8,16 @@ use kernel_debate::cmd;
 
 /// Two kernels, one API: what a protection boundary between subsystems costs, and what it buys
 #[derive(Parser)]
-#[command(name = "debate", version, arg_required_else_help = true, after_help = "\
+#[command(
+    name = "debate",
+    version,
+    arg_required_else_help = true,
+    after_help = "\
 Examples:
   cargo debate bench --quick
   cargo debate run --kernel microkernel --workload ram0_read_4k
-  cargo debate list")]
+  cargo debate list"
+)]
 struct Usage {
     #[command(subcommand)]
     command: Command,

@@ -2,6 +2,7 @@
 
 pub mod faults;
 pub mod latency;
+pub mod restart;
 pub mod primitives;
 pub mod records;
 

@@ -110,10 +110,14 @@ fn operation(interface: &str, number: usize, method: &Method) -> TokenStream {
     let name = method.name.to_string();
     let number = number as u16;
     let Method { idempotent, blocking, event, deferred, .. } = method;
+    let result = match &method.result {
+        Some(ty) if !deferred => quote!(::core::mem::size_of::<::kd_api::Result<#ty>>()),
+        _ => quote!(0),
+    };
     quote! {
         __api::Operation {
             interface: #interface, name: #name, number: #number,
-            idempotent: #idempotent, blocking: #blocking, event: #event, deferred: #deferred,
+            idempotent: #idempotent, blocking: #blocking, event: #event, result: #result, deferred: #deferred,
         }
     }
 }

@@ -36,6 +36,8 @@ pub struct Operation {
     pub blocking: bool,
     /// It is one-way: posted, never answered, never waited for.
     pub event: bool,
+    /// Bytes of what the method returns: more than a register's, and it is returned through memory.
+    pub result: usize,
     /// It is answered later through a [`crate::Completion`]: it holds no thread meanwhile.
     pub deferred: bool,
 }

@@ -45,6 +45,10 @@ fields! {
     LongestGap,
     /// When that round was due.
     LongestGapAt,
+    /// Longest round, however it ended.
+    LongestRound,
+    /// When that round was begun.
+    LongestRoundAt,
     /// Bytes acknowledged, by the final audit.
     Acknowledged,
     /// Of those, bytes that could not be read back.

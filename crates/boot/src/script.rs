@@ -8,6 +8,22 @@ use serde::{Deserialize, Serialize};
 /// A place in the table of open descriptors; one that is empty stands for a descriptor that is none.
 pub type Handle = usize;
 
+/// Bytes to write, said in two numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Data {
+    /// From which the bytes follow.
+    pub start: u8,
+    /// How many.
+    pub length: usize,
+}
+
+impl Data {
+    /// The bytes: a pattern whose length is no page's, so that a page at the wrong place shows.
+    pub fn bytes(self) -> Vec<u8> {
+        (0..self.length).map(|i| ((usize::from(self.start) + i * 3) % 251) as u8).collect()
+    }
+}
+
 /// One call. Every path is below the app's own directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
@@ -15,9 +31,9 @@ pub enum Call {
     Open { path: String, flags: u32, mode: u32 },
     Close(Handle),
     Read(Handle, usize),
-    Write(Handle, Vec<u8>),
+    Write(Handle, Data),
     Pread(Handle, i64, usize),
-    Pwrite(Handle, i64, Vec<u8>),
+    Pwrite(Handle, i64, Data),
     Lseek(Handle, i64, u32),
     Fsync(Handle),
     Stat(String),
@@ -27,6 +43,10 @@ pub enum Call {
     Getdents(Handle, usize),
     Pipe,
     Getpid,
+    /// Reads one byte although that may wait for ever.
+    Wait(Handle),
+    /// The kernel's own number of a handle's descriptor.
+    Fd(Handle),
     /// Every file and directory of the app, with its contents.
     Tree,
 }

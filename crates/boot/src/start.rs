@@ -1,6 +1,6 @@
 //! Starting one component from its manifest entry: compiled in, or loaded as a driver module.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use kd_api::around::Around;
 use kd_api::component::StartError;
@@ -68,6 +68,8 @@ pub struct Prepared {
     module: Option<ModuleFile>,
     /// The disk of its device.
     pub disk: Option<Memory>,
+    /// The disk as this process maps it, once: a driver started anew in the same process finds it where it was.
+    medium: OnceLock<&'static DiskMedium>,
 }
 
 /// Checks every entry of a manifest and opens what it names. No module's code runs.
@@ -90,7 +92,7 @@ pub fn prepare(manifest: &Manifest, parts: &Parts) -> Result<Vec<Prepared>, Boot
             0 => None,
             bytes => Some(Memory::new(&format!("kd-disk-{}", entry.name), bytes)?),
         };
-        prepared.push(Prepared { entry: entry.clone(), component, module, disk });
+        prepared.push(Prepared { entry: entry.clone(), component, module, disk, medium: OnceLock::new() });
     }
     Ok(prepared)
 }
@@ -120,16 +122,22 @@ impl Prepared {
             let room = room::reserve_beside_program().ok();
             return Ok(Started { handle, patch: room.map(|(base, code, data)| Patch { base, code, data }) });
         };
-        let medium: Option<&'static dyn Medium> = match &self.disk {
-            Some(disk) => Some(Box::leak(Box::new(DiskMedium::map_at(disk, kd_nucleus::arena::place(place))?))),
-            None => None,
-        };
+        let medium = self.medium(place)?.map(|medium| medium as &'static dyn Medium);
         let Source::Module(parameters) = &self.entry.source else { unreachable!("a module has parameters") };
         let parameters: Vec<(&str, u64)> = parameters.iter().map(|(name, value)| (name.as_str(), *value)).collect();
         let loaded = module.load(&self.entry.name, host, &DriverEnv { medium, parameters: &parameters })?;
         let patch = Patch { base: loaded.base, code: loaded.patch_code, data: loaded.patch_data };
         let device: Arc<dyn BlockDevice> = Arc::new(BlockDeviceAround { around: Plain, inner: loaded.driver });
         Ok(Started { handle: Handle::new(device), patch: Some(patch) })
+    }
+
+    fn medium(&self, place: usize) -> Result<Option<&'static DiskMedium>, BootError> {
+        let Some(disk) = &self.disk else { return Ok(None) };
+        if let Some(medium) = self.medium.get() {
+            return Ok(Some(medium));
+        }
+        let medium = DiskMedium::map_at(disk, kd_nucleus::arena::place(place))?;
+        Ok(Some(self.medium.get_or_init(|| Box::leak(Box::new(medium)))))
     }
 
     /// The SHA-256 of its module's file, if it is a module.

@@ -125,16 +125,15 @@ pub fn output(call_of: Output, fd: i32, out: &mut OutBuf<'_>, offset: i64) -> Re
 /// Hands `path` over with a zero behind it; it is put together on the stack, where only its own bytes are touched.
 #[inline]
 fn with_path<R>(path: &str, then: impl FnOnce(&CStr) -> Result<R>) -> Result<R> {
-    let mut room = [const { MaybeUninit::<u8>::uninit() }; PATH_MAX + 1];
-    if path.len() > PATH_MAX {
-        return Err(Errno::ENAMETOOLONG);
-    }
+    let mut room = [const { MaybeUninit::<u8>::uninit() }; PATH_MAX + 2];
+    // One byte too many is enough for the host to refuse it by itself, and in its own order of errors.
+    let length = path.len().min(PATH_MAX + 1);
     let room = room.as_mut_ptr().cast::<u8>();
-    // SAFETY: the path and its zero fit, as was just checked; both are initialised before the slice is made of them.
+    // SAFETY: `length` bytes and a zero fit; all are initialised before the slice is made of them.
     let bytes = unsafe {
-        room.copy_from_nonoverlapping(path.as_ptr(), path.len());
-        room.add(path.len()).write(0);
-        std::slice::from_raw_parts(room, path.len() + 1)
+        room.copy_from_nonoverlapping(path.as_ptr(), length);
+        room.add(length).write(0);
+        std::slice::from_raw_parts(room, length + 1)
     };
     // A zero inside would cut the path short without a word.
     then(CStr::from_bytes_with_nul(bytes).map_err(|_| Errno::EINVAL)?)

@@ -1,12 +1,12 @@
 //! [`driver!`]: a driver module's declaration and its entry.
 
 use kd_api::Result;
-use kd_api::interfaces::block::{BlockDevice, BlockDeviceAround};
+use kd_api::interfaces::block::BlockDevice;
 use kd_api::module::{Driver, HostTable};
 use kd_sync::Park;
 
 use crate::allocator;
-use crate::fence::Fence;
+use crate::fence;
 
 /// Makes a loadable module of a driver.
 ///
@@ -98,7 +98,6 @@ macro_rules! driver {
 pub fn start<T: BlockDevice + 'static>(host: &'static HostTable, probe: impl FnOnce() -> Result<T>) -> Result<Driver> {
     allocator::install(host)?;
     kd_sync::install(Box::leak(Box::new(Park { wait: host.wait, wake: host.wake })));
-    let fence = Fence::new(host);
-    let driver = fence.run(probe)?;
-    Ok(Box::leak(Box::new(BlockDeviceAround { around: fence, inner: Box::new(driver) })))
+    fence::install(host);
+    Ok(Box::leak(Box::new(probe()?)))
 }

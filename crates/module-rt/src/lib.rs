@@ -12,7 +12,6 @@ mod fence;
 mod info;
 
 pub use driver::start;
-pub use fence::Fence;
 
 /// What [`driver!`] expands to refers to these.
 #[doc(hidden)]

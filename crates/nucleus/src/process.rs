@@ -190,6 +190,13 @@ pub fn state(pid: i32) -> Option<char> {
     stat.rsplit(')').next()?.split_whitespace().next()?.chars().next()
 }
 
+/// Whether any thread of a process runs or waits for a core.
+pub fn is_runnable(pid: i32) -> bool {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    let state = |stat: String| stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
+    tasks.flatten().any(|task| std::fs::read_to_string(task.path().join("stat")).ok().and_then(state) == Some('R'))
+}
+
 /// Binds a whole process (0: this one), all its threads, to the given cores; what it forks later inherits them.
 pub fn bind(pid: i32, cores: &[usize]) {
     // SAFETY: an all-zero set is empty.

@@ -85,7 +85,7 @@ impl Workload for Blocks {
     }
 
     fn faulty_operation(&self) -> Option<&'static str> {
-        (self.subject == "ramdisk" && matches!(self.direction, Direction::Write)).then_some("Ramdisk::admit")
+        (self.subject == "ramdisk" && matches!(self.direction, Direction::Write)).then_some("Ramdisk::locate")
     }
 
     fn start(&self, env: &Env) -> Result<Box<dyn Session>, Errno> {

@@ -88,6 +88,11 @@ pub fn start(number: usize, prepared: &[Prepared], wiring: &mut Wiring) -> Resul
 /// The domain's own half: takes what is its own, forgets the rest, starts the component, answers for ever.
 fn run(number: usize, prepared: &[Prepared], wiring: &mut Wiring, page: &Words) -> Result<i32> {
     wiring.keep(|wire| wire.server == number || wire.client == Client::Component(number));
+    // A panic ends the domain, as every other fault does: its caller must not wait for a thread that is gone.
+    std::panic::set_hook(Box::new(|info| {
+        eprintln!("{info}");
+        std::process::abort()
+    }));
     let (heap, disk) = places(number);
     arena::adopt(heap)?;
     let mine = &prepared[number];

@@ -5,8 +5,8 @@
 //!
 //! - burns CPU time ([`CPU_LIMIT`]) and finishes nothing else: an endless loop;
 //! - is stopped by the host ([`STOPPED_TICKS`]);
-//! - does nothing at all, waits for no other server, and the supervisor itself got to run many times meanwhile
-//!   ([`IDLE_TICKS`]): a lock never released.
+//! - sleeps with all its threads, waits for no other server, and the supervisor itself got to run many times meanwhile
+//!   ([`IDLE_TICKS`]): a lock never released. A server that a busy machine keeps waiting is runnable, not asleep.
 //!
 //! A server that waits for another is excused: the other is the culprit. An operation marked blocking may wait as long
 //! as it likes, as long as it burns no CPU time.
@@ -23,8 +23,8 @@ use super::wiring::{Client, Wiring};
 const CPU_LIMIT: Duration = Duration::from_millis(50);
 /// Looks in a row that find the process stopped.
 const STOPPED_TICKS: u32 = 5;
-/// Looks in a row that find the same call waiting on an idle server: two seconds if the supervisor is never delayed.
-const IDLE_TICKS: u32 = 200;
+/// Looks in a row that find the same call waiting on a sleeping server: half a second if the supervisor is never delayed.
+const IDLE_TICKS: u32 = 50;
 
 /// What is remembered of one server between two looks.
 #[derive(Default)]
@@ -73,7 +73,7 @@ impl Progress {
             call.taken
                 && interface.operation(call.operation).is_some_and(|operation| operation.blocking || operation.deferred)
         };
-        if self.seen.iter().all(|(_, call)| blocking(call)) {
+        if self.seen.iter().all(|(_, call)| blocking(call)) || process::is_runnable(pid) {
             self.ticks = 0;
             return None;
         }

@@ -1,4 +1,4 @@
-//! The client's end: slots with windows on the heap, answers through crossbeam channels of capacity one.
+//! The client's end: slots with windows in memory of their own, answers through crossbeam channels of capacity one.
 
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -8,6 +8,8 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use kd_api::client::{Exchange, Port, Slot};
 use kd_api::window::{WINDOW, Window};
 use kd_api::{Caller, Errno, Message, Operation, Result};
+use kd_machine::memory::{Mapping, Memory};
+use kd_nucleus::watch;
 
 use super::server::{Sent, Server};
 
@@ -35,17 +37,21 @@ unsafe impl Sync for ThreadPort {}
 impl ThreadPort {
     /// A port to a server, for one caller.
     pub fn new(server: &Arc<Server>, caller: Caller) -> ThreadPort {
-        let place = |_| {
-            // Never freed: a server's thread that hangs may hold it for ever.
-            let window: &'static mut [u8] = vec![0; WINDOW].leak();
-            Place { window: NonNull::from(window).cast(), answers: bounded(1) }
+        // Outside the kernel's heap, as a channel's windows are, and never unmapped: a server's thread that hangs may
+        // hold one for ever. Without memory there are no slots, and every call is told to try again.
+        let windows = Memory::new("kd-windows", SLOTS * WINDOW).and_then(|memory| memory.map()).map(Mapping::leak);
+        let place = |windows: NonNull<u8>, slot: usize| {
+            // SAFETY: `slot` is below `SLOTS`, so this stays within the mapping.
+            let window = unsafe { windows.add(slot * WINDOW) };
+            Place { window, answers: bounded(1) }
         };
-        let places = (0..SLOTS).map(place).collect();
-        ThreadPort { server: server.clone(), caller, places, free: AtomicU32::new((1 << SLOTS) - 1) }
+        let places: Vec<Place> = windows.into_iter().flat_map(|at| (0..SLOTS).map(move |slot| place(at, slot))).collect();
+        let free = if places.is_empty() { 0 } else { (1 << SLOTS) - 1 };
+        ThreadPort { server: server.clone(), caller, places, free: AtomicU32::new(free) }
     }
 
     fn window(&self, index: usize) -> Window<'static> {
-        // SAFETY: a leaked allocation of `WINDOW` bytes to which no reference exists any more.
+        // SAFETY: `WINDOW` bytes of a mapping that is never unmapped and to which no reference exists.
         unsafe { Window::new(self.places[index].window) }
     }
 }
@@ -69,7 +75,13 @@ impl Port for ThreadPort {
         let (answer, answers) = &self.places[slot.index].answers;
         let sent = Sent { caller: self.caller, request, window: self.window(slot.index), answer: Some(answer.clone()) };
         match self.server.requests.send(sent) {
-            Ok(()) => answers.recv().unwrap_or(Exchange::Died),
+            Ok(()) => {
+                // The caller may be a thread that keeps watch over an app's port: a colleague must while it waits.
+                watch::about_to_wait();
+                let answer = answers.recv().unwrap_or(Exchange::Died);
+                watch::done_waiting();
+                answer
+            }
             Err(_) => Exchange::Died,
         }
     }

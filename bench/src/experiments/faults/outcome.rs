@@ -9,7 +9,9 @@ pub enum Outcome {
     Contained,
     /// The calling app saw errors, lives, and goes on.
     AppSawError,
-    /// The calling app got wrong data without an error, or acknowledged data of the component is gone.
+    /// The calling app was told of errors and goes on, and data that the component had acknowledged is gone.
+    DataLost,
+    /// The calling app got wrong data without an error.
     SilentWrongData,
     /// The calling app was killed, or hangs though the fault was noticed.
     AppKilled,
@@ -23,10 +25,11 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Outcome; 8] = [
+    pub const ALL: [Outcome; 9] = [
         Outcome::NotActivated,
         Outcome::Contained,
         Outcome::AppSawError,
+        Outcome::DataLost,
         Outcome::SilentWrongData,
         Outcome::AppKilled,
         Outcome::HangUnnoticed,
@@ -40,6 +43,7 @@ impl Outcome {
             Outcome::NotActivated => "not_activated",
             Outcome::Contained => "contained",
             Outcome::AppSawError => "app_saw_error",
+            Outcome::DataLost => "data_lost",
             Outcome::SilentWrongData => "silent_wrong_data",
             Outcome::AppKilled => "app_killed",
             Outcome::HangUnnoticed => "hang_unnoticed",
@@ -88,8 +92,13 @@ pub struct Seen {
 impl Seen {
     /// A trial that says nothing.
     pub fn obstacle(why: String) -> Seen {
+        Seen { obstacle: Some(why), ..Seen::nothing() }
+    }
+
+    /// Nothing seen yet.
+    pub fn nothing() -> Seen {
         Seen {
-            obstacle: Some(why),
+            obstacle: None,
             activated: false,
             kernel_alive: true,
             caller: AppSeen::default(),
@@ -129,8 +138,10 @@ impl Seen {
             Outcome::HangUnnoticed
         } else if self.caller.killed || !self.caller.went_on {
             Outcome::AppKilled
-        } else if self.caller.wrong + self.caller.lost > 0 {
+        } else if self.caller.wrong > 0 || (self.caller.lost > 0 && self.caller.failed == 0) {
             Outcome::SilentWrongData
+        } else if self.caller.lost > 0 {
+            Outcome::DataLost
         } else if self.caller.failed > 0 {
             Outcome::AppSawError
         } else {
@@ -145,7 +156,7 @@ mod tests {
 
     fn healthy() -> Seen {
         let app = AppSeen { went_on: true, ..AppSeen::default() };
-        Seen { obstacle: None, activated: true, caller: app, other: app, ..Seen::obstacle(String::new()) }
+        Seen { activated: true, caller: app, other: app, ..Seen::nothing() }
     }
 
     #[test]
@@ -158,7 +169,8 @@ mod tests {
             (healthy(), Outcome::Contained),
             (Seen { caller: AppSeen { failed: 1, ..app }, ..healthy() }, Outcome::AppSawError),
             (Seen { caller: AppSeen { wrong: 1, ..app }, ..healthy() }, Outcome::SilentWrongData),
-            (Seen { caller: AppSeen { lost: 1, failed: 1, ..app }, ..healthy() }, Outcome::SilentWrongData),
+            (Seen { caller: AppSeen { lost: 1, ..app }, ..healthy() }, Outcome::SilentWrongData),
+            (Seen { caller: AppSeen { lost: 1, failed: 1, ..app }, ..healthy() }, Outcome::DataLost),
             (Seen { caller: dead, ..healthy() }, Outcome::AppKilled),
             (Seen { caller: hung, noticed_by: "supervisor", ..healthy() }, Outcome::AppKilled),
             (Seen { caller: hung, ..healthy() }, Outcome::HangUnnoticed),

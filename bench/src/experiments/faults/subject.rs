@@ -17,6 +17,8 @@ pub struct Subject {
     symbol: String,
     /// Whether it is a driver module; otherwise it is compiled in.
     module: bool,
+    /// Whether the function returns through memory.
+    returns_in_memory: bool,
 }
 
 /// All subjects: one for each component, by the first workload that fits it.
@@ -33,8 +35,15 @@ pub fn subjects() -> Vec<Subject> {
             Some(component) => format!("<{} as {}>::{operation}", component.type_name, component.interface.path),
             None => operation.into(),
         };
-        let module = component.is_none();
-        subjects.push(Subject { name: workload.subject().into(), workload: workload.name().into(), symbol, module });
+        let operations = component.map_or(&[][..], |component| component.interface.operations);
+        let wide = operations.iter().find(|of| of.name == operation).is_some_and(|of| of.result > size_of::<usize>());
+        subjects.push(Subject {
+            name: workload.subject().into(),
+            workload: workload.name().into(),
+            symbol,
+            module: component.is_none(),
+            returns_in_memory: wide,
+        });
     }
     subjects
 }
@@ -77,6 +86,7 @@ impl Subject {
         } else {
             program_site(patch.base, &self.symbol)?
         };
+        let site = if self.returns_in_memory { site.returning_in_memory() } else { site };
         Ok(Target { pid: status.pid, site, room })
     }
 }

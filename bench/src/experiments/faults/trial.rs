@@ -20,8 +20,8 @@ const ROUNDS_BEFORE: u64 = 10;
 const ROUNDS_AFTER: u64 = 10;
 /// How long the fault may take to happen, under load that executes the function thousands of times a second.
 const ACTIVATION: Duration = Duration::from_secs(2);
-/// How long an app may stand still before it counts as hung: ten times what noticing an endless loop takes.
-const PATIENCE: Duration = Duration::from_millis(700);
+/// How long an app may stand still before it counts as hung: longer than a supervisor takes to notice any hang.
+const PATIENCE: Duration = Duration::from_millis(900);
 /// How long the final audit may take.
 const AUDIT: Duration = Duration::from_millis(500);
 /// Bytes of the canary looked for in the kernel's memory.
@@ -57,6 +57,8 @@ fn attempt(
     let execution = NonZeroU64::new(execution).ok_or("executions count from one")?;
     let armed = inject(target.pid, &target.site, target.room, fault, execution, Some(victim.address))?;
     boot.events()?;
+    // Arming stopped the component for a moment; the longest round is counted from here on.
+    caller.board.set(Field::LongestRound, 0);
 
     let activated = wait(ACTIVATION, || {
         // A victim that is gone cannot be asked: then it happened.
@@ -132,6 +134,9 @@ impl Watch<'_> {
     }
 
     fn judge(mut self, activated: bool, victim: &Victim) -> Seen {
+        if self.kernel_died() {
+            return self.judge_dead(activated);
+        }
         // The rounds that both apps do from here on are after the fault, whatever came before.
         let before = [self.caller, self.other].map(|app| app.board.get(Field::Good));
         wait(Duration::from_millis(200), || {
@@ -159,6 +164,13 @@ impl Watch<'_> {
         Seen { obstacle: None, activated, kernel_alive, caller, other, victim_intact, noticed_by, notice_us }
     }
 
+    /// The kernel is gone, and every app with it: there is nobody left to ask.
+    fn judge_dead(&self, activated: bool) -> Seen {
+        let gone = AppSeen { killed: true, ..AppSeen::default() };
+        let (noticed_by, _) = self.noticed(&gone);
+        Seen { activated, kernel_alive: false, caller: gone, other: gone, noticed_by, ..Seen::nothing() }
+    }
+
     fn app(&self, number: u32, app: &RunningApp, went_on: bool) -> AppSeen {
         let field = |field| app.board.get(field);
         // An app that ended after its audit did what it was asked to; one that ended before did not.
@@ -175,7 +187,7 @@ impl Watch<'_> {
     /// When the round began that met the fault: the last one of an app that did not go on, the longest of one that did.
     fn fault_at(&self, went_on: bool) -> Option<u64> {
         let board = &self.caller.board;
-        let at = if went_on { board.get(Field::LongestGapAt) } else { board.get(Field::LastStart) };
+        let at = if went_on { board.get(Field::LongestRoundAt) } else { board.get(Field::LastStart) };
         (at != 0).then_some(at)
     }
 

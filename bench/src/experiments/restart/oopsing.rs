@@ -1,0 +1,199 @@
+//! The same fault in the monolithic kernel: an oops and what still works after it, or the end of the kernel and a reboot.
+
+use std::num::NonZeroU64;
+use std::time::{Duration, Instant};
+
+use kd_boot::board::Field;
+use kd_boot::control::{CANARY_BYTES, Entry, Event, Task, What};
+use kd_faults::{Fault, inject};
+use kd_report::schema::Record;
+use kd_report::stats::Random;
+
+use super::timeline::Timeline;
+use super::{RATE, Times, columns};
+use crate::app::probe::Probed;
+use crate::boot::{Boot, BootFailure, RunningApp};
+use crate::experiments::Plan;
+use crate::experiments::faults::Subject;
+use crate::experiments::latency::Configuration;
+
+/// Good rounds before the fault.
+const ROUNDS: u64 = 60;
+/// How long the fault may take to happen, or the kernel to be back.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// A probe that answers nothing for this long hangs: a thousand times what it takes in a healthy kernel.
+const PROBE: Duration = Duration::from_millis(250);
+/// The first app that probes, and how many there can be: one whose probe hangs keeps its threads in the kernel, so the
+/// next probe is another app's.
+const PROBER: u32 = 3;
+const PROBERS: u32 = 8;
+
+/// What the oopses of one subject gave.
+#[derive(Debug, Default)]
+pub struct Samples {
+    notice: Times,
+    restart: Times,
+    first_answer: Times,
+    /// Workload, times it worked, times it was tried.
+    works: Vec<(String, u64, u64)>,
+    oopses: u64,
+    others_interrupted: u64,
+    calls_failed: u64,
+    reboots: u64,
+    lost: u64,
+    oops_timeline: Timeline,
+    reboot_timeline: Timeline,
+    obstacle: Option<String>,
+}
+
+impl Samples {
+    /// One boot that oopses and goes on, and one that ends itself and reboots.
+    pub fn boot(&mut self, subject: &Subject, random: &mut Random) -> Result<(), BootFailure> {
+        for times in [&mut self.notice, &mut self.restart, &mut self.first_answer] {
+            times.new_boot();
+        }
+        for panic_on_oops in [false, true] {
+            let result = if panic_on_oops { self.reboot(subject, random) } else { self.oops(subject, random) };
+            match result {
+                // A host that does not let us inject takes the experiment away, not the run.
+                Err(BootFailure::App(why)) => self.obstacle = Some(why),
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    fn oops(&mut self, subject: &Subject, random: &mut Random) -> Result<(), BootFailure> {
+        let (boot, app, canary) = start(subject, random, false)?;
+        arm(&boot, subject)?;
+        let events = until(&boot, |what| matches!(what, What::Oops(_)))?;
+        let oops = events.iter().find(|event| matches!(event.what, What::Oops(_)));
+        app.wait_until(PROBE, |board| board.get(Field::Killed) != 0);
+        self.oopses += 1;
+        if let Some(oops) = oops {
+            self.notice.push(oops.at.saturating_sub(app.board.get(Field::LastStart)));
+            self.oops_timeline.add(&app.board, oops.at);
+        }
+        self.calls_failed += app.board.get(Field::Failed) + app.board.get(Field::Killed);
+        let before = canary.board.get(Field::Good);
+        let mut prober = PROBER;
+        for workload in kd_workloads::workloads() {
+            let works = probe(&boot, prober, workload.name())?;
+            prober = if works { prober } else { (prober + 1).min(PROBER + PROBERS - 1) };
+            let found = self.works.iter_mut().find(|(name, ..)| name == workload.name());
+            match found {
+                Some((_, times, tried)) => (*times, *tried) = (*times + u64::from(works), *tried + 1),
+                None => self.works.push((workload.name().into(), u64::from(works), 1)),
+            }
+        }
+        let goes_on = canary.wait_until(PROBE, |board| board.get(Field::Good) > before);
+        self.others_interrupted += u64::from(!goes_on);
+        Ok(())
+    }
+
+    fn reboot(&mut self, subject: &Subject, random: &mut Random) -> Result<(), BootFailure> {
+        let (boot, app, _canary) = start(subject, random, true)?;
+        arm(&boot, subject)?;
+        let events = until(&boot, |what| *what == What::Restarted)?;
+        let at = |of: fn(&What) -> bool| events.iter().find(|event| of(&event.what)).map(|event| event.at);
+        let (oops, died) = (at(|what| matches!(what, What::Oops(_))), at(|what| matches!(what, What::Panic(_))));
+        let restarted = at(|what| *what == What::Restarted);
+        let rounds = Task::Rounds { workload: subject.workload.clone(), rate: RATE, entry: Entry::Call };
+        let again = boot.start(1, true, rounds)?;
+        let answered = again.wait_until(PATIENCE, |board| board.get(Field::Good) >= 1);
+        let first = again.board.timeline_start();
+        self.reboots += 1;
+        if let (Some(died), Some(restarted)) = (died, restarted) {
+            self.restart.push(restarted.saturating_sub(died));
+            self.reboot_timeline.add(&app.board, died);
+        }
+        if let (Some(oops), true) = (oops.or(died), answered) {
+            self.first_answer.push(first.saturating_sub(oops));
+        }
+        // What the old kernel's file system had acknowledged.
+        let canary = boot.start(2, true, Task::Canary(0))?;
+        canary.wait_until(PATIENCE, |board| board.get(Field::Running) != 0);
+        self.lost += CANARY_BYTES as u64 - canary.board.get(Field::Acknowledged);
+        Ok(())
+    }
+
+    /// All records.
+    pub fn records(&self, subject: &Subject, plan: &Plan) -> Vec<Record> {
+        let oops = columns(Configuration::MONOLITHIC, subject, "null_dereference", plan);
+        let reboot = columns(Configuration::MONOLITHIC, subject, "panic_reboot", plan);
+        if let (Some(why), 0) = (&self.obstacle, self.oopses) {
+            return vec![oops.unavailable("notice_time", "median", "us", why), reboot.unavailable("restart_time", "median", "us", why)];
+        }
+        let mut records = self.notice.records(&oops, "notice_time", plan.seed);
+        records.push(oops.value("calls_failed", "total", "count", self.calls_failed as f64, self.oopses));
+        let interrupted = self.others_interrupted as f64;
+        records.push(oops.value("other_apps_interrupted", "total", "count", interrupted, self.oopses));
+        for (workload, times, tried) in &self.works {
+            records.push(oops.value("still_works", workload, "share", *times as f64 / *tried as f64, *tried));
+        }
+        records.extend(self.oops_timeline.records(&oops));
+        records.extend(self.restart.records(&reboot, "restart_time", plan.seed));
+        records.extend(self.first_answer.records(&reboot, "first_answer_time", plan.seed));
+        records.push(reboot.value("acknowledged_bytes_lost", "total", "bytes", self.lost as f64, self.reboots));
+        // Every app goes down with its kernel: the loaded one and the canary.
+        records.push(reboot.value("other_apps_interrupted", "total", "count", self.reboots as f64, self.reboots));
+        records.extend(self.reboot_timeline.records(&reboot));
+        records
+    }
+}
+
+fn start(
+    subject: &Subject,
+    random: &mut Random,
+    panic_on_oops: bool,
+) -> Result<(Boot, RunningApp, RunningApp), BootFailure> {
+    let mut manifest = Configuration::MONOLITHIC.manifest();
+    manifest.apps = if panic_on_oops { 2 } else { PROBER + PROBERS - 1 };
+    manifest.panic_on_oops = panic_on_oops;
+    let boot = Boot::new(&manifest)?;
+    let canary = boot.start(2, true, Task::Canary(0))?;
+    let rounds = Task::Rounds { workload: subject.workload.clone(), rate: RATE, entry: Entry::Call };
+    let app = boot.start(1, true, rounds)?;
+    let running = app.wait_until(PATIENCE, |board| board.get(Field::Good) >= ROUNDS)
+        && canary.wait_until(PATIENCE, |board| board.get(Field::Good) > 0);
+    if !running {
+        return Err(BootFailure::App("the load did not get going".into()));
+    }
+    std::thread::sleep(Duration::from_nanos(random.below(2_000_000) as u64));
+    boot.events()?;
+    Ok((boot, app, canary))
+}
+
+fn arm(boot: &Boot, subject: &Subject) -> Result<(), BootFailure> {
+    let failed = |error: &dyn std::fmt::Display| BootFailure::App(error.to_string());
+    let target = subject.target(boot).map_err(|error| failed(&error))?;
+    let soon = NonZeroU64::MIN.saturating_add(9);
+    let armed = inject(target.pid, &target.site, target.room, Fault::NullDereference, soon, None);
+    armed.map(drop).map_err(|error| failed(&error))
+}
+
+fn until(boot: &Boot, done: impl Fn(&What) -> bool) -> Result<Vec<Event>, BootFailure> {
+    let begin = Instant::now();
+    let mut events = Vec::new();
+    while begin.elapsed() < PATIENCE {
+        events.extend(boot.events()?);
+        if events.iter().any(|event| done(&event.what)) {
+            return Ok(events);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Err(BootFailure::App("the fault did not happen in time".into()))
+}
+
+/// Whether a workload still works, for an app that starts now.
+fn probe(boot: &Boot, app: u32, workload: &str) -> Result<bool, BootFailure> {
+    let mut prober = boot.start(app, true, Task::Probe(vec![workload.into()]))?;
+    let works = matches!(prober.line_within::<Probed>(PROBE), Ok(Some(Probed { wrong: None, .. })));
+    // It may have ended by itself meanwhile.
+    let _ = boot.kill(app);
+    let begin = Instant::now();
+    while boot.kill(app).is_ok() && begin.elapsed() < PROBE {
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    Ok(works)
+}

@@ -1,0 +1,31 @@
+//! Checks results files: `cargo run -p kd-report --example check FILE...`.
+//!
+//! Each must fit the JSON Schema, hold the rules between fields, and have figures of all experiments. For CI: a program
+//! that reads a report uses [`Results::read`], which does all but the first and the last.
+
+use std::error::Error;
+use std::path::Path;
+
+use kd_report::schema::Experiment;
+use kd_report::{RESULTS_SCHEMA, Results, missing_experiments};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let files: Vec<String> = std::env::args().skip(1).collect();
+    if files.is_empty() {
+        return Err("name the results files to check".into());
+    }
+    files.iter().try_for_each(|file| check(file).map_err(|why| format!("{file}: {why}").into()))
+}
+
+fn check(file: &str) -> Result<(), Box<dyn Error>> {
+    let results = Results::read(Path::new(file))?;
+    let schema = jsonschema::validator_for(&serde_json::from_str(RESULTS_SCHEMA)?)?;
+    let json = serde_json::from_str(&std::fs::read_to_string(file)?)?;
+    schema.validate(&json).map_err(|error| error.to_string())?;
+    let missing: Vec<&str> = missing_experiments(&results).into_iter().map(Experiment::word).collect();
+    if !missing.is_empty() {
+        return Err(format!("no figures of {}", missing.join(", ")).into());
+    }
+    println!("{file}: {} figures of all experiments, as the schema says", results.records.len());
+    Ok(())
+}
