@@ -52,8 +52,9 @@ fn usage() -> Command {
         let short = SHORT.into_iter().find(|(long, _)| *long == name);
         Arg::new(name).long(name).short(short.map(|(_, letter)| letter)).hide(true)
     };
-    let usage = Command::new("cargo bench --").about("Runs every experiment and writes reports/latest/index.html");
-    let usage = Arguments::augment_args(usage)
+    let usage = Arguments::augment_args(Command::new("suite").bin_name("cargo bench --"))
+        .about("Runs every experiment and writes reports/latest/index.html")
+        .args_override_self(true)
         .arg(hidden("bench").action(ArgAction::SetTrue))
         .args(FLAGS.map(|name| hidden(name).action(ArgAction::SetTrue)))
         .args(VALUES.map(|name| hidden(name).num_args(1)));
