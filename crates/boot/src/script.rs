@@ -28,7 +28,11 @@ impl Data {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum Call {
-    Open { path: String, flags: u32, mode: u32 },
+    Open {
+        path: String,
+        flags: u32,
+        mode: u32,
+    },
     Close(Handle),
     Read(Handle, usize),
     Write(Handle, Data),

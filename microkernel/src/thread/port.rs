@@ -45,7 +45,8 @@ impl ThreadPort {
             let window = unsafe { windows.add(slot * WINDOW) };
             Place { window, answers: bounded(1) }
         };
-        let places: Vec<Place> = windows.into_iter().flat_map(|at| (0..SLOTS).map(move |slot| place(at, slot))).collect();
+        let places: Vec<Place> =
+            windows.into_iter().flat_map(|at| (0..SLOTS).map(move |slot| place(at, slot))).collect();
         let free = if places.is_empty() { 0 } else { (1 << SLOTS) - 1 };
         ThreadPort { server: server.clone(), caller, places, free: AtomicU32::new(free) }
     }

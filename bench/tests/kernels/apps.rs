@@ -1,0 +1,115 @@
+//! Several apps in one kernel: a full pool refuses, nobody disturbs anybody, and what a dead app held is released.
+
+use std::time::{Duration, Instant};
+
+use kd_api::interfaces::vfs::open;
+use kd_boot::board::Field;
+use kd_boot::control::{Entry, Task};
+use kd_boot::manifest::{Kernel, Placement, THREADS};
+use kd_boot::script::{Call, Data, Outcome};
+
+use crate::{Config, OURS, failed, outcome, outcomes};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn create(path: &str) -> Call {
+    Call::Open { path: path.into(), flags: open::CREAT | open::RDWR, mode: 0o644 }
+}
+
+fn verifying(
+    on: Config,
+    boot: &kernel_debate::boot::Boot,
+    app: u32,
+    workload: &str,
+) -> kernel_debate::boot::RunningApp {
+    on.start(boot, app, Task::Rounds { workload: workload.into(), rate: 0, entry: Entry::Call })
+}
+
+#[test]
+fn two_apps_at_once_in_every_placement() {
+    for config in OURS {
+        let boot = config.boot(2);
+        let apps = [(1, "write_4k"), (2, "pipe_pingpong")].map(|(app, load)| verifying(config, &boot, app, load));
+        for app in &apps {
+            let good = app.wait_until(LIMIT, |board| board.get(Field::Good) > 200);
+            let seen = [Field::Running, Field::Good, Field::Failed, Field::LastErrno, Field::Wrong];
+            assert!(good, "{config:?}: {:?}", seen.map(|field| (field, app.board.get(field))));
+        }
+        for app in &apps {
+            app.stop();
+            assert!(app.wait_until(LIMIT, |board| board.get(Field::Audited) == 1), "{config:?}");
+            let bad = [Field::Failed, Field::Wrong, Field::Lost, Field::Corrupted, Field::Unknown];
+            assert_eq!(bad.map(|field| app.board.get(field)), [0; 5], "{config:?}");
+        }
+    }
+}
+
+#[test]
+fn a_full_pool_refuses_and_still_answers_what_does_not_wait() {
+    let isolated = OURS.into_iter().filter(|config| config.kernel == Kernel::Microkernel && config.own_process);
+    for config in isolated {
+        let boot = config.boot(THREADS + 1);
+        // One app fewer than the server has threads may wait.
+        // A read that comes while the last app's write takes a place is refused, and made again.
+        let calls: Vec<_> = std::iter::once(Call::Pipe).chain(std::iter::repeat_n(Call::Wait(0), 500)).collect();
+        let waiting: Vec<_> = (1..THREADS).map(|app| config.script(&boot, app, &calls)).collect();
+        let last = THREADS;
+        let begin = Instant::now();
+        loop {
+            // Until all the others wait, this one's read would wait as well: a write is refused or done at once.
+            let calls = [Call::Pipe, Call::Write(1, Data { start: 1, length: 1 }), create("/f"), Call::Getpid];
+            let seen = outcomes(&mut config.script(&boot, last, &calls));
+            let [Outcome::Number(_), written, file, pid] = &seen[..] else { panic!("{config:?}: {seen:?}") };
+            assert_eq!(pid, &Outcome::Number(1), "{config:?}");
+            assert!(matches!(file, Outcome::Number(_)), "{config:?}: opening does not wait: {file:?}");
+            if written == &failed("EAGAIN") {
+                break;
+            }
+            assert_eq!(written, &Outcome::Number(1), "{config:?}");
+            assert!(begin.elapsed() < LIMIT, "{config:?}: the pool never fills");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        drop(waiting);
+        for app in 1..THREADS {
+            boot.kill(app).expect("it runs");
+        }
+        // Their threads are free again.
+        let begin = Instant::now();
+        while outcomes(&mut config.script(&boot, last, &[Call::Pipe, Call::Write(1, Data { start: 1, length: 1 })]))[1]
+            != Outcome::Number(1)
+        {
+            assert!(begin.elapsed() < LIMIT, "{config:?}: the dead hold the pool");
+        }
+    }
+}
+
+#[test]
+fn a_dead_apps_descriptors_and_slots_are_released() {
+    for config in OURS.into_iter().filter(|config| config.own_process) {
+        let boot = config.boot(2);
+        let other = verifying(config, &boot, 2, "read_64");
+        assert!(other.wait_until(LIMIT, |board| board.get(Field::Good) > 0));
+        // More often than a channel has slots.
+        for round in 0..12 {
+            let path = format!("/f{round}");
+            let mut app = config.script(&boot, 1, &[create(&path), Call::Pipe, Call::Fd(0), Call::Wait(1)]);
+            assert_eq!(outcome(&mut app), Outcome::Number(0), "{config:?}, round {round}");
+            assert_eq!(outcome(&mut app), Outcome::Number(2), "{config:?}, round {round}");
+            // The lowest number: whatever its predecessor held is closed.
+            assert_eq!(outcome(&mut app), Outcome::Number(3), "{config:?}, round {round}");
+            std::thread::sleep(Duration::from_millis(3));
+            boot.kill(1).expect("it runs");
+            let begin = Instant::now();
+            while !boot.events().expect("the root lives").iter().any(|event| event.who == "app 1") {
+                assert!(begin.elapsed() < LIMIT, "{config:?}: nobody notices that the app is gone");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+            let good = other.board.get(Field::Good);
+            assert!(other.wait_until(LIMIT, |board| board.get(Field::Good) > good + 10), "{config:?}, round {round}");
+        }
+        other.stop();
+        assert!(other.wait_until(LIMIT, |board| board.get(Field::Audited) == 1));
+        assert_eq!((other.board.get(Field::Failed), other.board.get(Field::Wrong)), (0, 0), "{config:?}");
+        assert_ne!(config.placement == Placement::Direct, config.kernel == Kernel::Microkernel);
+    }
+}

@@ -1,0 +1,70 @@
+//! What a call costs in crossings, copied bytes and allocations, counted exactly.
+
+use kd_boot::board::Field;
+use kd_boot::control::Task;
+use kernel_debate::app::count::{Counted, OPERATIONS};
+
+use crate::{Config, MONOLITHIC, PROCESS};
+
+/// For each workload: crossings and bytes copied per operation, and allocations during all of them.
+fn count(on: Config, trace: bool, workloads: &[&str]) -> Vec<(f64, f64, u64)> {
+    let manifest = kd_boot::Manifest { trace, ..on.manifest(1) };
+    let boot = kernel_debate::boot::Boot::new(&manifest).expect("boots");
+    let names = workloads.iter().map(|name| name.to_string()).collect();
+    let mut app = on.start(&boot, 1, Task::Count(names));
+    let mut step = 0;
+    let mut read = || {
+        let line: Counted = app.line().expect("a line").expect("the app lives");
+        assert_eq!(line.failed, None, "{}", line.workload);
+        let all = boot.counts().expect("the root lives");
+        step += 1;
+        app.board.set(Field::Stop, step);
+        let sum = all.iter().fold((0, 0), |sum, (_, crossings, bytes)| (sum.0 + crossings, sum.1 + bytes));
+        (line, sum)
+    };
+    let each = |name: &&str| {
+        let (begin, before) = read();
+        let (end, after) = read();
+        assert_eq!((begin.done, end.done, &*end.workload), (false, true, *name));
+        let per = |before: u64, after: u64| (after - before) as f64 / OPERATIONS as f64;
+        (per(before.0, after.0), per(before.1, after.1), end.allocations)
+    };
+    workloads.iter().map(each).collect()
+}
+
+#[test]
+fn crossings_and_copies_are_what_the_path_says() {
+    // A byte that crosses is copied into a window and out of it, at each of the boundaries it crosses.
+    let copied = |bytes: usize, boundaries: usize| (2 * bytes * boundaries) as f64;
+    let expected = [
+        ("null_core", 0.0, 0.0),
+        ("null_proc", 1.0, 0.0),
+        // The table asks the VFS, the VFS the file system, or the driver.
+        ("read_1", 2.0, copied(1, 2)),
+        ("read_64", 2.0, copied(64, 2)),
+        ("read_4k", 2.0, copied(4096, 2)),
+        ("read_64k", 2.0, copied(65_536, 2)),
+        ("write_1", 2.0, copied(1, 2)),
+        ("write_4k", 2.0, copied(4096, 2)),
+        ("write_64k", 2.0, copied(65_536, 2)),
+        ("ram0_read_4k", 2.0, copied(4096, 2)),
+        ("ram0_write_4k", 2.0, copied(4096, 2)),
+    ];
+    let names: Vec<&str> = expected.iter().map(|(name, ..)| *name).collect();
+    for ((name, crossings, bytes), seen) in expected.iter().zip(count(PROCESS, true, &names)) {
+        assert_eq!((seen.0, seen.1), (*crossings, *bytes), "{name}: crossings and bytes per operation");
+    }
+}
+
+#[test]
+fn warm_calls_of_the_monolithic_kernel_allocate_nothing() {
+    let names = ["null_core", "null_proc", "stat", "read_1", "read_4k", "read_64k", "write_4k", "ram0_read_4k"];
+    // The kernel's housekeeping thread allocates now and then; not five times in a row within a few microseconds.
+    let repeated: Vec<&str> = names.iter().flat_map(|name| [*name; 5]).collect();
+    let seen = count(MONOLITHIC, false, &repeated);
+    for (name, seen) in names.iter().zip(seen.chunks(5)) {
+        assert_eq!(seen.iter().map(|seen| seen.2).min(), Some(0), "{name} allocates: {seen:?}");
+    }
+    // What allocates is seen: a descriptor is made anew by each open.
+    assert!(count(MONOLITHIC, false, &["open_close"])[0].2 >= OPERATIONS);
+}

@@ -1,0 +1,90 @@
+//! The same random calls on every kernel: results, errors and contents must agree with Linux's.
+//!
+//! Where the host allows no private tmpfs our kernels are compared with each other. A failure names its seed.
+
+use kd_api::interfaces::vfs::PATH_MAX;
+use kd_api::window::BULK;
+use kd_boot::script::{Call, Data, Outcome};
+
+use crate::random::Random;
+use crate::{Config, LINUX, OURS, outcomes};
+
+const CALLS: usize = 250;
+const HANDLES: usize = 8;
+
+/// The longest path that still fits into a message with another, below the app's directory; too long for Linux by one.
+const LONGEST: usize = PATH_MAX + 1 - "/script-1".len();
+
+fn path(random: &mut Random) -> String {
+    let mut path = random.path();
+    path.truncate(LONGEST);
+    path
+}
+
+fn call(random: &mut Random) -> Call {
+    let handle = random.below(HANDLES);
+    // An app's system-call port carries no more at once; longer ones are the subsystems' own differential test's.
+    let length = |random: &mut Random| random.length().min(BULK);
+    let data = |random: &mut Random| Data { start: random.next() as u8, length: length(random) };
+    match random.below(100) {
+        0..24 => Call::Open { path: path(random), flags: random.flags(), mode: random.mode() },
+        24..31 => Call::Close(handle),
+        31..40 => Call::Write(handle, data(random)),
+        40..48 => Call::Read(handle, length(random)),
+        48..55 => Call::Pwrite(handle, random.offset(), data(random)),
+        55..61 => Call::Pread(handle, random.offset(), length(random)),
+        61..66 => Call::Lseek(handle, random.seek(), [0, 1, 2, 9][random.below(4)]),
+        66..68 => Call::Fsync(handle),
+        68..75 => Call::Stat(path(random)),
+        75..81 => Call::Mkdir(path(random), random.mode()),
+        81..86 => Call::Unlink(path(random)),
+        86..93 => Call::Rename(path(random), path(random)),
+        93..96 => Call::Getdents(handle, [0, 23, 24, 48, 300, 4096][random.below(6)]),
+        96..99 => Call::Pipe,
+        _ => Call::Getpid,
+    }
+}
+
+fn script(seed: u64) -> Vec<Call> {
+    let mut random = Random(seed);
+    (0..CALLS).map(|_| call(&mut random)).chain([Call::Tree]).collect()
+}
+
+/// What came of the scripts, one for each app, all running at once.
+fn run(on: Config, scripts: &[Vec<Call>]) -> Vec<Vec<Outcome>> {
+    let boot = on.boot(scripts.len() as u32);
+    let start = |(app, calls): (u32, &Vec<Call>)| on.script(&boot, app, calls);
+    let mut apps: Vec<_> = (1..).zip(scripts).map(start).collect();
+    apps.iter_mut().map(outcomes).collect()
+}
+
+fn agree(seed: u64, apps: u64) {
+    let scripts: Vec<_> = (0..apps).map(|app| script(seed + 1000 * app)).collect();
+    let mut expected = run(LINUX, &scripts);
+    if expected.iter().all(Vec::is_empty) {
+        eprintln!("Linux is not compared: the host refuses a private tmpfs");
+        expected = run(OURS[0], &scripts);
+    }
+    for config in OURS {
+        let seen = run(config, &scripts);
+        for (app, calls) in scripts.iter().enumerate() {
+            let (seen, expected) = (&seen[app], &expected[app]);
+            for (number, call) in calls.iter().enumerate() {
+                let (seen, expected) = (seen.get(number), expected.get(number));
+                assert_eq!(seen, expected, "seed {seed}, app {app}, call {number}, {call:?} on {config:?}");
+            }
+            let good = seen.iter().filter(|outcome| !matches!(outcome, Outcome::Failed(_) | Outcome::Skipped));
+            assert!(good.count() > CALLS / 8, "seed {seed}: the test tests something");
+        }
+    }
+}
+
+#[test]
+fn one_app_sees_the_same_on_every_kernel() {
+    (1..=6).for_each(|seed| agree(seed, 1));
+}
+
+#[test]
+fn two_apps_at_once_see_the_same_on_every_kernel() {
+    (101..=104).for_each(|seed| agree(seed, 2));
+}

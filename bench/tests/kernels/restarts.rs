@@ -1,0 +1,129 @@
+//! Servers that die under load: restarted, reconnected, and what cannot be repeated reported as unknown.
+
+use std::time::{Duration, Instant};
+
+use kd_boot::board::Field;
+use kd_boot::control::{Entry, Task, What};
+use kernel_debate::boot::{Boot, RunningApp};
+
+use crate::PROCESS;
+
+const LIMIT: Duration = Duration::from_secs(20);
+const KILL: i32 = 9;
+const STOP: i32 = 19;
+
+fn load(boot: &Boot, app: u32, workload: &str) -> RunningApp {
+    let rounds = Task::Rounds { workload: workload.into(), rate: 0, entry: Entry::Call };
+    let app = PROCESS.start(boot, app, rounds);
+    assert!(app.wait_until(LIMIT, |board| board.get(Field::Good) > 10), "{workload} starts");
+    app
+}
+
+fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !condition() {
+        assert!(begin.elapsed() < LIMIT, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn goes_on(app: &RunningApp) {
+    let good = app.board.get(Field::Good);
+    assert!(app.wait_until(LIMIT, |board| board.get(Field::Good) > good + 10), "calls are answered again");
+}
+
+fn finish(app: &RunningApp) {
+    app.stop();
+    assert!(app.wait_until(LIMIT, |board| board.get(Field::Audited) == 1));
+}
+
+#[test]
+fn a_killed_driver_is_restarted_and_no_call_fails() {
+    let boot = PROCESS.boot(2);
+    let (disk, other) = (load(&boot, 1, "ram0_write_4k"), load(&boot, 2, "write_4k"));
+    for round in 1..=5 {
+        let before = boot.component("ramdisk").expect("it runs").pid;
+        boot.signal("ramdisk", KILL).expect("it runs");
+        until("a restart", || boot.component("ramdisk").is_ok_and(|now| now.restarts == round && now.pid != before));
+        goes_on(&disk);
+    }
+    for app in [&disk, &other] {
+        finish(app);
+        let bad = [Field::Failed, Field::Wrong, Field::Unknown, Field::Lost, Field::Corrupted];
+        assert_eq!(bad.map(|field| app.board.get(field)), [0; 5], "every call of a block device may be repeated");
+    }
+    let events = boot.events().expect("the root lives");
+    let count = |what: &dyn Fn(&What) -> bool| events.iter().filter(|event| what(&event.what)).count();
+    assert_eq!(count(&|what| *what == What::Died("SIGKILL".into())), 5, "{events:?}");
+    assert_eq!(count(&|what| *what == What::Restarted), 5, "{events:?}");
+    assert_eq!(boot.component("ramdisk").expect("it runs").counters[0], 0, "no violation");
+}
+
+#[test]
+fn a_stopped_driver_is_taken_for_hung() {
+    let boot = PROCESS.boot(1);
+    let disk = load(&boot, 1, "ram0_read_4k");
+    boot.signal("ramdisk", STOP).expect("it runs");
+    until("a restart", || boot.component("ramdisk").is_ok_and(|now| now.restarts == 1));
+    goes_on(&disk);
+    let events = boot.events().expect("the root lives");
+    assert!(events.iter().any(|event| event.who == "ramdisk" && matches!(event.what, What::Hung(_))), "{events:?}");
+    finish(&disk);
+    assert_eq!((disk.board.get(Field::Failed), disk.board.get(Field::Wrong)), (0, 0));
+}
+
+#[test]
+fn calls_that_may_not_be_repeated_fail_as_unknown_and_are_counted() {
+    let boot = PROCESS.boot(1);
+    // `pwrite` on a descriptor may append, so it is not repeated.
+    let app = load(&boot, 1, "write_4k");
+    until("a kill that hits a call in hand", || {
+        let restarts = boot.component("vfs").expect("it runs").restarts;
+        boot.signal("vfs", KILL).expect("it runs");
+        until("a restart", || boot.component("vfs").is_ok_and(|now| now.restarts > restarts));
+        goes_on(&app);
+        // Not so often in a second that it is given up.
+        std::thread::sleep(Duration::from_millis(60));
+        app.board.get(Field::Unknown) > 0
+    });
+    finish(&app);
+    assert_eq!((app.board.get(Field::Wrong), app.board.get(Field::Corrupted)), (0, 0));
+    assert!(boot.component("vfs").expect("it runs").counters[2] >= app.board.get(Field::Unknown));
+}
+
+#[test]
+fn a_component_that_dies_again_and_again_is_given_up_and_the_others_live() {
+    let boot = PROCESS.boot(2);
+    let (disk, other) = (load(&boot, 1, "ram0_read_4k"), load(&boot, 2, "read_64"));
+    // Deaths 21 within a second; what is dead already answers that it does not run.
+    until("the end of patience", || {
+        let _ = boot.signal("ramdisk", KILL);
+        let events = boot.events().expect("the root lives");
+        events.iter().any(|event| event.who == "ramdisk" && event.what == What::GivenUp)
+    });
+    assert!(boot.component("ramdisk").is_err(), "it stays dead");
+    let failed = disk.board.get(Field::Failed);
+    assert!(disk.wait_until(LIMIT, |board| board.get(Field::Failed) > failed + 10), "calls fail, none hangs");
+    assert_eq!(disk.board.get(Field::LastErrno), kd_api::Errno::EIO as u64);
+    goes_on(&other);
+    disk.stop();
+    finish(&other);
+    assert_eq!((other.board.get(Field::Failed), other.board.get(Field::Wrong)), (0, 0));
+}
+
+#[test]
+fn a_busy_machine_gets_nobody_shot() {
+    let boot = PROCESS.boot(1);
+    let app = load(&boot, 1, "ram0_read_4k");
+    let end = Instant::now() + Duration::from_secs(3);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| while Instant::now() < end {});
+        }
+    });
+    goes_on(&app);
+    finish(&app);
+    let events = boot.events().expect("the root lives");
+    assert!(events.iter().all(|event| event.who.starts_with("app")), "{events:?}");
+    assert_eq!((app.board.get(Field::Failed), app.board.get(Field::Wrong)), (0, 0));
+}
