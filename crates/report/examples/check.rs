@@ -14,17 +14,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     if files.is_empty() {
         return Err("name the results files to check".into());
     }
-    files.iter().try_for_each(|file| check(file).map_err(|why| format!("{file}: {why}").into()))
+    files.iter().try_for_each(|file| check(file))
 }
 
 fn check(file: &str) -> Result<(), Box<dyn Error>> {
     let results = Results::read(Path::new(file))?;
     let schema = jsonschema::validator_for(&serde_json::from_str(RESULTS_SCHEMA)?)?;
     let json = serde_json::from_str(&std::fs::read_to_string(file)?)?;
-    schema.validate(&json).map_err(|error| error.to_string())?;
+    schema.validate(&json).map_err(|error| format!("{file}: {error}"))?;
     let missing: Vec<&str> = missing_experiments(&results).into_iter().map(Experiment::word).collect();
     if !missing.is_empty() {
-        return Err(format!("no figures of {}", missing.join(", ")).into());
+        return Err(format!("{file}: no figures of {}", missing.join(", ")).into());
     }
     println!("{file}: {} figures of all experiments, as the schema says", results.records.len());
     Ok(())
