@@ -5,16 +5,24 @@
 
 use std::error::Error;
 use std::path::Path;
+use std::process::ExitCode;
 
 use kd_report::schema::Experiment;
 use kd_report::{RESULTS_SCHEMA, Results, missing_experiments};
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let files: Vec<String> = std::env::args().skip(1).collect();
-    if files.is_empty() {
-        return Err("name the results files to check".into());
+fn main() -> ExitCode {
+    let mut files = std::env::args().skip(1).peekable();
+    if files.peek().is_none() {
+        eprintln!("error: name the results files to check");
+        return ExitCode::FAILURE;
     }
-    files.iter().try_for_each(|file| check(file))
+    match files.try_for_each(|file| check(&file)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("error: {why}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn check(file: &str) -> Result<(), Box<dyn Error>> {
