@@ -178,7 +178,8 @@ fn death_is_told_and_a_successor_finds_its_clients(far: &mut Far) {
 }
 
 fn main() {
-    let tests: [(&str, fn(&mut Far)); 4] = [
+    type Test = (&'static str, fn(&mut Far));
+    let tests: [Test; 4] = [
         ("answers_are_those_of_a_direct_call", answers_are_those_of_a_direct_call),
         ("a_scribbling_client_hurts_itself_alone", a_scribbling_client_hurts_itself_alone),
         ("a_lying_server_is_found_out", a_lying_server_is_found_out),

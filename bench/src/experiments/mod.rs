@@ -2,9 +2,9 @@
 
 pub mod faults;
 pub mod latency;
-pub mod restart;
 pub mod primitives;
 pub mod records;
+pub mod restart;
 
 /// How a run goes about its experiments.
 #[derive(Clone, Debug)]

@@ -28,8 +28,8 @@ pub trait Medium: Send + Sync {
 pub struct HostTable {
     /// Memory from the domain's arena, or null.
     pub allocate: extern "C" fn(size: usize, align: usize) -> *mut u8,
-    /// Gives memory of `allocate` back.
-    pub deallocate: extern "C" fn(at: *mut u8, size: usize, align: usize),
+    /// Gives memory of `allocate` back; the same size and alignment, and nobody may use it any more.
+    pub deallocate: unsafe extern "C" fn(at: *mut u8, size: usize, align: usize),
     /// The module panicked: never returns. The text is UTF-8 of `len` bytes.
     pub panicked: extern "C" fn(text: *const u8, len: usize) -> !,
     /// A line for the kernel log.

@@ -52,7 +52,8 @@ unsafe impl GlobalAlloc for HostAllocator {
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
         match self.host() {
-            Some(host) => (host.deallocate)(at, layout.size(), layout.align()),
+            // SAFETY: once there is a host, every block came from it, with this layout.
+            Some(host) => unsafe { (host.deallocate)(at, layout.size(), layout.align()) },
             None => {
                 self.own.fetch_sub(1, Relaxed);
                 // SAFETY: passed on.

@@ -92,7 +92,7 @@ unsafe impl GlobalAlloc for DomainAllocator {
         }
         // SAFETY: the caller's size is valid for this alignment.
         let new = unsafe { self.alloc(Layout::from_size_align_unchecked(new_size, layout.align())) };
-        if new != null_mut() {
+        if !new.is_null() {
             // SAFETY: both blocks are live, distinct, and at least this long; the old one is the caller's to free.
             unsafe {
                 std::ptr::copy_nonoverlapping(at, new, layout.size().min(new_size));
@@ -113,9 +113,12 @@ pub extern "C" fn module_allocate(size: usize, align: usize) -> *mut u8 {
 }
 
 /// `HostTable::deallocate` of a domain.
-pub extern "C" fn module_deallocate(at: *mut u8, size: usize, align: usize) {
+///
+/// # Safety
+/// `at` comes from [`module_allocate`] with the same size and alignment, and nobody uses it any more.
+pub unsafe extern "C" fn module_deallocate(at: *mut u8, size: usize, align: usize) {
     if let Ok(layout) = Layout::from_size_align(size, align) {
-        // SAFETY: the module gives back what `module_allocate` gave it, with the same size and alignment.
+        // SAFETY: by this function's contract.
         unsafe { ALLOCATOR.dealloc(at, layout) }
     }
 }

@@ -248,7 +248,7 @@ pub fn has_one_core() -> bool {
     // Counted without an atomic addition: a lost count only delays the question.
     let calls = CALLS.load(Relaxed);
     CALLS.store(calls.wrapping_add(1), Relaxed);
-    if calls % ASK_EVERY == 0 {
+    if calls.is_multiple_of(ASK_EVERY) {
         // SAFETY: an all-zero set is empty; the host fills it.
         let cores = unsafe {
             let mut set: libc::cpu_set_t = std::mem::zeroed();

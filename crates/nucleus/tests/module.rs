@@ -20,7 +20,8 @@ extern "C" fn allocate(size: usize, align: usize) -> *mut u8 {
 
 extern "C" fn deallocate(at: *mut u8, size: usize, align: usize) {
     HELD.fetch_sub(size, Relaxed);
-    kd_nucleus::arena::module_deallocate(at, size, align);
+    // SAFETY: a module gives back what `allocate` above gave it, with the same size and alignment.
+    unsafe { kd_nucleus::arena::module_deallocate(at, size, align) };
 }
 
 extern "C" fn panicked(_: *const u8, _: usize) -> ! {

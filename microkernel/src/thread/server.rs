@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use kd_api::client::Exchange;
@@ -11,6 +12,9 @@ use kd_api::server::{Answer, Dispatch, Incoming, Replier, SCRATCH, refuse};
 use kd_api::window::Window;
 use kd_api::{Caller, Errno, Message};
 use kd_nucleus::threads;
+
+/// How often a thread looks whether a dead instance has been replaced.
+const REPLACING: Duration = Duration::from_micros(200);
 
 /// A request on its way; the client waits on `answer`, or nobody does.
 pub struct Sent {
@@ -74,6 +78,10 @@ impl Server {
     fn work(self: &Arc<Self>) {
         let mut scratch = vec![0; SCRATCH];
         while let Ok(sent) = self.queue.recv() {
+            // What a dead instance held it holds for ever: nobody enters it again, its successor is on its way.
+            while self.died.load(Acquire) {
+                std::thread::sleep(REPLACING);
+            }
             let served = catch_unwind(AssertUnwindSafe(|| self.serve(sent, &mut scratch)));
             if served.is_err() {
                 report_death();
@@ -104,14 +112,15 @@ impl Server {
         reply(&answer, request, with);
     }
 
-    /// Whether a thread died since the last time.
+    /// Whether a thread died since the instance was started.
     pub fn died(&self) -> bool {
-        self.died.swap(false, AcqRel)
+        self.died.load(Acquire)
     }
 
     /// Serves a fresh instance from now on.
     pub fn replace(&self, dispatch: Arc<dyn Dispatch>) {
         *self.dispatch.write().unwrap_or_else(PoisonError::into_inner) = dispatch;
+        self.died.store(false, Release);
     }
 }
 

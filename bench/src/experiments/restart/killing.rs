@@ -86,7 +86,12 @@ impl Samples {
             (monolithic, "the component has no process of its own"),
         ];
         for (configuration, why) in unavailable {
-            records.push(columns(configuration, subject, "kill", plan).unavailable("restart_time", "median", "us", why));
+            records.push(columns(configuration, subject, "kill", plan).unavailable(
+                "restart_time",
+                "median",
+                "us",
+                why,
+            ));
         }
         records
     }

@@ -122,7 +122,10 @@ impl Samples {
         let oops = columns(Configuration::MONOLITHIC, subject, "null_dereference", plan);
         let reboot = columns(Configuration::MONOLITHIC, subject, "panic_reboot", plan);
         if let (Some(why), 0) = (&self.obstacle, self.oopses) {
-            return vec![oops.unavailable("notice_time", "median", "us", why), reboot.unavailable("restart_time", "median", "us", why)];
+            return vec![
+                oops.unavailable("notice_time", "median", "us", why),
+                reboot.unavailable("restart_time", "median", "us", why),
+            ];
         }
         let mut records = self.notice.records(&oops, "notice_time", plan.seed);
         records.push(oops.value("calls_failed", "total", "count", self.calls_failed as f64, self.oopses));

@@ -95,7 +95,7 @@ impl Kinds for Honest {
         Ok(!a)
     }
     fn flag(&self, a: bool, b: u16) -> Result<bool> {
-        Ok(a ^ (b % 2 == 0))
+        Ok(a ^ (b.is_multiple_of(2)))
     }
     fn size(&self, a: usize) -> Result<usize> {
         Ok(!a)
@@ -139,7 +139,7 @@ impl Kinds for Honest {
         Ok(self.noted.load(SeqCst))
     }
     fn later(&self, number: u64, fail: bool, done: Completion<(u64, bool)>) {
-        let answer = if fail { Err(Errno::ENOSPC) } else { Ok((number.wrapping_add(1), number % 2 == 0)) };
+        let answer = if fail { Err(Errno::ENOSPC) } else { Ok((number.wrapping_add(1), number.is_multiple_of(2))) };
         let answered = std::thread::spawn(move || done.complete(answer));
         self.waiting.lock().expect("no panic holding it").push(answered);
     }

@@ -14,9 +14,12 @@ use crate::start::Prepared;
 /// The name under which the table of system calls is exported.
 pub const SYSCALLS: &str = "syscalls";
 
-/// What a kernel exports to apps: a name, and how a client of it is made.
-pub fn exports(prepared: &[Prepared]) -> Vec<(String, fn(Arc<dyn Port>) -> Handle)> {
-    let table: (String, fn(Arc<dyn Port>) -> Handle) = (SYSCALLS.into(), Handle::client::<dyn Syscalls>);
+/// Something a kernel exports to apps: its name, and how a client of it is made.
+pub type Export = (String, fn(Arc<dyn Port>) -> Handle);
+
+/// What a kernel exports to apps.
+pub fn exports(prepared: &[Prepared]) -> Vec<Export> {
+    let table: Export = (SYSCALLS.into(), Handle::client::<dyn Syscalls>);
     let open = prepared.iter().filter(|prepared| prepared.entry.apps);
     std::iter::once(table)
         .chain(open.map(|prepared| (prepared.entry.name.clone(), prepared.component.client)))
@@ -59,7 +62,7 @@ impl Ports {
     }
 
     /// Clients of every export for one half of an app.
-    pub fn imports(&self, app: u32, partner: bool, exports: &[(String, fn(Arc<dyn Port>) -> Handle)]) -> Imports {
+    pub fn imports(&self, app: u32, partner: bool, exports: &[Export]) -> Imports {
         let mut imports = Imports::default();
         for port in self.ports.iter().filter(|port| port.app == app && port.partner == partner) {
             let (name, client) = &exports[port.export];

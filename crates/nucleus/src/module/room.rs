@@ -44,7 +44,7 @@ pub fn reserve_beside_program() -> io::Result<(usize, usize, usize)> {
     });
     let unknown = || io::Error::new(io::ErrorKind::NotFound, "the program is not among its own mappings");
     let (base, first_end) = ranges.next().ok_or_else(unknown)?;
-    let end = ranges.last().map_or(first_end, |(_, end)| end);
+    let end = ranges.next_back().map_or(first_end, |(_, end)| end);
     let (code, data) = reserve(base, end - base)?;
     Ok((base, code, data))
 }
