@@ -6,7 +6,7 @@ mod kinds;
 
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kd_api::client::{Exchange, Port};
 use kd_api::ids::PipeId;
@@ -84,7 +84,13 @@ fn a_full_pool_refuses_blocking_calls_and_answers_the_rest() {
             };
             // One reader more than may wait: whoever is refused is the last to come.
             let waiting: Vec<_> = (0..THREADS).map(|_| scope.spawn(read)).collect();
+            let begin = Instant::now();
             while !waiting.iter().any(|reader| reader.is_finished()) {
+                if begin.elapsed() > Duration::from_secs(10) {
+                    // The end of the pipe lets the readers go, so that this is a failure and no hang.
+                    pipes.close(pipe, true).expect("open");
+                    panic!("{transport}: the last thread was lent to a call that waits");
+                }
                 std::thread::yield_now();
             }
             let (refused, waiting): (Vec<_>, _) = waiting.into_iter().partition(|reader| reader.is_finished());
