@@ -106,6 +106,14 @@ impl Boot {
         }
     }
 
+    /// The kernel log: when (nanoseconds of the machine's clock), and what.
+    pub fn log(&self) -> Result<Vec<(u64, String)>, BootFailure> {
+        match self.ask(&Request::Log)? {
+            Answer::Log(lines) => Ok(lines),
+            _ => Ok(Vec::new()),
+        }
+    }
+
     /// What a tracing boot counted: operation, crossings, bytes.
     pub fn counts(&self) -> Result<Vec<(String, u64, u64)>, BootFailure> {
         match self.ask(&Request::Counts)? {

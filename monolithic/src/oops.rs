@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 use kd_api::Errno;
 use kd_api::module::HostTable;
 use kd_boot::hosted::{KernelPage, Oops};
+use kd_boot::log;
 use kd_machine::clock;
 use kd_nucleus::{arena, channel, futex, process, threads};
 
@@ -29,7 +30,7 @@ pub static HOST: HostTable = HostTable {
     allocate: arena::module_allocate,
     deallocate: arena::module_deallocate,
     panicked,
-    log,
+    log: log::module_line,
     wait: futex::park,
     wake: futex::wake,
 };
@@ -47,10 +48,7 @@ pub fn install(page: &'static KernelPage) {
             libc::sigaction(signal, &raw const action, std::ptr::null_mut());
         }
     }
-    std::panic::set_hook(Box::new(|info| {
-        eprintln!("kernel: {info}");
-        die(Oops { at: clock::now(), signal: 0, address: 0, instruction: 0 })
-    }));
+    log::panics("kernel".into(), || die(Oops { at: clock::now(), signal: 0, address: 0, instruction: 0 }));
     threads::prepare_with(give_fault_stack);
 }
 
@@ -96,13 +94,6 @@ fn die(oops: Oops) -> ! {
 
 /// A panic that a module's fence stopped.
 extern "C" fn panicked(text: *const u8, len: usize) -> ! {
-    log(text, len);
+    log::module_line(text, len);
     die(Oops { at: clock::now(), signal: 0, address: 0, instruction: 0 })
-}
-
-extern "C" fn log(text: *const u8, len: usize) {
-    use std::io::Write as _;
-    // SAFETY: the module's border says: `len` bytes of UTF-8 that live for this call.
-    let text = unsafe { std::slice::from_raw_parts(text, len) };
-    let _ = std::io::stderr().write_all(text).and_then(|()| std::io::stderr().write_all(b"\n"));
 }

@@ -91,7 +91,10 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), CommandErro
             (printed, before) = (Instant::now(), good);
             watch.tell(out, &format!("{good} operations ({rate:.0} a second), {failed} failures"))?;
         }
-        if let Some(why) = watch.gone {
+        if let Some(why) = watch.gone.take() {
+            for (_, line) in watch.boot.log()? {
+                watch.tell(out, &format!("kernel log: {line}"))?;
+            }
             return Err(CommandError::Ended(why));
         }
         if over {

@@ -24,6 +24,8 @@ pub enum Request {
     Kill(u32),
     /// Tell what was counted (kernels booted with `trace`).
     Counts,
+    /// Tell what the kernel log holds.
+    Log,
     /// From the next oops on, end the machine; the root reboots the kernel when it died.
     PanicOnOops,
 }
@@ -139,6 +141,8 @@ pub enum Answer {
     Status(Vec<Status>),
     /// What happened.
     Events(Vec<Event>),
+    /// Lines of the kernel log, oldest first: when, and what.
+    Log(Vec<(u64, String)>),
     /// Per interface operation: crossings, and bytes copied.
     Counts(Vec<(String, u64, u64)>),
 }
@@ -156,8 +160,8 @@ pub struct Status {
     pub patch: Option<Patch>,
     /// First address and size of its domain's arena.
     pub arena: (usize, usize),
-    /// Counters of its clients: violations, repeated calls, calls of unknown outcome, calls sent.
-    pub counters: [u64; 4],
+    /// Counters of its clients: violations, repeated calls, calls of unknown outcome.
+    pub counters: [u64; 3],
 }
 
 /// Where a fault injector can work.

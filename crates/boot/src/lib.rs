@@ -11,6 +11,7 @@
 //! | [`app`] | what a core hands to an app |
 //! | [`trace`] | counting crossings |
 //! | [`hosted`] | a kernel in one process |
+//! | [`log`] | the kernel log |
 //! | [`board`] | what an app shows of itself while it runs |
 
 #![forbid(unsafe_code)]
@@ -19,6 +20,7 @@ pub mod app;
 pub mod board;
 pub mod control;
 pub mod hosted;
+pub mod log;
 pub mod manifest;
 pub mod order;
 pub mod root;

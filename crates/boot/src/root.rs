@@ -12,7 +12,7 @@ use kd_nucleus::socket::Socket;
 
 use crate::control::{Answer, AppRun, Event, Request, Status, What};
 use crate::start::BootError;
-use crate::{Manifest, app, board};
+use crate::{Manifest, app, board, log};
 
 /// One kernel as its root process drives it.
 pub trait Core {
@@ -34,11 +34,15 @@ pub trait Core {
     fn panic_on_oops(&mut self) {}
 }
 
+/// The signal that cannot be caught.
+const SIGKILL: i32 = 9;
+
 /// How often a root looks after its processes though nothing seems to have happened.
 pub const TICK: Duration = Duration::from_millis(10);
 
 /// Answers the harness until it goes away. `boot` makes the kernel.
 pub fn serve(control: &Socket, boot: impl Fn(Manifest) -> Result<Box<dyn Core>, BootError>) {
+    log::open();
     let mut core: Option<Box<dyn Core>> = None;
     let mut events = Vec::new();
     loop {
@@ -102,6 +106,7 @@ fn answer(
             true => Answer::Done,
             false => Answer::Failed(format!("no app {app} runs in a process of its own")),
         },
+        Request::Log => Answer::Log(log::read().into_iter().map(|line| (line.at, line.text)).collect()),
         Request::Counts => Answer::Counts(core.counts()),
         Request::PanicOnOops => {
             core.panic_on_oops();
@@ -158,10 +163,6 @@ impl Apps {
     /// Kills an app; it is reaped at the next look.
     pub fn kill(&mut self, number: u32) -> bool {
         let child = self.children.get(&number);
-        child.inspect(|child| child.signal(libc_sigkill())).is_some()
+        child.inspect(|child| child.signal(SIGKILL)).is_some()
     }
-}
-
-const fn libc_sigkill() -> i32 {
-    9
 }

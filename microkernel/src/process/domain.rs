@@ -1,11 +1,11 @@
 //! A domain: one component in a process of its own.
 
-use std::io::Write as _;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::Duration;
 
 use kd_api::module::HostTable;
 use kd_boot::control::Patch;
+use kd_boot::log;
 use kd_boot::start::{BootError, Prepared};
 use kd_machine::memory::{Memory, Words};
 use kd_nucleus::channel::Pool;
@@ -38,21 +38,15 @@ static HOST: HostTable = HostTable {
     allocate: arena::module_allocate,
     deallocate: arena::module_deallocate,
     panicked,
-    log,
+    log: log::module_line,
     wait: futex::park,
     wake: futex::wake,
 };
 
 /// A panic that the module's fence stopped ends the domain: what it was doing cannot be trusted any more.
 extern "C" fn panicked(text: *const u8, len: usize) -> ! {
-    log(text, len);
+    log::module_line(text, len);
     std::process::abort()
-}
-
-extern "C" fn log(text: *const u8, len: usize) {
-    // SAFETY: the module's border says: `len` bytes of UTF-8 that live for this call.
-    let text = unsafe { std::slice::from_raw_parts(text, len) };
-    let _ = std::io::stderr().write_all(text).and_then(|()| std::io::stderr().write_all(b"\n"));
 }
 
 /// Forks a domain and waits until it answers.
@@ -64,7 +58,7 @@ pub fn start(number: usize, prepared: &[Prepared], wiring: &mut Wiring) -> Resul
         match run(number, prepared, wiring, &page) {
             Ok(never) => never,
             Err(error) => {
-                eprintln!("{name}: {error}");
+                log::say(&format!("{name}: {error}"));
                 page.get(STATE).store(FAILED, Release);
                 1
             }
@@ -89,10 +83,7 @@ pub fn start(number: usize, prepared: &[Prepared], wiring: &mut Wiring) -> Resul
 fn run(number: usize, prepared: &[Prepared], wiring: &mut Wiring, page: &Words) -> Result<i32> {
     wiring.keep(|wire| wire.server == number || wire.client == Client::Component(number));
     // A panic ends the domain, as every other fault does: its caller must not wait for a thread that is gone.
-    std::panic::set_hook(Box::new(|info| {
-        eprintln!("{info}");
-        std::process::abort()
-    }));
+    log::panics(prepared[number].entry.name.clone(), || std::process::abort());
     let (heap, disk) = places(number);
     arena::adopt(heap)?;
     let mine = &prepared[number];

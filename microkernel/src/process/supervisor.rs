@@ -10,12 +10,12 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use kd_api::interfaces::vfs::Vfs;
 use kd_api::{AppId, Imports};
-use kd_boot::Manifest;
 use kd_boot::control::{AppRun, Event, Status, What};
 use kd_boot::order::start_order;
 use kd_boot::root::{Apps, Core, TICK};
 use kd_boot::start::{BootError, Parts, Prepared, prepare};
 use kd_boot::trace::Counts;
+use kd_boot::{Manifest, log};
 use kd_machine::clock;
 use kd_machine::memory::Memory;
 use kd_nucleus::{arena, channel};
@@ -154,13 +154,12 @@ impl Core for Supervisor {
     fn status(&self) -> Vec<Status> {
         let status = |(number, server): (usize, &Server)| {
             let domain = server.domain.as_ref()?;
-            let mut counters = [0; 4];
+            let mut counters = [0; 3];
             for wire in self.wires(number) {
                 let of = wire.channel.counters();
                 counters[0] += u64::from(of.violations.load(Relaxed));
                 counters[1] += u64::from(of.repeated.load(Relaxed));
                 counters[2] += u64::from(of.unknown.load(Relaxed));
-                counters[3] += of.calls.load(Relaxed);
             }
             Some(Status {
                 name: self.prepared[number].entry.name.clone(),
@@ -187,7 +186,9 @@ impl Core for Supervisor {
         }
         for number in 0..self.servers.len() {
             if let Some(what) = self.diagnose(number, look) {
-                events.push(Event { at: clock::now(), who: self.prepared[number].entry.name.clone(), what });
+                let event = Event { at: clock::now(), who: self.prepared[number].entry.name.clone(), what };
+                log::say(&format!("{}: {:?}", event.who, event.what));
+                events.push(event);
                 self.restart(number, events);
             }
         }

@@ -6,14 +6,14 @@
 mod port;
 mod server;
 
-use std::io::Write as _;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use kd_api::client::Port;
 use kd_api::module::HostTable;
 use kd_api::server::Dispatch;
 use kd_api::{Caller, Handle, Imports};
 use kd_boot::hosted::{KernelPage, Wiring};
+use kd_boot::log;
 use kd_boot::start::{BootError, Prepared, Started};
 use kd_nucleus::{arena, futex, threads};
 
@@ -37,7 +37,7 @@ static HOST: HostTable = HostTable {
     allocate: arena::module_allocate,
     deallocate: arena::module_deallocate,
     panicked,
-    log,
+    log: log::module_line,
     wait: futex::park,
     wake: futex::wake,
 };
@@ -67,8 +67,8 @@ const fn disk_place(number: usize) -> usize {
 
 impl Wiring for Threads {
     fn install(&self, _: &'static KernelPage) {
-        static QUIET: OnceLock<()> = OnceLock::new();
-        QUIET.get_or_init(|| std::panic::set_hook(Box::new(|info| eprintln!("kernel thread: {info}"))));
+        // The thread that panics is unwound to its server's loop, which replaces it.
+        log::panics("kernel thread".into(), || ());
         threads::prepare_with(|| ());
     }
 
@@ -105,12 +105,6 @@ impl Wiring for Threads {
 
 /// A panic that a module's fence stopped: its thread is not unwound through the module, it ends here.
 extern "C" fn panicked(text: *const u8, len: usize) -> ! {
-    log(text, len);
+    log::module_line(text, len);
     server::abandon_thread()
-}
-
-extern "C" fn log(text: *const u8, len: usize) {
-    // SAFETY: the module's border says: `len` bytes of UTF-8 that live for this call.
-    let text = unsafe { std::slice::from_raw_parts(text, len) };
-    let _ = std::io::stderr().write_all(text).and_then(|()| std::io::stderr().write_all(b"\n"));
 }

@@ -16,6 +16,7 @@ use super::ports::{Ports, SYSCALLS, exports};
 use crate::Manifest;
 use crate::app::env;
 use crate::control::{AppRun, Event, Status, What};
+use crate::log;
 use crate::root::{Apps, Core};
 use crate::start::{BootError, Parts, Prepared, prepare};
 
@@ -71,7 +72,7 @@ impl Hosted {
             match kernel::run(manifest, prepared, ports, page, wiring, parts, &theirs) {
                 Ok(()) => 0,
                 Err(error) => {
-                    eprintln!("kernel: {error}");
+                    log::say(&format!("kernel: {error}"));
                     page.set_ready(2);
                     1
                 }
@@ -94,7 +95,10 @@ impl Hosted {
         let (oopses, next) = self.page.oopses(self.oopses);
         self.oopses = next;
         let event = |oops: Oops| Event { at: oops.at, who: "kernel".into(), what: What::Oops(describe(&oops)) };
-        events.extend(oopses.into_iter().map(event));
+        for event in oopses.into_iter().map(event) {
+            log::say(&format!("{}: {:?}", event.who, event.what));
+            events.push(event);
+        }
         let (fenced, restarts) = self.page.fenced_and_restarted();
         for number in self.fenced..fenced.min(restarts) {
             let text = format!("panic number {} stopped at its server's thread, which was replaced", number + 1);
@@ -151,7 +155,7 @@ impl Core for Hosted {
             restarts: self.reboots + restarts as u32,
             patch: self.page.patch(number),
             arena: (arena::place(kernel::ARENA), arena::PLACE),
-            counters: [0; 4],
+            counters: [0; 3],
         };
         self.prepared.iter().enumerate().map(of).collect()
     }

@@ -91,8 +91,6 @@ pub struct Counters {
     pub unknown: AtomicU32,
     /// Events dropped for want of a slot.
     pub dropped: AtomicU32,
-    /// Calls sent.
-    pub calls: AtomicU64,
 }
 
 /// One slot's cache line. Every field is atomic: a peer that scribbles yields wrong values, never undefined behaviour.

@@ -4,8 +4,9 @@
 //! Each load is an instance of its own, with statics of its own. Beside a module's text the loader always leaves a
 //! [patch room](room), as Linux does for its tracer and for live patches.
 //!
-//! `unsafe` stands in `load` and `room`.
+//! `unsafe` stands in `border`, `load` and `room`.
 
+mod border;
 mod error;
 mod file;
 mod info;
@@ -13,6 +14,7 @@ mod load;
 pub mod room;
 pub mod symbols;
 
+pub use border::border_text;
 pub use error::ModuleError;
 pub use file::ModuleFile;
 pub use info::{ModInfo, Parameter};
