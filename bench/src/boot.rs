@@ -20,10 +20,16 @@ pub enum BootFailure {
     /// The root is gone, or answered nonsense.
     #[error("the boot's root process is gone ({0}): is the host out of memory or processes?")]
     Gone(#[from] io::Error),
+    /// The root does not answer.
+    #[error("the boot's root process has been silent for {0:?}: is one of its processes being traced or stopped?")]
+    Silent(Duration),
     /// An app did not do what it was started for.
     #[error("an app ended without its results: {0}")]
     App(String),
 }
+
+/// A root answers at once but for a boot, which takes milliseconds: one that is silent for so long has hung.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// A running kernel.
 pub struct Boot {
@@ -59,6 +65,10 @@ impl Boot {
     }
 
     fn answer(&self) -> Result<Answer, BootFailure> {
+        use std::os::fd::AsRawFd;
+        if kd_nucleus::process::poll(&[self.control.fd().as_raw_fd()], Some(SILENCE)) != [true] {
+            return Err(BootFailure::Silent(SILENCE));
+        }
         match self.control.receive()?.0 {
             Answer::Failed(why) => Err(BootFailure::Refused(why)),
             answer => Ok(answer),

@@ -7,6 +7,7 @@ use std::io;
 
 /// A stopped process; it runs again when this is dropped. To be dropped by the thread that made it.
 pub struct Stopped {
+    pid: i32,
     threads: Vec<Thread>,
 }
 
@@ -20,7 +21,7 @@ struct Thread {
 impl Stopped {
     /// Stops all threads.
     pub fn all(pid: i32) -> io::Result<Stopped> {
-        let mut stopped = Stopped { threads: Vec::new() };
+        let mut stopped = Stopped { pid, threads: Vec::new() };
         // A running thread may start others, so until there is none that is not stopped yet.
         loop {
             let mut found = false;
@@ -47,9 +48,15 @@ impl Stopped {
 
 impl Drop for Stopped {
     fn drop(&mut self) {
+        // The first thread of a process cannot be reaped before the others, so it comes last.
+        self.threads.sort_by_key(|thread| thread.id == self.pid);
         for thread in &self.threads {
-            // One that was killed meanwhile is an error that nobody needs.
-            let _ = request(libc::PTRACE_DETACH, thread.id, 0, thread.signal as usize);
+            let released = request(libc::PTRACE_DETACH, thread.id, 0, thread.signal as usize);
+            // A thread that was released may have met the fault and ended the process. The rest then die while we still
+            // trace them, and stay until we have taken note.
+            if released.is_err() {
+                reap(thread.id);
+            }
         }
     }
 }
@@ -62,7 +69,10 @@ fn seize(id: i32) -> io::Result<Option<Thread>> {
         other => other?,
     }
     match request(libc::PTRACE_INTERRUPT, id, 0, 0) {
-        Err(error) if gone(&error) => return Ok(None),
+        Err(error) if gone(&error) => {
+            reap(id);
+            return Ok(None);
+        }
         other => other?,
     }
     let mut status = 0;
@@ -76,6 +86,13 @@ fn seize(id: i32) -> io::Result<Option<Thread>> {
     let by_us = status >> 16 == libc::PTRACE_EVENT_STOP;
     let signal = if by_us { 0 } else { libc::WSTOPSIG(status) };
     Ok(Some(Thread { id, signal, instruction: instruction(id)? }))
+}
+
+/// Takes note of the end of a thread that we trace and that is dying.
+fn reap(id: i32) {
+    let mut status = 0;
+    // SAFETY: `status` is live and writable; a thread that we do not trace any more is an error that nobody needs.
+    unsafe { libc::waitpid(id, &raw mut status, libc::__WALL) };
 }
 
 /// A request without a result.
