@@ -60,7 +60,7 @@ impl Samples {
     pub fn boot(&mut self, subject: &Subject, quick: bool, random: &mut Random) -> Result<(), BootFailure> {
         let kills = if quick { KILLS.0 } else { KILLS.1 };
         let kill = |boot: &Boot, _: &RunningApp| boot.signal(&subject.name, SIGKILL).map_err(|error| error.to_string());
-        self.kill.boot(subject, kills, random, kill)?;
+        let killed = self.kill.boot(subject, kills, random, kill);
         let fault = |boot: &Boot, app: &RunningApp| -> Result<(), String> {
             let target = subject.target(boot).map_err(|error| error.to_string())?;
             let soon = NonZeroU64::new(10).ok_or("ten is not zero")?;
@@ -69,9 +69,14 @@ impl Samples {
             app.board.set(Field::LongestGap, 0);
             armed.map(drop).map_err(|error| error.to_string())
         };
-        match self.fault.boot(subject, kills / 2 + 1, random, fault) {
-            Err(BootFailure::App(why)) => self.obstacle = Some(why),
-            other => other?,
+        let faulted = self.fault.boot(subject, kills / 2 + 1, random, fault);
+        for result in [killed, faulted] {
+            match result {
+                // A load that does not recover, or a host that does not let us inject, takes the subject's figures away,
+                // not the run.
+                Err(BootFailure::App(why)) => self.obstacle = Some(why),
+                other => other?,
+            }
         }
         Ok(())
     }
@@ -79,6 +84,13 @@ impl Samples {
     /// All records.
     pub fn records(&self, subject: &Subject, plan: &Plan) -> Vec<Record> {
         let [monolithic, thread, process] = configurations();
+        let obstacle = |cause| {
+            let why = self.obstacle.as_deref().unwrap_or("no boot of it succeeded");
+            vec![columns(process, subject, cause, plan).unavailable("restart_time", "median", "us", why)]
+        };
+        if self.kill.deaths == 0 {
+            return [obstacle("kill"), obstacle("null_dereference")].concat();
+        }
         let mut records = self.kill.records(process, subject, "kill", plan);
         records.extend(self.fault.records(process, subject, "null_dereference", plan));
         let unavailable = [
