@@ -74,13 +74,17 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
             let share = if round == 0 { (done as f64 / order.len() as f64 * 0.9).min(spent.max(0.01)) } else { spent };
             let (subject, fault, configuration) = (&subjects[cell.0], cell.1, configurations[cell.2]);
             progress(share.min(1.0), &format!("round {}: {} {}", round + 1, subject.name, fault.name()));
-            // From which execution on it fails depends on seed, round and cell alone, not on the kernel.
-            let mut choice = Random::new(plan.seed ^ (round as u64) << 32, cell.0 as u64 * 100 + cell.1 as u64);
-            let execution = 20 + choice.below(200) as u64;
-            seen.entry(cell).or_default().push(trial::run(configuration, subject, fault, execution, choice.next_u64()));
+            let (execution, seed) = moment(plan.seed, round, cell.0, fault);
+            seen.entry(cell).or_default().push(trial::run(configuration, subject, fault, execution, seed));
         }
     }
     Ok(seen.iter().flat_map(|(&cell, seen)| records(cell, seen, &subjects, &configurations, plan)).collect())
+}
+
+/// At which execution a trial's fault happens, and the seed of its canary: the same for every kernel.
+fn moment(seed: u64, round: usize, subject: usize, fault: Fault) -> (u64, u64) {
+    let mut choice = Random::new(seed ^ (round as u64) << 32, subject as u64 * 100 + fault as u64);
+    (20 + choice.below(200) as u64, choice.next_u64())
 }
 
 fn records(
@@ -129,4 +133,22 @@ fn records(
         records.push(columns.value("notice_time", "median", "us", stats::median(&mut times), n));
     }
     records
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_repeats_the_same_sequence_of_faults() {
+        let sequence = |seed| -> Vec<(u64, u64)> {
+            let cells = (0..3).flat_map(|round| Fault::ALL.map(|fault| (round, fault)));
+            cells.map(|(round, fault)| moment(seed, round, 0, fault)).collect()
+        };
+        assert_eq!(sequence(7), sequence(7));
+        assert_ne!(sequence(7), sequence(8));
+        let executions: std::collections::BTreeSet<u64> =
+            sequence(7).into_iter().map(|(execution, _)| execution).collect();
+        assert!(executions.len() > 10, "trials fail at different moments: {executions:?}");
+    }
 }
