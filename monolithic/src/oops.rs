@@ -13,8 +13,9 @@ use kd_api::Errno;
 use kd_api::module::HostTable;
 use kd_boot::hosted::{KernelPage, Oops};
 use kd_boot::log;
+use kd_boot::start::host_table;
 use kd_machine::clock;
-use kd_nucleus::{arena, channel, futex, process, threads};
+use kd_nucleus::{channel, process, threads};
 
 static PAGE: OnceLock<&'static KernelPage> = OnceLock::new();
 
@@ -26,14 +27,7 @@ const FAULTS: [i32; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFP
 const PANIC_EXIT: i32 = 86;
 
 /// What driver modules are given.
-pub static HOST: HostTable = HostTable {
-    allocate: arena::module_allocate,
-    deallocate: arena::module_deallocate,
-    panicked,
-    log: log::module_line,
-    wait: futex::park,
-    wake: futex::wake,
-};
+pub static HOST: HostTable = host_table(panicked);
 
 /// Makes faults of this process oopses.
 pub fn install(page: &'static KernelPage) {

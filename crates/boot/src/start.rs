@@ -11,9 +11,11 @@ use kd_api::{Component, Handle, Imports, Operation};
 use kd_machine::disk::DiskMedium;
 use kd_machine::memory::Memory;
 use kd_nucleus::module::{ModuleError, ModuleFile, room};
+use kd_nucleus::{arena, futex};
 
 use crate::app::AppMain;
 use crate::control::Patch;
+use crate::log;
 use crate::manifest::{Entry, Manifest, Source};
 use crate::order::OrderError;
 
@@ -57,6 +59,18 @@ pub struct Started {
     pub handle: Handle,
     /// Where its code can be patched: beside its module, or beside the program it is compiled into.
     pub patch: Option<Patch>,
+}
+
+/// What a domain gives its modules: its arena, its parking, the boot's log. What a panic does is the core's decision.
+pub const fn host_table(panicked: extern "C" fn(text: *const u8, len: usize) -> !) -> HostTable {
+    HostTable {
+        allocate: arena::module_allocate,
+        deallocate: arena::module_deallocate,
+        panicked,
+        log: log::module_line,
+        wait: futex::park,
+        wake: futex::wake,
+    }
 }
 
 /// What is needed to start a component, again and again: found and checked once, before the kernel boots.

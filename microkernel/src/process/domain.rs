@@ -6,11 +6,11 @@ use std::time::Duration;
 use kd_api::module::HostTable;
 use kd_boot::control::Patch;
 use kd_boot::log;
-use kd_boot::start::{BootError, Prepared};
+use kd_boot::start::{BootError, Prepared, host_table};
 use kd_machine::memory::{Memory, Words};
+use kd_nucleus::arena;
 use kd_nucleus::channel::Pool;
 use kd_nucleus::process::{self, Child};
-use kd_nucleus::{arena, futex};
 
 use super::wiring::{Client, Result, Wiring};
 
@@ -34,14 +34,7 @@ pub const fn places(number: usize) -> (usize, usize) {
     (2 * number, 2 * number + 1)
 }
 
-static HOST: HostTable = HostTable {
-    allocate: arena::module_allocate,
-    deallocate: arena::module_deallocate,
-    panicked,
-    log: log::module_line,
-    wait: futex::park,
-    wake: futex::wake,
-};
+static HOST: HostTable = host_table(panicked);
 
 /// A panic that the module's fence stopped ends the domain: what it was doing cannot be trusted any more.
 extern "C" fn panicked(text: *const u8, len: usize) -> ! {

@@ -14,8 +14,8 @@ use kd_api::server::Dispatch;
 use kd_api::{Caller, Handle, Imports};
 use kd_boot::hosted::{KernelPage, Wiring};
 use kd_boot::log;
-use kd_boot::start::{BootError, Prepared, Started};
-use kd_nucleus::{arena, futex, threads};
+use kd_boot::start::{BootError, Prepared, Started, host_table};
+use kd_nucleus::threads;
 
 pub use port::ThreadPort;
 pub use server::Server;
@@ -33,14 +33,7 @@ struct Restartable {
     number: usize,
 }
 
-static HOST: HostTable = HostTable {
-    allocate: arena::module_allocate,
-    deallocate: arena::module_deallocate,
-    panicked,
-    log: log::module_line,
-    wait: futex::park,
-    wake: futex::wake,
-};
+static HOST: HostTable = host_table(panicked);
 
 impl Threads {
     /// A kernel without components.
