@@ -3,7 +3,6 @@
 //! Words may lie in memory shared with other processes, so the `PRIVATE` flag is never used.
 
 use std::sync::atomic::AtomicU32;
-use std::time::Duration;
 
 /// Sleeps while `word` holds `expected`, until woken; may return early.
 pub fn wait(word: &AtomicU32, expected: u32) {
@@ -11,13 +10,6 @@ pub fn wait(word: &AtomicU32, expected: u32) {
     unsafe {
         libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, expected, std::ptr::null::<libc::timespec>())
     };
-}
-
-/// As [`wait`], for at most `limit`.
-pub fn wait_for(word: &AtomicU32, expected: u32, limit: Duration) {
-    let limit = libc::timespec { tv_sec: limit.as_secs() as _, tv_nsec: limit.subsec_nanos() as _ };
-    // SAFETY: both pointers are to live values.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, expected, &raw const limit) };
 }
 
 /// Wakes up to `count` sleepers on `word`.
