@@ -51,6 +51,9 @@ fn note(board: &Board, verdict: Verdict, due: u64) -> bool {
         board.set(Field::LongestRoundAt, begun);
     }
     if verdict == Verdict::Good {
+        if board.get(Field::FirstGood) == 0 {
+            board.set(Field::FirstGood, now);
+        }
         board.add(Field::Good, 1);
         board.set(Field::LastGood, now);
         board.tick(now);

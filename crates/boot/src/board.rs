@@ -35,6 +35,8 @@ fields! {
     Killed,
     /// Calls of unknown outcome.
     Unknown,
+    /// When the first good round ended.
+    FirstGood,
     /// When the last good round ended.
     LastGood,
     /// When the last round was begun.

@@ -23,6 +23,8 @@ const ROUNDS: u64 = 60;
 const PATIENCE: Duration = Duration::from_secs(3);
 /// A probe that answers nothing for this long hangs: a thousand times what it takes in a healthy kernel.
 const PROBE: Duration = Duration::from_millis(250);
+/// A canary that lives checks its file every half millisecond: one that has not in this time is gone.
+const GOES_ON: Duration = Duration::from_millis(20);
 /// The first app that probes, and how many there can be: one whose probe hangs keeps its threads in the kernel, so the
 /// next probe is another app's.
 const PROBER: u32 = 3;
@@ -40,6 +42,7 @@ pub struct Samples {
     others_interrupted: u64,
     calls_failed: u64,
     reboots: u64,
+    others_gone: u64,
     lost: u64,
     oops_timeline: Timeline,
     reboot_timeline: Timeline,
@@ -92,7 +95,7 @@ impl Samples {
     }
 
     fn reboot(&mut self, subject: &Subject, random: &mut Random) -> Result<(), BootFailure> {
-        let (boot, app, _canary) = start(subject, random, true)?;
+        let (boot, app, canary) = start(subject, random, true)?;
         arm(&boot, subject)?;
         let events = until(&boot, |what| *what == What::Restarted)?;
         let at = |of: fn(&What) -> bool| events.iter().find(|event| of(&event.what)).map(|event| event.at);
@@ -101,7 +104,10 @@ impl Samples {
         let rounds = Task::Rounds { workload: subject.workload.clone(), rate: RATE, entry: Entry::Call };
         let again = boot.start(1, true, rounds)?;
         let answered = again.wait_until(PATIENCE, |board| board.get(Field::Good) >= 1);
-        let first = again.board.timeline_start();
+        let first = again.board.get(Field::FirstGood);
+        let before = canary.board.get(Field::Good);
+        let goes_on = canary.wait_until(GOES_ON, |board| board.get(Field::Good) > before);
+        self.others_gone += u64::from(!goes_on);
         self.reboots += 1;
         if let (Some(died), Some(restarted)) = (died, restarted) {
             self.restart.push(restarted.saturating_sub(died));
@@ -138,8 +144,8 @@ impl Samples {
         records.extend(self.restart.records(&reboot, "restart_time", plan.seed));
         records.extend(self.first_answer.records(&reboot, "first_answer_time", plan.seed));
         records.push(reboot.value("acknowledged_bytes_lost", "total", "bytes", self.lost as f64, self.reboots));
-        // Every app goes down with its kernel: the loaded one and the canary.
-        records.push(reboot.value("other_apps_interrupted", "total", "count", self.reboots as f64, self.reboots));
+        let gone = self.others_gone as f64;
+        records.push(reboot.value("other_apps_interrupted", "total", "count", gone, self.reboots));
         records.extend(self.reboot_timeline.records(&reboot));
         records
     }

@@ -7,9 +7,9 @@ use kd_report::schema::Record;
 
 use crate::experiments::records::Subject as Columns;
 
-/// Milliseconds shown before and after the kill.
+/// Milliseconds shown before and after the kill: the next one comes later.
 const BEFORE: i64 = 20;
-const AFTER: i64 = 80;
+const AFTER: i64 = 40;
 
 /// The average of many.
 #[derive(Debug, Default)]

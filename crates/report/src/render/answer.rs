@@ -126,12 +126,19 @@ fn isolation_sentence(results: &Results) -> String {
         true => format!("on {}", cores(micro.cores)),
         false => format!("on {} and {}", cores(micro.cores), cores(mono.cores)),
     };
+    let trials = |n: u64, what: &str| if n > 0 { format!(", {n} {what}") } else { String::new() };
+    let beside = |c: &Containment| {
+        trials(c.lost, "more at the price of the component's own data")
+            + &trials(c.silent, "with wrong data passed on unnoticed")
+    };
     format!(
-        "{verdict}: {budget} the {} kept {} activated faults inside the faulty component, the {} {}.",
+        "{verdict}: {budget} the {} kept {} activated faults inside the faulty component{}; the {} {}{}.",
         noun(&micro.series),
         share(micro),
+        beside(micro),
         noun(&mono.series),
-        share(mono)
+        share(mono),
+        beside(mono)
     )
 }
 

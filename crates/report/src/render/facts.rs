@@ -116,6 +116,10 @@ pub struct Containment {
     pub cores: u32,
     /// Trials in which nobody else was harmed (an error told to the app is no harm).
     pub contained: u64,
+    /// Trials in which the app was told that data of the faulty component itself is gone.
+    pub lost: u64,
+    /// Trials in which an app got wrong data without an error.
+    pub silent: u64,
     /// Trials in which the fault took place.
     pub activated: u64,
     /// Whether a figure behind it is unstable.
@@ -136,12 +140,14 @@ pub fn containment(results: &Results) -> Vec<Containment> {
         cells.entry((Series::of(r), r.cores)).or_default().entry(&r.workload).or_default().push(r);
     }
     let pool = |((series, cores), faults): ((Series, u32), BTreeMap<&str, Vec<&Record>>)| {
-        let mut c = Containment { series, cores, contained: 0, activated: 0, unstable: false };
+        let mut c = Containment { series, cores, contained: 0, lost: 0, silent: 0, activated: 0, unstable: false };
         for records in faults.values() {
             let of = |metric: &str| records.iter().filter(|r| r.metric == metric).map(|r| count(r)).sum::<u64>();
             // Every outcome of a cell states the number of its trials.
             let trials = records.iter().filter_map(|r| r.n).max().unwrap_or(0);
             c.contained += of("contained") + of("app_saw_error");
+            c.lost += of("data_lost");
+            c.silent += of("silent_wrong_data");
             c.activated += trials.saturating_sub(of("not_activated"));
             c.unstable |= records.iter().any(|r| r.status == Status::Unstable);
         }

@@ -29,7 +29,7 @@ enum Grade {
 fn grade(outcome: &str) -> Grade {
     match outcome {
         "contained" | "app_saw_error" => Grade::Good,
-        "app_killed" => Grade::Hurt,
+        "app_killed" | "data_lost" => Grade::Hurt,
         "spread" | "silent_wrong_data" | "kernel_dead" | "hang_unnoticed" => Grade::Bad,
         _ => Grade::Neutral,
     }
@@ -151,8 +151,8 @@ pub fn section(results: &Results) -> String {
         return String::from("<p class=\"empty\">No faults were injected in this run.</p>");
     }
     let key = "<p class=\"key\"><span class=\"good\">✓ nobody else was harmed</span> <span class=\"hurt\">! the calling app \
-               was killed</span> <span class=\"bad\">✗ it spread, or nobody noticed</span> <span class=\"neutral\">– no \
-               effect to judge</span></p>";
+               was killed, or data is gone and it was told</span> <span class=\"bad\">✗ it spread, or nobody \
+               noticed</span> <span class=\"neutral\">– no effect to judge</span></p>";
     let mut out = String::from(key);
     out += &grid("Outcome of each fault: trials, and 95 % interval of their share", &outcomes, outcome_cell);
     for (caption, test, cell) in [
@@ -172,7 +172,7 @@ pub fn section(results: &Results) -> String {
 }
 
 /// What was done, in a paragraph.
-pub const METHOD: &str = "A jump to the fault is written over a function of the unmodified driver module, in its own \
+pub const METHOD: &str = "A jump to the fault is written over a function of the unmodified component, in its own \
     domain, and is taken under load. Each trial has a fresh boot. The judge sits in a process of its own: it asks whether \
     the kernel and both apps live, compares every acknowledged byte, and notes who noticed first. Intervals are \
     Wilson's. The mix of faults is ours: shares over all of them are no forecast for a real driver.";

@@ -20,6 +20,7 @@ mod restart;
 mod series;
 mod summary;
 mod timeline;
+mod works;
 
 pub use headline::headline_svg;
 pub use summary::summary_table;

@@ -1,10 +1,10 @@
 //! The restart section: what an app sees when a driver dies under load, as a timeline and as numbers.
 
-use super::html::{Cell, Group, Notes, escape, table};
+use super::html::{Cell, Group, Notes, table};
 use super::ink::{Place, legend, picture};
 use super::number::cores;
 use super::series::{Series, all_workloads, pick};
-use super::timeline;
+use super::{timeline, works};
 use crate::ReportError;
 use crate::schema::{Experiment, Record, Results};
 use std::collections::BTreeSet;
@@ -18,22 +18,24 @@ const TIMES: [(&str, &str); 4] = [
 ];
 
 /// Totals over all trials.
-const TOTALS: [(&str, &str); 4] = [
+const TOTALS: [(&str, &str); 6] = [
+    ("deaths", "deaths"),
     ("calls_failed", "calls failed"),
     ("calls_repeated", "calls repeated"),
     ("calls_unknown", "outcome unknown"),
     ("acknowledged_bytes_lost", "acknowledged bytes lost"),
+    ("other_apps_interrupted", "other apps interrupted"),
 ];
 
 fn is_number(r: &Record) -> bool {
     let time = TIMES.iter().any(|(m, _)| *m == r.metric) && ["median", "p99", "max"].contains(&r.statistic.as_str());
     let total = TOTALS.iter().any(|(m, _)| *m == r.metric) && r.statistic == "total";
-    time || total || r.metric == "still_works"
+    time || total
 }
 
 /// Whether the section shows a record.
 pub fn shows(r: &Record) -> bool {
-    r.experiment == Experiment::Restart && (is_number(r) || timeline::is_point(r))
+    r.experiment == Experiment::Restart && (is_number(r) || works::is_probe(r) || timeline::is_point(r))
 }
 
 fn time_cell(records: &[&Record], metric: &str, notes: &mut Notes) -> Cell {
@@ -47,22 +49,9 @@ fn time_cell(records: &[&Record], metric: &str, notes: &mut Notes) -> Cell {
     cell
 }
 
-fn works_cell(records: &[&Record]) -> Cell {
-    let line = |r: &&&Record| {
-        let (symbol, class) = match r.value {
-            Some(v) if v >= 1.0 => ("✓", "good"),
-            Some(_) => ("✗", "bad"),
-            None => ("n/a", "neutral"),
-        };
-        format!("<div><span class=\"{class}\">{symbol} {}</span></div>", escape(&r.statistic.replace('_', " ")))
-    };
-    let html: String = records.iter().filter(|r| r.metric == "still_works").map(|r| line(&r)).collect();
-    Cell { html: if html.is_empty() { "–".into() } else { html }, class: "wide" }
-}
-
 fn numbers(records: &[&Record]) -> String {
     let columns = TIMES.iter().chain(&TOTALS).map(|(_, name)| (*name).to_owned());
-    let heads: Vec<String> = std::iter::once("kernel".into()).chain(columns).chain(["still works".into()]).collect();
+    let heads: Vec<String> = std::iter::once("kernel".into()).chain(columns).collect();
     let mut notes = Notes::default();
     let mut groups = Vec::new();
     for workload in all_workloads(records) {
@@ -73,7 +62,6 @@ fn numbers(records: &[&Record]) -> String {
             let total = |m: &str| own.iter().find(|r| r.metric == m && r.statistic == "total").copied();
             let mut cells: Vec<Cell> = TIMES.iter().map(|(m, _)| time_cell(&own, m, &mut notes)).collect();
             cells.extend(TOTALS.iter().map(|(m, _)| Cell::figure(total(m), &mut notes)));
-            cells.push(works_cell(&own));
             rows.push((format!("{}, {}", series.label(), cores(n)), cells));
         }
         groups.push(Group { head: workload.replace('_', " "), rows });
@@ -109,7 +97,7 @@ pub fn section(results: &Results) -> Result<String, ReportError> {
         }
         out += "</div>";
     }
-    Ok(out + &numbers(&records))
+    Ok(out + &numbers(&records) + &works::table_of(results))
 }
 
 /// What was done, in a paragraph.
