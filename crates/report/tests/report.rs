@@ -212,6 +212,107 @@ fn the_matrix_reads_without_colour() {
     }
 }
 
+/// The sample's faults, with what `process` contained of one fault turned into lost data.
+fn with_lost_data() -> Vec<kd_report::Record> {
+    let mut records = sample::faults(12);
+    let is_it = |r: &&mut kd_report::Record| {
+        r.placement == "process" && r.workload == "ramdisk/abort" && r.metric == "contained"
+    };
+    for r in records.iter_mut().filter(is_it) {
+        r.metric = "data_lost".into();
+    }
+    records
+}
+
+#[test]
+fn lost_data_is_neither_contained_nor_without_effect() {
+    let html = page(&with(with_lost_data()), "lost");
+    assert!(html.contains("<td class=\"hurt\"><div><b>! data lost</b> 11/12"), "a class of its own in the grid");
+    assert!(html.contains("! the calling app was killed, or data is gone and it was told"));
+    let sentence = answer(&html, "Isolation");
+    assert!(sentence.contains("77 of 100 (68 to 84 %)"), "{sentence}");
+    assert!(sentence.contains("and lost the component&#39;s own data in 11 more; the monolith 0 of 108"), "{sentence}");
+    let none = page(&with(sample::faults(12)), "none-lost");
+    assert!(!answer(&none, "Isolation").contains("own data"));
+}
+
+#[test]
+fn wrong_data_is_named_wherever_it_passed_and_nowhere_else() {
+    let sentence = |records: Vec<kd_report::Record>, name: &str| {
+        let html = page(&with(records), name);
+        answer(&html, "Isolation").to_owned()
+    };
+    let all = sentence(sample::faults(12), "silent");
+    let expected = "Wrong data passed unnoticed: 24 of 108 in the monolith on 2 cores, 12 of 100 in the microkernel \
+                    (process) on 2 cores, 24 of 103 in the microkernel (thread) on 2 cores.";
+    assert!(all.ends_with(expected), "{all}");
+    let mut one = sample::faults(12);
+    one.retain(|r| r.metric != "silent_wrong_data" || r.kernel == Kernel::Monolithic);
+    let one = sentence(one, "silent-one");
+    assert!(one.ends_with("Wrong data passed unnoticed: 24 of 108 in the monolith on 2 cores."), "{one}");
+    let mut none = sample::faults(12);
+    none.retain(|r| r.metric != "silent_wrong_data");
+    assert!(!sentence(none, "silent-none").contains("Wrong data"));
+}
+
+/// The part of the page from a caption to the end of its table.
+fn table_of<'a>(html: &'a str, caption: &str) -> &'a str {
+    let (_, rest) = html.split_once(&format!("<caption>{caption}</caption>")).expect("the page has the table");
+    rest.split_once("</table>").expect("it ends").0
+}
+
+#[test]
+fn what_still_works_is_a_table_of_its_own() {
+    let caption = "What still works after the oops, for an app that starts afterwards";
+    let html = page(&with(sample::restart(1_300.0)), "works");
+    let works = table_of(&html, caption);
+    assert_eq!(works.matches("<th scope=\"col\">").count(), 2, "one cause, on the monolith");
+    assert!(works.contains("<th scope=\"col\">monolithic, ramdisk/null dereference</th>"), "{works}");
+    assert_eq!(works.matches("<td class=\"good\"><b>✓ works</b> 5/5</td>").count(), 2);
+    assert_eq!(works.matches("<td class=\"bad\"><b>✗ hangs or fails</b> 0/5</td>").count(), 1);
+    assert!(
+        !table_of(&html, "What the app saw: median with 95 % interval, and totals over all trials").contains("works")
+    );
+
+    let mut records = sample::restart(1_300.0);
+    let mut probes = records.iter_mut().filter(|r| r.metric == "still_works");
+    probes.next().expect("a first probe").value = Some(0.4);
+    let second = probes.next().expect("a second probe");
+    *second = sample::unavailable(second.clone(), "no app could be started");
+    let html = page(&with(records), "works-partly");
+    let works = table_of(&html, caption);
+    assert!(works.contains("<td class=\"hurt\"><b>! works at times</b> 2/5</td>"), "{works}");
+    assert!(works.contains("n/a<sup>a</sup>") && html.contains("<li>no app could be started</li>"), "{works}");
+
+    let none = sample::restart(1_300.0).into_iter().filter(|r| r.metric != "still_works").collect();
+    assert!(!page(&with(none), "works-none").contains(caption));
+}
+
+#[test]
+fn restart_counts_have_a_column_where_somebody_counted() {
+    let columns = ["<th scope=\"col\">deaths</th>", "<th scope=\"col\">other apps interrupted</th>"];
+    let html = page(&with(sample::restart(1_300.0)), "columns");
+    assert!(columns.iter().all(|c| html.matches(c).count() == 1));
+    let mut records = sample::restart(1_300.0);
+    records.retain(|r| r.metric != "deaths" && r.metric != "other_apps_interrupted");
+    let html = page(&with(records), "no-columns");
+    assert!(columns.iter().all(|c| !html.contains(c)));
+}
+
+#[test]
+fn crossings_stand_beside_both_limits_and_the_clock_beside_latency() {
+    let html = page(&sample::results(), "ruler");
+    let caption = "Ratios of crossings, both sides measured in the same run";
+    let ratios = table_of(&html, caption);
+    for words in ["limit_ratio: ", "1.19×", "one_line_ratio: ", "2.38×", "adaptive_ratio: ", "1.07×"] {
+        assert_eq!(ratios.matches(words).count(), 1, "{words} in {ratios}");
+    }
+    let at = |words: &str| html.find(words).expect("on the page");
+    assert!(at("id=\"prim-0-t\"") < at(caption) && at(caption) < at("<caption>Cost of one part"), "next to the chart");
+    assert!(table_of(&html, "Cost of reading the clock, not subtracted").contains("24 ns"));
+    assert!(!html.contains("clock is subtracted"));
+}
+
 #[test]
 fn the_summary_is_short_and_carries_intervals() {
     let table = summary_table(&sample::results());

@@ -110,6 +110,17 @@ fn share(c: &Containment) -> String {
     format!("{} of {} ({} to {} %)", c.contained, c.activated, percent(low), percent(high))
 }
 
+/// Where wrong data went through unnoticed, for every column: no boundary looks at what it carries.
+fn passed_on(columns: &[Containment]) -> String {
+    let through =
+        |c: &Containment| format!("{} of {} in the {} on {}", c.silent, c.activated, noun(&c.series), cores(c.cores));
+    let places: Vec<String> = columns.iter().filter(|c| c.silent > 0).map(through).collect();
+    match places.is_empty() {
+        true => String::new(),
+        false => format!(" Wrong data passed unnoticed: {}.", places.join(", ")),
+    }
+}
+
 fn isolation_sentence(results: &Results) -> String {
     let columns = containment(results);
     let (Some(micro), Some(mono)) = (best(&columns, Kernel::Microkernel), best(&columns, Kernel::Monolithic)) else {
@@ -126,19 +137,19 @@ fn isolation_sentence(results: &Results) -> String {
         true => format!("on {}", cores(micro.cores)),
         false => format!("on {} and {}", cores(micro.cores), cores(mono.cores)),
     };
-    let trials = |n: u64, what: &str| if n > 0 { format!(", {n} {what}") } else { String::new() };
-    let beside = |c: &Containment| {
-        trials(c.lost, "more at the price of the component's own data")
-            + &trials(c.silent, "with wrong data passed on unnoticed")
+    let lost = |c: &Containment| match c.lost {
+        0 => String::new(),
+        n => format!(", and lost the component's own data in {n} more"),
     };
     format!(
-        "{verdict}: {budget} the {} kept {} activated faults inside the faulty component{}; the {} {}{}.",
+        "{verdict}: {budget} the {} kept {} activated faults inside the faulty component{}; the {} {}{}.{}",
         noun(&micro.series),
         share(micro),
-        beside(micro),
+        lost(micro),
         noun(&mono.series),
         share(mono),
-        beside(mono)
+        lost(mono),
+        passed_on(&columns)
     )
 }
 

@@ -1,7 +1,9 @@
 //! The primitives section: what one part costs on its own, beside the bare mechanism that it can't beat.
 
 use super::figures::{matrix, panels};
-use super::series::pick;
+use super::html::{Cell, Group, Notes, table};
+use super::number::cores;
+use super::series::{Series, pick};
 use crate::ReportError;
 use crate::schema::{Experiment, Record, Results};
 
@@ -11,14 +13,11 @@ fn is_time(r: &Record) -> bool {
     TIMES.contains(&r.metric.as_str()) && r.statistic == "median"
 }
 
-/// Ratios within one run, each with the caption of its table.
+/// Ratios within one run, and what they set against what.
 const RATIOS: [(&str, &str); 3] = [
-    ("limit_ratio", "A crossing over the bare limit of its mechanism: two cache lines, or two futexes"),
-    ("one_line_ratio", "A crossing over a bare exchange through one shared cache line"),
-    (
-        "adaptive_ratio",
-        "The adaptive wait over the better of yield and block, for chains of one, two and three servers",
-    ),
+    ("limit_ratio", "over the bare limit: for spin two cache lines, one written by each side; for block a futex"),
+    ("one_line_ratio", "over a bare exchange through one cache line that both sides write"),
+    ("adaptive_ratio", "the adaptive wait over the better of yield and block"),
 ];
 
 fn is_ratio(r: &Record) -> bool {
@@ -33,18 +32,33 @@ pub fn shows(r: &Record) -> bool {
 /// The section without its heading.
 pub fn section(results: &Results) -> Result<String, ReportError> {
     let times = pick(results, Experiment::Primitives, is_time);
-    let mut out = panels("prim", "Cost of one part", &times, None)?;
-    out += &matrix("Cost of one part: median and 95 % interval", true, &times);
-    for (metric, caption) in RATIOS {
-        let ratios = pick(results, Experiment::Primitives, |r| is_ratio(r) && r.metric == metric);
-        out += &matrix(caption, true, &ratios);
+    let chart = panels("prim", "Cost of one part", &times, None)?;
+    Ok(chart + &ratios(results) + &matrix("Cost of one part: median and 95 % interval", true, &times))
+}
+
+/// The table of ratios, a group for each metric; nothing where there are none.
+fn ratios(results: &Results) -> String {
+    let mut notes = Notes::default();
+    let mut groups = Vec::new();
+    for (metric, meaning) in RATIOS {
+        let row = |r: &Record| {
+            let head = format!("{}, {}, {}", r.workload, Series::of(r).label(), cores(r.cores));
+            (head, vec![Cell::figure(Some(r), &mut notes)])
+        };
+        let own = pick(results, Experiment::Primitives, |r| is_ratio(r) && r.metric == metric);
+        groups.push(Group { head: format!("{metric}: {meaning}"), rows: own.into_iter().map(row).collect() });
     }
-    Ok(out)
+    if groups.iter().all(|g| g.rows.is_empty()) {
+        return String::new();
+    }
+    let heads = ["crossing", "ratio"].map(str::to_owned);
+    table("Ratios of crossings, both sides measured in the same run", &heads, &groups, &notes)
 }
 
 /// What was done, in a paragraph.
 pub const METHOD: &str = "A part runs alone in a loop: one call through a trait object, one crossing of each transport, \
-    one mode switch, encoding and decoding of one message. The limit is the same mechanism without any kernel: two \
-    processes that do nothing but poll one cache line each, written by the other, or wake each other through a futex. Two \
-    processes that share a single line are faster while their cores are close; that ratio stands beside. Ratios pair \
-    rounds in random order, with fresh processes in each.";
+    one mode switch, encoding and decoding of one message. The limit is the same mechanism without any kernel. \
+    <code>limit_ratio</code> compares with two bare processes that exchange a word through two cache lines, one written by \
+    each side, or that wake each other through a futex; <code>one_line_ratio</code> compares with an exchange through one \
+    shared line, which is faster when the cores are close. Ratios pair rounds, in random order and with fresh processes \
+    in each.";

@@ -17,7 +17,7 @@ const TIMES: [(&str, &str); 4] = [
     ("longest_gap", "longest gap for the app"),
 ];
 
-/// Totals over all trials.
+/// Totals over all trials; a column only where somebody counted it.
 const TOTALS: [(&str, &str); 6] = [
     ("deaths", "deaths"),
     ("calls_failed", "calls failed"),
@@ -50,7 +50,12 @@ fn time_cell(records: &[&Record], metric: &str, notes: &mut Notes) -> Cell {
 }
 
 fn numbers(records: &[&Record]) -> String {
-    let columns = TIMES.iter().chain(&TOTALS).map(|(_, name)| (*name).to_owned());
+    if records.is_empty() {
+        return String::new();
+    }
+    let counted = |(m, _): &&(&str, &str)| records.iter().any(|r| r.metric == *m);
+    let totals: Vec<_> = TOTALS.iter().filter(counted).collect();
+    let columns = TIMES.iter().chain(totals.iter().copied()).map(|(_, name)| (*name).to_owned());
     let heads: Vec<String> = std::iter::once("kernel".into()).chain(columns).collect();
     let mut notes = Notes::default();
     let mut groups = Vec::new();
@@ -61,7 +66,7 @@ fn numbers(records: &[&Record]) -> String {
             let own: Vec<&Record> = here.iter().filter(|r| Series::of(r) == series && r.cores == n).copied().collect();
             let total = |m: &str| own.iter().find(|r| r.metric == m && r.statistic == "total").copied();
             let mut cells: Vec<Cell> = TIMES.iter().map(|(m, _)| time_cell(&own, m, &mut notes)).collect();
-            cells.extend(TOTALS.iter().map(|(m, _)| Cell::figure(total(m), &mut notes)));
+            cells.extend(totals.iter().map(|(m, _)| Cell::figure(total(m), &mut notes)));
             rows.push((format!("{}, {}", series.label(), cores(n)), cells));
         }
         groups.push(Group { head: workload.replace('_', " "), rows });
@@ -73,7 +78,8 @@ fn numbers(records: &[&Record]) -> String {
 pub fn section(results: &Results) -> Result<String, ReportError> {
     let points = pick(results, Experiment::Restart, |r| timeline::is_point(r) && r.value.is_some());
     let records = pick(results, Experiment::Restart, is_number);
-    if points.is_empty() && records.is_empty() {
+    let works = works::table_of(results);
+    if points.is_empty() && records.is_empty() && works.is_empty() {
         return Ok(String::from("<p class=\"empty\">No restart was measured in this run.</p>"));
     }
     let mut out = String::new();
@@ -97,7 +103,7 @@ pub fn section(results: &Results) -> Result<String, ReportError> {
         }
         out += "</div>";
     }
-    Ok(out + &numbers(&records) + &works::table_of(results))
+    Ok(out + &numbers(&records) + &works)
 }
 
 /// What was done, in a paragraph.

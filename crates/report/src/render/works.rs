@@ -1,5 +1,8 @@
-//! What still works in a kernel that went on after a fault: one row for each workload, tried by an app that starts then.
+//! What still works in a kernel that went on after an oops: a row for each workload, tried by an app that starts then.
+//!
+//! A cell says it by a symbol, in words and as a count, so that it reads without colour.
 
+use super::faults::count;
 use super::html::{Cell, Group, Notes, table};
 use super::number::cores;
 use super::series::{Series, pick};
@@ -11,17 +14,16 @@ pub fn is_probe(r: &Record) -> bool {
     r.experiment == Experiment::Restart && r.metric == "still_works"
 }
 
-fn cell(r: Option<&Record>) -> Cell {
-    let Some((share, tried)) = r.and_then(|r| Some((r.value?, r.n?))) else {
-        return Cell { html: "–".into(), class: "neutral" };
+fn cell(probe: Option<&Record>, notes: &mut Notes) -> Cell {
+    let Some((r, share)) = probe.and_then(|r| Some((r, r.value?))) else {
+        return Cell::figure(probe, notes);
     };
-    let worked = (share * tried as f64).round() as u64;
-    let (text, class) = match worked {
-        0 => ("✗ <b>hangs or fails</b>", "bad"),
-        _ if worked < tried => ("! <b>works at times</b>", "hurt"),
-        _ => ("✓ <b>works</b>", "good"),
+    let (words, class) = match share {
+        s if s >= 1.0 => ("✓ works", "good"),
+        s if s > 0.0 => ("! works at times", "hurt"),
+        _ => ("✗ hangs or fails", "bad"),
     };
-    Cell { html: format!("{text} {worked}/{tried}"), class }
+    Cell { html: format!("<b>{words}</b> {}/{}", count(r), r.n.unwrap_or(0)), class }
 }
 
 /// The table; nothing where nothing was tried.
@@ -33,25 +35,19 @@ pub fn table_of(results: &Results) -> String {
     let columns: BTreeSet<(Series, &str)> = probes.iter().map(|r| (Series::of(r), r.workload.as_str())).collect();
     let label = |(series, cause): &(Series, &str)| format!("{}, {}", series.label(), cause.replace('_', " "));
     let heads: Vec<String> = std::iter::once("workload".into()).chain(columns.iter().map(label)).collect();
-    let mut names: Vec<&str> = Vec::new();
-    for probe in &probes {
-        if !names.contains(&probe.statistic.as_str()) {
-            names.push(&probe.statistic);
-        }
-    }
+    let mut seen = BTreeSet::new();
+    let names: Vec<&str> = probes.iter().map(|r| r.statistic.as_str()).filter(|name| seen.insert(*name)).collect();
+    let mut notes = Notes::default();
     let mut groups = Vec::new();
     for n in probes.iter().map(|r| r.cores).collect::<BTreeSet<_>>() {
         let row = |name: &&str| {
             let of = |(series, cause): &(Series, &str)| {
-                let is_it = |r: &&&Record| {
-                    r.statistic == *name && r.cores == n && r.workload == *cause && Series::of(r) == *series
-                };
-                cell(probes.iter().find(is_it).copied())
+                let here = |r: &&&Record| (r.statistic.as_str(), r.cores, r.workload.as_str()) == (*name, n, *cause);
+                cell(probes.iter().find(|r| here(r) && Series::of(r) == *series).copied(), &mut notes)
             };
-            (name.replace('_', " "), columns.iter().map(of).collect())
+            ((*name).to_owned(), columns.iter().map(of).collect())
         };
         groups.push(Group { head: cores(n), rows: names.iter().map(row).collect() });
     }
-    let caption = "What still works after the oops, for an app that starts afterwards";
-    table(caption, &heads, &groups, &Notes::default())
+    table("What still works after the oops, for an app that starts afterwards", &heads, &groups, &notes)
 }

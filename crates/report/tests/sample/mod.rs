@@ -147,6 +147,8 @@ pub fn latency(factor: f64, aa: f64) -> Vec<Record> {
         }
     }
     out.extend(once);
+    let clock = ["clock", "timer_cost", "mean", "ns"];
+    out.push(Record { cores: 1, ..record(Experiment::Latency, Kernel::Limit, "host", "none", clock, 24.0) });
     out
 }
 
@@ -239,9 +241,15 @@ pub fn restart(answer: f64) -> Vec<Record> {
         ] {
             out.push(of(metric, "total", "count", if kernel == Kernel::Monolithic { n * 10.0 } else { n }));
         }
-        for probe in ["null_proc", "ramfs_read", "ram0_read"] {
-            let dead = kernel == Kernel::Monolithic && probe == "ram0_read" && time == 0.0;
-            out.push(of("still_works", probe, "bool", if dead { 0.0 } else { 1.0 }));
+        // Only what goes on after the fault is probed.
+        if kernel == Kernel::Monolithic && time == 0.0 {
+            for (probe, share) in [("null_proc", 1.0), ("ramfs_read", 1.0), ("ram0_read", 0.0)] {
+                out.push(Record { n: Some(5), ..of("still_works", probe, "share", share) });
+            }
+        }
+        match kernel {
+            Kernel::Monolithic => out.push(of("other_apps_interrupted", "total", "count", 2.0)),
+            _ => out.push(of("deaths", "total", "count", 7.0)),
         }
         for ms in -20i32..=60 {
             let down = ms >= 0 && (f64::from(ms) < (time / 1000.0).ceil() || time == 0.0);
@@ -272,6 +280,8 @@ pub fn primitives() -> Vec<Record> {
     put(Kernel::Limit, "process", "spin", "limit_spin", "round_trip", "ns", 2, 160.0);
     put(Kernel::Limit, "process", "block", "limit_futex", "round_trip", "ns", 1, 4600.0);
     put(Kernel::Microkernel, "process", "spin", "process_crossing", "limit_ratio", "ratio", 2, 1.19);
+    put(Kernel::Microkernel, "process", "spin", "process_crossing", "one_line_ratio", "ratio", 2, 2.38);
+    put(Kernel::Microkernel, "process", "adaptive", "process_chain_3", "adaptive_ratio", "ratio", 2, 1.07);
     out
 }
 
