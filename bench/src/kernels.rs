@@ -53,11 +53,12 @@ fn root_main(purpose: &str, control: Socket) {
 }
 
 fn boot(manifest: Manifest) -> Result<Box<dyn Core>, BootError> {
-    Ok(match (manifest.kernel, manifest.placement) {
-        (Kernel::Linux, _) => Box::new(Host::default()),
-        (Kernel::Monolithic, _) => Box::new(Hosted::boot(manifest, PARTS, &MONOLITHIC)?),
-        (Kernel::Microkernel, Placement::Process) => Box::new(Supervisor::boot(manifest, PARTS)?),
-        (Kernel::Microkernel, _) => Box::new(Hosted::boot(manifest, PARTS, &THREADS)?),
+    let processes = manifest.entries.iter().any(|entry| manifest.placement_of(entry) == Placement::Process);
+    Ok(match manifest.kernel {
+        Kernel::Linux => Box::new(Host::default()),
+        Kernel::Monolithic => Box::new(Hosted::boot(manifest, PARTS, &MONOLITHIC)?),
+        Kernel::Microkernel if processes => Box::new(Supervisor::boot(manifest, PARTS)?),
+        Kernel::Microkernel => Box::new(Hosted::boot(manifest, PARTS, &THREADS)?),
     })
 }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use kd_boot::board::Field;
 use kd_boot::control::{Entry, Task, What};
+use kd_boot::manifest::{Placement, Source};
 use kernel_debate::boot::{Boot, RunningApp};
 
 use crate::PROCESS;
@@ -35,6 +36,26 @@ fn goes_on(app: &RunningApp) {
 fn finish(app: &RunningApp) {
     app.stop();
     assert!(app.wait_until(LIMIT, |board| board.get(Field::Audited) == 1));
+}
+
+#[test]
+fn placement_is_each_components_own() {
+    let mut manifest = PROCESS.manifest(1);
+    for entry in manifest.entries.iter_mut().filter(|entry| entry.source == Source::Subsystem) {
+        // Drivers stay apart; ramfs is behind threads of the domain that the others share.
+        entry.placement = Some(if entry.name == "ramfs" { Placement::Thread } else { Placement::Direct });
+    }
+    let boot = Boot::new(&manifest).expect("boots");
+    let pid = |name: &str| boot.component(name).expect("it runs").pid;
+    assert_eq!((pid("vfs"), pid("proc")), (pid("ramfs"), pid("pipe")));
+    assert!(pid("ramdisk") != pid("vfs") && pid("nullblk") != pid("ramdisk"));
+    let disk = load(&boot, 1, "ram0_write_4k");
+    let core = pid("vfs");
+    boot.signal("ramdisk", KILL).expect("it runs");
+    until("a restart", || boot.component("ramdisk").is_ok_and(|now| now.restarts == 1));
+    goes_on(&disk);
+    finish(&disk);
+    assert_eq!((pid("vfs"), disk.board.get(Field::Failed)), (core, 0), "its neighbours live on");
 }
 
 #[test]

@@ -74,6 +74,9 @@ pub struct Entry {
     pub disk: usize,
     /// Whether apps may call it directly.
     pub apps: bool,
+    /// What stands between it and its callers, if not what the manifest says for all. In the microkernel, components
+    /// that have no process of their own share one: between each other they are called directly, or by threads.
+    pub placement: Option<Placement>,
 }
 
 /// A kernel to boot.
@@ -121,6 +124,11 @@ pub const THREADS: u32 = 4;
 pub const RAMDISK_BYTES: usize = 16 << 20;
 
 impl Manifest {
+    /// Where a component is placed.
+    pub fn placement_of(&self, entry: &Entry) -> Placement {
+        entry.placement.unwrap_or(self.placement)
+    }
+
     /// The standard kernel: every component that is registered, and the two driver modules.
     pub fn standard(kernel: Kernel, placement: Placement, registered: &[Component]) -> Manifest {
         let mut entries: Vec<Entry> = registered
@@ -132,11 +140,20 @@ impl Manifest {
                 threads: THREADS,
                 disk: 0,
                 apps: component.apps,
+                placement: None,
             })
             .collect();
         for (name, disk) in [("ramdisk", RAMDISK_BYTES), ("nullblk", 0)] {
             let source = Source::Module(Vec::new());
-            entries.push(Entry { name: name.into(), source, imports: Vec::new(), threads: THREADS, disk, apps: false });
+            entries.push(Entry {
+                name: name.into(),
+                source,
+                imports: Vec::new(),
+                threads: THREADS,
+                disk,
+                apps: false,
+                placement: None,
+            });
             if let Some(vfs) = entries.iter_mut().find(|entry| entry.name == "vfs") {
                 vfs.imports.push(name.into());
             }

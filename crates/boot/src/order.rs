@@ -57,6 +57,7 @@ mod tests {
                 threads: 2,
                 disk: 0,
                 apps: false,
+                placement: None,
             })
             .collect();
         manifest

@@ -137,6 +137,8 @@ impl Apps {
         let child = process::fork(|| {
             process::set_name(&format!("kd-app-{number}"));
             let Ok(env) = env() else { return 1 };
+            // The disks and the control socket are the root's.
+            process::close_descriptors_but(&results);
             main(app::App { env, run, board, results: results.into(), root });
             0
         })?;

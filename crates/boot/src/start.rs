@@ -16,7 +16,7 @@ use kd_nucleus::{arena, futex};
 use crate::app::AppMain;
 use crate::control::Patch;
 use crate::log;
-use crate::manifest::{Entry, Manifest, Source};
+use crate::manifest::{Entry, Manifest, Placement, Source};
 use crate::order::OrderError;
 
 /// What a program that boots kernels brings along.
@@ -77,6 +77,8 @@ pub const fn host_table(panicked: extern "C" fn(text: *const u8, len: usize) -> 
 pub struct Prepared {
     /// Its manifest entry.
     pub entry: Entry,
+    /// Where the manifest places it.
+    pub placement: Placement,
     /// The component as it is registered; for a driver module, what stands for it.
     pub component: Component,
     module: Option<ModuleFile>,
@@ -106,7 +108,8 @@ pub fn prepare(manifest: &Manifest, parts: &Parts) -> Result<Vec<Prepared>, Boot
             0 => None,
             bytes => Some(Memory::new(&format!("kd-disk-{}", entry.name), bytes)?),
         };
-        prepared.push(Prepared { entry: entry.clone(), component, module, disk, medium: OnceLock::new() });
+        let placement = manifest.placement_of(entry);
+        prepared.push(Prepared { entry: entry.clone(), placement, component, module, disk, medium: OnceLock::new() });
     }
     Ok(prepared)
 }

@@ -228,8 +228,21 @@ pub fn poll(fds: &[i32], limit: Option<Duration>) -> Vec<bool> {
 
 /// Closes every descriptor but the standard three: a domain needs none, its memory is mapped.
 pub fn close_descriptors() {
-    // SAFETY: whatever owned a descriptor in this forked process is never dropped, since it ends without unwinding.
-    unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
+    close_range(3, u32::MAX);
+}
+
+/// The same, but for one descriptor above the standard three.
+pub fn close_descriptors_but(kept: &impl AsRawFd) {
+    let kept = kept.as_raw_fd() as u32;
+    close_range(3, kept - 1);
+    close_range(kept + 1, u32::MAX);
+}
+
+fn close_range(first: u32, last: u32) {
+    if first <= last {
+        // SAFETY: whatever owned a descriptor in this forked process is never dropped, since it ends without unwinding.
+        unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    }
 }
 
 /// Ends the calling thread where it stands: no destructor runs, its stack stays.

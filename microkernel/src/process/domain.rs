@@ -1,32 +1,35 @@
-//! A domain: one component in a process of its own.
+//! A domain: a process with one component, or with all those that have none of their own.
 
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::Duration;
 
 use kd_api::module::HostTable;
+use kd_api::{Caller, Handle};
 use kd_boot::control::Patch;
-use kd_boot::log;
+use kd_boot::manifest::Entry;
 use kd_boot::start::{BootError, Prepared, host_table};
+use kd_boot::{Placement, log};
 use kd_machine::memory::{Memory, Words};
 use kd_nucleus::arena;
 use kd_nucleus::channel::Pool;
 use kd_nucleus::process::{self, Child};
 
 use super::wiring::{Client, Result, Wiring};
+use crate::thread;
 
-/// Words of a domain's page: state, and where its module can be patched.
+/// Words of a domain's page: state, and where each member's code can be patched.
 const STATE: usize = 0;
 const PATCH: usize = 1;
 const STARTING: u64 = 0;
 const READY: u64 = 1;
 const FAILED: u64 = 2;
 
-/// A component's process, as the supervisor knows it.
+/// A domain's process, as the supervisor knows it.
 pub struct Domain {
     /// The process.
     pub child: Child,
-    /// Where its module can be patched, if it is one.
-    pub patch: Option<Patch>,
+    /// Where the code of each member can be patched.
+    pub patches: Vec<Option<Patch>>,
 }
 
 /// The places of a domain in the direct map: its arena, and its disk's frames right after.
@@ -42,13 +45,21 @@ extern "C" fn panicked(text: *const u8, len: usize) -> ! {
     std::process::abort()
 }
 
-/// Forks a domain and waits until it answers.
-pub fn start(number: usize, prepared: &[Prepared], wiring: &mut Wiring) -> Result<Domain> {
-    let name = &prepared[number].entry.name;
+/// What a domain is called: by its component, or `core` with several.
+pub fn name(members: &[usize], prepared: &[Prepared]) -> String {
+    match members {
+        [only] => prepared[*only].entry.name.clone(),
+        _ => "core".into(),
+    }
+}
+
+/// Forks a domain of the components `members`, imports first, and waits until it answers.
+pub fn start(members: &[usize], prepared: &[Prepared], wiring: &mut Wiring) -> Result<Domain> {
+    let name = name(members, prepared);
     let page = Words::new(Memory::new("kd-domain", 4096)?.map()?);
     let mut child = process::fork(|| {
         process::set_name(&format!("kd-{name}"));
-        match run(number, prepared, wiring, &page) {
+        match run(&name, members, prepared, wiring, &page) {
             Ok(never) => never,
             Err(error) => {
                 log::say(&format!("{name}: {error}"));
@@ -60,44 +71,62 @@ pub fn start(number: usize, prepared: &[Prepared], wiring: &mut Wiring) -> Resul
     // The newcomer needs this core if it is the only one; a futex would cost it a system call more.
     while page.get(STATE).load(Acquire) == STARTING {
         if let Some(exit) = child.poll() {
-            return Err(BootError::Ended(name.clone(), exit.to_string()));
+            return Err(BootError::Ended(name, exit.to_string()));
         }
         std::thread::sleep(Duration::from_micros(5));
     }
     if page.get(STATE).load(Acquire) == FAILED {
-        return Err(BootError::Ended(name.clone(), child.wait().to_string()));
+        return Err(BootError::Ended(name, child.wait().to_string()));
     }
-    let word = |i: usize| page.get(PATCH + i).load(Acquire) as usize;
-    let patch = Patch { base: word(0), code: word(1), data: word(2) };
-    Ok(Domain { child, patch: (patch.base != 0).then_some(patch) })
+    let patch = |member: usize| {
+        let word = |i: usize| page.get(PATCH + 3 * member + i).load(Acquire) as usize;
+        (word(0) != 0).then(|| Patch { base: word(0), code: word(1), data: word(2) })
+    };
+    Ok(Domain { child, patches: (0..members.len()).map(patch).collect() })
 }
 
-/// The domain's own half: takes what is its own, forgets the rest, starts the component, answers for ever.
-fn run(number: usize, prepared: &[Prepared], wiring: &mut Wiring, page: &Words) -> Result<i32> {
-    wiring.keep(|wire| wire.server == number || wire.client == Client::Component(number));
+/// The domain's own half: takes what is its own, forgets the rest, starts its components, answers for ever.
+fn run(name: &str, members: &[usize], prepared: &[Prepared], wiring: &mut Wiring, page: &Words) -> Result<i32> {
+    let ours = |client| members.iter().any(|&member| client == Client::Component(member));
+    wiring.keep(|wire| members.contains(&wire.server) || ours(wire.client));
     // A panic ends the domain, as every other fault does: its caller must not wait for a thread that is gone.
-    log::panics(prepared[number].entry.name.clone(), || std::process::abort());
-    let (heap, disk) = places(number);
-    arena::adopt(heap)?;
-    let mine = &prepared[number];
-    let imports = wiring.imports(Client::Component(number), prepared);
-    let started = mine.start(&imports, disk, &HOST)?;
-    process::close_descriptors();
-    if let Some(patch) = started.patch {
-        for (i, address) in [patch.base, patch.code, patch.data].into_iter().enumerate() {
-            page.get(PATCH + i).store(address as u64, Release);
+    log::panics(name.into(), || std::process::abort());
+    arena::adopt(places(members[0]).0)?;
+    let mut started: Vec<(usize, Handle)> = Vec::new();
+    for (i, &number) in members.iter().enumerate() {
+        let mine = &prepared[number];
+        let mut imports = wiring.imports(Client::Component(number), prepared);
+        for (other, handle) in &started {
+            if mine.entry.imports.contains(&prepared[*other].entry.name) {
+                imports.insert(&prepared[*other].entry.name, neighbour(&prepared[*other], handle));
+            }
         }
+        let component = mine.start(&imports, places(number).1, &HOST)?;
+        if let Some(patch) = component.patch {
+            for (word, address) in [patch.base, patch.code, patch.data].into_iter().enumerate() {
+                page.get(PATCH + 3 * i + word).store(address as u64, Release);
+            }
+        }
+        started.push((number, component.handle));
     }
-    let Some(bell) = wiring.bell(number) else { return idle(page) };
-    let pool = Pool::new(wiring.clients_of(number), bell, started.handle.serve(), wiring.wait(), mine.entry.threads);
-    page.get(STATE).store(READY, Release);
-    pool.run()
-}
-
-/// A component that nobody may call waits to be killed.
-fn idle(page: &Words) -> Result<i32> {
+    process::close_descriptors();
+    for (number, handle) in started {
+        // Without a bell there is no channel: nobody outside may call it.
+        let Some(bell) = wiring.bell(number) else { continue };
+        let threads = prepared[number].entry.threads;
+        Pool::new(wiring.clients_of(number), bell, handle.serve(), wiring.wait(), threads).start();
+    }
     page.get(STATE).store(READY, Release);
     loop {
         std::thread::park();
     }
+}
+
+/// What a component holds of another in its own domain.
+fn neighbour(prepared: &Prepared, handle: &Handle) -> Handle {
+    if prepared.placement == Placement::Direct {
+        return handle.clone();
+    }
+    let Entry { name, threads, .. } = &prepared.entry;
+    (prepared.component.client)(thread::connect(handle.serve(), name, *threads, Caller::KERNEL))
 }

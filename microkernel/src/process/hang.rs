@@ -38,10 +38,12 @@ pub struct Progress {
 
 impl Progress {
     /// Looks at a server; says what is wrong, if anything is.
+    ///
+    /// `members` are the components in its domain: what one of them waits for, the server waits for.
     pub fn look(
         &mut self,
         server: usize,
-        pid: i32,
+        (pid, members): (i32, &[usize]),
         interface: &InterfaceInfo,
         wiring: &Wiring,
     ) -> Option<&'static str> {
@@ -60,7 +62,8 @@ impl Progress {
         if self.stopped >= STOPPED_TICKS {
             return Some("stopped with calls in hand");
         }
-        let waits = wiring.wires.iter().filter(|wire| wire.client == Client::Component(server));
+        let ours = |client| members.iter().any(|&member| client == Client::Component(member));
+        let waits = wiring.wires.iter().filter(|wire| ours(wire.client));
         if waits.flat_map(|wire| stuck(&wire.channel)).next().is_some() {
             self.cpu = process::cpu_time(pid);
             self.ticks = 0;

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use kd_api::interfaces::vfs::Vfs;
 use kd_api::{AppId, Imports};
 use kd_boot::control::{AppRun, Event, Status, What};
-use kd_boot::order::start_order;
+use kd_boot::order::{OrderError, start_order};
 use kd_boot::root::{Apps, Core, TICK};
 use kd_boot::start::{BootError, Parts, Prepared, prepare};
 use kd_boot::trace::Counts;
@@ -22,7 +22,7 @@ use kd_nucleus::{arena, channel};
 
 use super::domain::{self, Domain};
 use super::hang::Progress;
-use super::wiring::{Client, Wiring};
+use super::wiring::{Client, Wiring, share_domain};
 use super::{apps, wiring};
 
 /// More deaths than this ...
@@ -41,13 +41,38 @@ pub struct Supervisor {
     last_look: u64,
 }
 
-/// A component under supervision.
+/// A domain under supervision.
 struct Server {
+    /// Its components, imports first.
+    members: Vec<usize>,
     domain: Option<Domain>,
     restarts: u32,
     deaths: VecDeque<u64>,
-    progress: Progress,
+    /// Of each member.
+    progress: Vec<Progress>,
     violations: u32,
+}
+
+impl Server {
+    fn new(number: usize) -> Server {
+        let (deaths, progress) = (VecDeque::new(), Vec::new());
+        Server { members: vec![number], domain: None, restarts: 0, deaths, progress, violations: 0 }
+    }
+}
+
+/// Refuses domains that need each other to start, although their components do not.
+fn no_circle(servers: &[Server], manifest: &Manifest) -> Result<(), BootError> {
+    let imports = |a: &Server, b: &Server| {
+        let named = |name: &String| b.members.iter().any(|&member| manifest.entries[member].name == *name);
+        a.members.iter().any(|&member| manifest.entries[member].imports.iter().any(named))
+    };
+    for (i, a) in servers.iter().enumerate() {
+        if let Some(b) = servers[i + 1..].iter().find(|b| imports(a, b) && imports(b, a)) {
+            let names = a.members.iter().chain(&b.members).map(|&member| manifest.entries[member].name.clone());
+            return Err(OrderError::Circle(names.collect()).into());
+        }
+    }
+    Ok(())
 }
 
 impl Supervisor {
@@ -57,80 +82,90 @@ impl Supervisor {
         let prepared = prepare(&manifest, &parts)?;
         let counts = manifest.trace.then(Counts::new).transpose()?;
         let mut wiring = Wiring::new(&manifest, counts)?;
-        let server = || Server {
-            domain: None,
-            restarts: 0,
-            deaths: VecDeque::new(),
-            progress: Progress::default(),
-            violations: 0,
-        };
-        let mut servers: Vec<Server> = prepared.iter().map(|_| server()).collect();
-        for number in order {
-            servers[number].domain = Some(domain::start(number, &prepared, &mut wiring)?);
+        let mut servers: Vec<Server> = Vec::new();
+        for &number in &order {
+            match servers.iter_mut().find(|server| share_domain(&manifest, server.members[0], number)) {
+                Some(server) => server.members.push(number),
+                None => servers.push(Server::new(number)),
+            }
+        }
+        // A domain starts when the last of its components may.
+        servers.sort_by_key(|server| server.members.iter().filter_map(|m| order.iter().position(|n| n == m)).max());
+        no_circle(&servers, &manifest)?;
+        for server in &mut servers {
+            server.progress.resize_with(server.members.len(), Progress::default);
+            server.domain = Some(domain::start(&server.members, &prepared, &mut wiring)?);
         }
         let own = wiring.imports(Client::Supervisor, &prepared);
         Ok(Supervisor { parts, prepared, wiring, servers, own, apps: Apps::default(), last_look: 0 })
     }
 
-    fn wires(&self, server: usize) -> impl Iterator<Item = &wiring::Wire> {
-        self.wiring.wires.iter().filter(move |wire| wire.server == server)
+    fn wires(&self, component: usize) -> impl Iterator<Item = &wiring::Wire> {
+        self.wiring.wires.iter().filter(move |wire| wire.server == component)
     }
 
-    fn violations(&self, server: usize) -> u32 {
-        self.wires(server).map(|wire| wire.channel.counters().violations.load(Relaxed)).sum()
+    /// The channels that a server answers.
+    fn served(&self, server: usize) -> impl Iterator<Item = &wiring::Wire> {
+        self.servers[server].members.iter().flat_map(|&member| self.wires(member))
     }
 
     /// What is wrong with a server, if anything is; a server that must go is killed.
-    fn diagnose(&mut self, number: usize, look: bool) -> Option<What> {
-        let violations = self.violations(number);
-        let interface = self.prepared[number].component.interface;
-        let server = &mut self.servers[number];
-        let domain = server.domain.as_mut()?;
+    fn diagnose(&mut self, server: usize, look: bool) -> Option<What> {
+        let violations = self.served(server).map(|wire| wire.channel.counters().violations.load(Relaxed)).sum();
+        let Server { members, domain, progress, violations: before, .. } = &mut self.servers[server];
+        let domain = domain.as_mut()?;
         if let Some(exit) = domain.child.poll() {
             return Some(What::Died(exit.to_string()));
         }
-        let wrong = if violations > server.violations {
-            Some(What::Violated)
-        } else if look {
-            let pid = domain.child.pid();
-            server.progress.look(number, pid, interface, &self.wiring).map(|why| What::Hung(why.into()))
-        } else {
-            None
+        let pid = domain.child.pid();
+        let hung = || {
+            let mut looks = members.iter().zip(progress);
+            looks.find_map(|(&member, progress)| {
+                let interface = self.prepared[member].component.interface;
+                progress.look(member, (pid, members), interface, &self.wiring)
+            })
+        };
+        let wrong = match (violations > *before, look) {
+            (true, _) => Some(What::Violated),
+            (_, true) => hung().map(|why| What::Hung(why.into())),
+            _ => None,
         };
         if wrong.is_some() {
             domain.child.kill();
         }
-        server.violations = violations;
+        *before = violations;
         wrong
     }
 
     /// Answers a dead server's clients and starts its successor, unless it died too often.
     fn restart(&mut self, number: usize, events: &mut Vec<Event>) {
         let now = clock::now();
-        let name = self.prepared[number].entry.name.clone();
         self.servers[number].domain = None;
-        for wire in self.wires(number) {
+        for wire in self.served(number) {
             channel::scrub(&wire.channel);
         }
-        for wire in self.wiring.wires.iter().filter(|wire| wire.client == Client::Component(number)) {
-            channel::reset(&wire.channel);
+        let members = self.servers[number].members.clone();
+        for &member in &members {
+            for wire in self.wiring.wires.iter().filter(|wire| wire.client == Client::Component(member)) {
+                channel::reset(&wire.channel);
+            }
         }
         let server = &mut self.servers[number];
-        server.progress = Progress::default();
+        server.progress.fill_with(Progress::default);
         server.deaths.push_back(now);
         server.deaths.retain(|&at| now - at < WITHIN);
         let hopeless = server.deaths.len() > DEATHS;
-        let started = if hopeless { None } else { domain::start(number, &self.prepared, &mut self.wiring).ok() };
+        let started = if hopeless { None } else { domain::start(&members, &self.prepared, &mut self.wiring).ok() };
         let what = if started.is_some() { What::Restarted } else { What::GivenUp };
         if started.is_none() {
-            for wire in self.wires(number) {
+            for wire in self.served(number) {
                 channel::abandon(&wire.channel);
             }
         }
         let server = &mut self.servers[number];
         server.restarts += u32::from(started.is_some());
         server.domain = started;
-        events.push(Event { at: clock::now(), who: name, what });
+        events.push(Event { at: clock::now(), who: domain::name(&members, &self.prepared), what });
     }
 
     /// Releases what a dead app held.
@@ -152,25 +187,27 @@ impl Core for Supervisor {
     }
 
     fn status(&self) -> Vec<Status> {
-        let status = |(number, server): (usize, &Server)| {
-            let domain = server.domain.as_ref()?;
-            let mut counters = [0; 3];
-            for wire in self.wires(number) {
-                let of = wire.channel.counters();
-                counters[0] += u64::from(of.violations.load(Relaxed));
-                counters[1] += u64::from(of.repeated.load(Relaxed));
-                counters[2] += u64::from(of.unknown.load(Relaxed));
+        let mut all = Vec::new();
+        for server in &self.servers {
+            let Some(domain) = &server.domain else { continue };
+            for (&member, patch) in server.members.iter().zip(&domain.patches) {
+                let mut counters = [0; 3];
+                for of in self.wires(member).map(|wire| wire.channel.counters()) {
+                    counters[0] += u64::from(of.violations.load(Relaxed));
+                    counters[1] += u64::from(of.repeated.load(Relaxed));
+                    counters[2] += u64::from(of.unknown.load(Relaxed));
+                }
+                all.push(Status {
+                    name: self.prepared[member].entry.name.clone(),
+                    pid: domain.child.pid(),
+                    restarts: server.restarts,
+                    patch: *patch,
+                    arena: (arena::place(domain::places(server.members[0]).0), arena::PLACE),
+                    counters,
+                });
             }
-            Some(Status {
-                name: self.prepared[number].entry.name.clone(),
-                pid: domain.child.pid(),
-                restarts: server.restarts,
-                patch: domain.patch,
-                arena: (arena::place(domain::places(number).0), arena::PLACE),
-                counters,
-            })
-        };
-        self.servers.iter().enumerate().filter_map(status).collect()
+        }
+        all
     }
 
     fn watched(&self) -> Vec<i32> {
@@ -186,7 +223,8 @@ impl Core for Supervisor {
         }
         for number in 0..self.servers.len() {
             if let Some(what) = self.diagnose(number, look) {
-                let event = Event { at: clock::now(), who: self.prepared[number].entry.name.clone(), what };
+                let event =
+                    Event { at: clock::now(), who: domain::name(&self.servers[number].members, &self.prepared), what };
                 log::say(&format!("{}: {:?}", event.who, event.what));
                 events.push(event);
                 self.restart(number, events);
@@ -197,8 +235,9 @@ impl Core for Supervisor {
     }
 
     fn signal(&mut self, component: &str, signal: i32) -> bool {
-        let number = self.prepared.iter().position(|prepared| prepared.entry.name == component);
-        let domain = number.and_then(|number| self.servers[number].domain.as_ref());
+        let named = |member: &usize| self.prepared[*member].entry.name == component;
+        let server = self.servers.iter().find(|server| server.members.iter().any(named));
+        let domain = server.and_then(|server| server.domain.as_ref());
         domain.inspect(|domain| domain.child.signal(signal)).is_some()
     }
 

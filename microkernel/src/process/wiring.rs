@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use kd_api::client::Port;
 use kd_api::{Caller, Handle, Imports};
-use kd_boot::Manifest;
 use kd_boot::start::{BootError, Prepared};
 use kd_boot::trace::{Counts, TracedPort};
+use kd_boot::{Manifest, Placement};
 use kd_nucleus::channel::{Bell, Channel, ChannelPort, Wait};
 
 /// Who calls through a channel.
@@ -37,6 +37,12 @@ pub struct Wire {
     pub server: usize,
     /// The memory between them.
     pub channel: Channel,
+}
+
+/// Whether two components are in one domain: the same one, or both without a process of their own.
+pub fn share_domain(manifest: &Manifest, a: usize, b: usize) -> bool {
+    let apart = |number: usize| manifest.placement_of(&manifest.entries[number]) == Placement::Process;
+    a == b || (!apart(a) && !apart(b))
 }
 
 /// All channels of a boot.

@@ -12,6 +12,7 @@ use kd_api::client::Port;
 use kd_api::module::HostTable;
 use kd_api::server::Dispatch;
 use kd_api::{Caller, Handle, Imports};
+use kd_boot::Placement;
 use kd_boot::hosted::{KernelPage, Wiring};
 use kd_boot::log;
 use kd_boot::start::{BootError, Prepared, Started, host_table};
@@ -73,7 +74,10 @@ impl Wiring for Threads {
         Ok(started)
     }
 
-    fn client(&self, prepared: &'static Prepared, number: usize, _: &Handle, caller: Caller) -> Handle {
+    fn client(&self, prepared: &'static Prepared, number: usize, started: &Handle, caller: Caller) -> Handle {
+        if prepared.placement == Placement::Direct {
+            return started.clone();
+        }
         let servers = self.servers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let server = servers.iter().find(|started| started.number == number).expect("started before anybody calls it");
         (prepared.component.client)(Arc::new(port::ThreadPort::new(&server.server, caller)))
