@@ -73,9 +73,11 @@ fn one(samples: &BTreeMap<Key, Samples>, key: &Key, cell: &Samples, seed: u64) -
             records.push(subject.estimate("latency_ratio", "median", "ratio", latency, boots));
             records.push(subject.estimate("cpu_ratio", "median", "ratio", cpu, boots));
         }
-        // The message to the first server is the microkernel's trap: counted once, against a monolith that traps.
-        if let (Kernel::Microkernel, Entry::Call, Some((latency, cpu))) =
-            (key.configuration.kernel, key.entry, ratio(Entry::Trap))
+        // The message to the first server is the microkernel's trap: counted once, against a monolith that traps. A call
+        // that no server answers sends none, and cannot do without its trap.
+        let sends = kd_workloads::find(&key.workload).is_ok_and(|workload| workload.hops() > 0);
+        if let (Kernel::Microkernel, Entry::Call, true, Some((latency, cpu))) =
+            (key.configuration.kernel, key.entry, sends, ratio(Entry::Trap))
         {
             let once = Subject { entry: schema::Entry::Once, ..subject };
             records.push(once.estimate("latency_ratio", "median", "ratio", latency, boots));
