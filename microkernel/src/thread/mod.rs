@@ -90,7 +90,7 @@ impl Wiring for Threads {
                 continue;
             }
             page.note_fenced();
-            // The old instance's disk mapping is leaked with it: its driver may still be inside on another thread.
+            // A driver of the old instance may still be inside on another thread; both use the one mapping of the disk.
             if let Ok(started) = prepared.start(imports, disk_place(*number), &HOST) {
                 let handle: Handle = started.handle;
                 server.replace(handle.serve());
