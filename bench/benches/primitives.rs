@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use criterion::{Bencher, Criterion};
 use kd_api::interfaces::fs::{Kind, Stat};
 use kd_api::interfaces::proc::Proc;
+use kd_api::message::WORDS;
 use kd_api::server::SCRATCH;
 use kd_api::wire::{Decoder, Encoder, Wire};
 use kd_api::{Caller, Result};
@@ -73,10 +74,11 @@ fn encode_decode(bencher: &mut Bencher<'_>) {
     let stat = Stat { ino: 7, kind: Kind::File, mode: 0o644, links: 1, size: 4096 };
     let mut scratch = vec![0; SCRATCH];
     let mut round = || -> Result<(usize, Stat)> {
-        let mut encoder = Encoder::new(window);
+        let mut words = [0; WORDS];
+        let mut encoder = Encoder::new(&mut words, window);
         encoder.spill(black_box("/a/path/of/some/length").as_bytes())?;
         black_box(stat).put(&mut encoder)?;
-        let mut decoder = Decoder::new(encoder.words(), window, &mut scratch);
+        let mut decoder = Decoder::new(&words, window, &mut scratch);
         Ok((decoder.string()?.len(), Stat::get(&mut decoder)?))
     };
     assert_eq!(round(), Ok((22, stat)), "what goes in comes out");

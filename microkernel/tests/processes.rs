@@ -12,7 +12,7 @@ mod random;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
-use kd_api::{Caller, Errno, Handle};
+use kd_api::{Caller, Errno, Handle, Message};
 use kd_nucleus::channel::{self, Bell, Channel, ChannelPort, Pool, Wait};
 use kd_nucleus::process::{self, Child, Exit};
 use kinds::{Honest, Kinds, KindsClient};
@@ -109,7 +109,8 @@ fn a_lying_server_is_found_out(far: &mut Far) {
                 if state.what() != 1 || in_hand {
                     continue;
                 }
-                let request = line.read();
+                let mut request = Message::default();
+                line.read(&mut request);
                 channel.taken()[slot].store(state.number(), SeqCst);
                 let lie = random.below(12);
                 line.write(&kd_api::Message {

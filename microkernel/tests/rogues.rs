@@ -12,7 +12,7 @@ use kd_api::client::Port;
 use kd_api::component::{Interface, StartError};
 use kd_api::interfaces::syscalls::Syscalls;
 use kd_api::server::{Answer, Dispatch, Incoming};
-use kd_api::{Component, Errno, Handle, Imports, InterfaceInfo, Result, interface};
+use kd_api::{Component, Errno, Handle, Imports, InterfaceInfo, Message, Result, interface};
 use kd_boot::app::App;
 use kd_boot::board::{Board, Field};
 use kd_boot::control::{self, AppRun, Event, Request, Status, Task, What};
@@ -62,15 +62,11 @@ impl Dispatch for Liar {
     fn info(&self) -> &'static InterfaceInfo {
         self.0.info()
     }
-    fn dispatch(&self, incoming: Incoming<'_>) -> Answer {
+    fn dispatch(&self, incoming: Incoming<'_>, reply: &mut Message) -> Answer {
         let lies = incoming.request.operation == 2 && clock::now() < incoming.request.words[0];
-        match self.0.dispatch(incoming) {
-            Answer::Reply(mut reply) if lies => {
-                reply.operation += 1;
-                Answer::Reply(reply)
-            }
-            honest => honest,
-        }
+        let answer = self.0.dispatch(incoming, reply);
+        reply.operation += u16::from(lies);
+        answer
     }
 }
 

@@ -7,7 +7,7 @@ use kd_boot::control::{Entry, Task, What};
 use kd_boot::manifest::{Placement, Source};
 use kernel_debate::boot::{Boot, RunningApp};
 
-use crate::PROCESS;
+use crate::{MONOLITHIC, PROCESS};
 
 const LIMIT: Duration = Duration::from_secs(20);
 const KILL: i32 = 9;
@@ -36,6 +36,15 @@ fn goes_on(app: &RunningApp) {
 fn finish(app: &RunningApp) {
     app.stop();
     assert!(app.wait_until(LIMIT, |board| board.get(Field::Audited) == 1));
+}
+
+#[test]
+fn a_monolithic_kernel_refuses_a_boundary() {
+    let mut manifest = MONOLITHIC.manifest(1);
+    manifest.entries[0].placement = Some(Placement::Process);
+    let Err(error) = Boot::new(&manifest) else { panic!("it booted") };
+    let error = error.to_string();
+    assert!(error.contains(&manifest.entries[0].name) && error.contains("called directly"), "{error}");
 }
 
 #[test]

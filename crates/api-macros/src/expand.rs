@@ -66,7 +66,7 @@ pub fn expand(interface: &Interface) -> TokenStream {
             impl<T: ?Sized + #name> __api::Dispatch for #server<T> {
                 fn info(&self) -> &'static __api::InterfaceInfo { &INFO }
 
-                fn dispatch(&self, __incoming: __api::Incoming<'_>) -> __api::Answer {
+                fn dispatch(&self, __incoming: __api::Incoming<'_>, __reply: &mut __api::Message) -> __api::Answer {
                     let __operation = __incoming.request.operation;
                     let __window = __incoming.window;
                     let __caller = __incoming.caller;
@@ -79,7 +79,10 @@ pub fn expand(interface: &Interface) -> TokenStream {
                             _ => Err(::kd_api::Errno::ENOSYS),
                         }
                     };
-                    __run().unwrap_or_else(|errno| ::kd_api::server::refuse(__operation, errno))
+                    __run().unwrap_or_else(|errno| {
+                        __reply.refuse(__operation, errno);
+                        __api::Answer::Reply
+                    })
                 }
             }
 
@@ -201,12 +204,12 @@ fn client_method(number: usize, method: &Method) -> TokenStream {
     if method.event {
         return quote! {
             fn #name(&self, #(#parameters),*) {
-                let mut __encoder = __api::Encoder::words_only();
-                let __to = &mut __encoder;
+                let mut __words = [0; __api::WORDS];
+                let __to = &mut __api::Encoder::words_only(&mut __words);
                 let mut __put = || -> ::kd_api::Result<()> { #(#puts)* Ok(()) };
                 // An event whose words do not fit was refused at compile time.
                 if __put().is_ok() {
-                    __api::client::post(&*self.port, &OPERATIONS[#number], __encoder.words());
+                    __api::client::post(&*self.port, &OPERATIONS[#number], __words);
                 }
             }
         };
@@ -266,7 +269,8 @@ fn server_arm(number: usize, method: &Method) -> TokenStream {
             #(#gets)*
             #sent
             let __result: ::kd_api::Result<#result> = self.0.#name(#(#passed),*);
-            Ok(::kd_api::server::reply(__operation, __window, #moved, __result))
+            ::kd_api::server::reply(__operation, __window, #moved, __result, __reply);
+            Ok(__api::Answer::Reply)
         }
     }
 }

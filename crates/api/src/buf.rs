@@ -46,6 +46,7 @@ unsafe impl Send for OutBuf<'_> {}
 
 impl<'a> InBuf<'a> {
     /// The bytes of a slice.
+    #[inline]
     pub fn new(bytes: &'a [u8]) -> InBuf<'a> {
         InBuf { at: bytes.as_ptr(), left: bytes.len(), shared: false, source: PhantomData }
     }
@@ -54,11 +55,13 @@ impl<'a> InBuf<'a> {
     ///
     /// # Safety
     /// `at` is readable for `len` bytes during `'a`, and nobody holds a Rust reference into the range.
+    #[inline]
     pub(crate) unsafe fn shared(at: *const u8, len: usize) -> InBuf<'a> {
         InBuf { at, left: len, shared: true, source: PhantomData }
     }
 
     /// Bytes not yet read.
+    #[inline]
     pub fn remaining(&self) -> usize {
         self.left
     }
@@ -93,6 +96,7 @@ impl<'a> InBuf<'a> {
     }
 
     /// Passes over `count` bytes (at most those left).
+    #[inline]
     pub fn skip(&mut self, count: usize) {
         let count = count.min(self.left);
         // SAFETY: stays within the range or one past its end.
@@ -114,6 +118,7 @@ impl<'a> InBuf<'a> {
 
 impl<'a> OutBuf<'a> {
     /// Room in a slice.
+    #[inline]
     pub fn new(room: &'a mut [u8]) -> OutBuf<'a> {
         OutBuf { at: room.as_mut_ptr(), left: room.len(), written: 0, shared: false, target: PhantomData }
     }
@@ -122,16 +127,19 @@ impl<'a> OutBuf<'a> {
     ///
     /// # Safety
     /// `at` is writable for `len` bytes during `'a`, and nobody holds a Rust reference into the range.
+    #[inline]
     pub(crate) unsafe fn shared(at: *mut u8, len: usize) -> OutBuf<'a> {
         OutBuf { at, left: len, written: 0, shared: true, target: PhantomData }
     }
 
     /// Room left, in bytes.
+    #[inline]
     pub fn remaining(&self) -> usize {
         self.left
     }
 
     /// Bytes written so far.
+    #[inline]
     pub fn written(&self) -> usize {
         self.written
     }

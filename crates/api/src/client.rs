@@ -20,7 +20,7 @@ pub struct Slot<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exchange {
     /// The server replied; nothing of it has been checked yet but the sequence number.
-    Reply(Message),
+    Replied,
     /// The server died before it took the request up, or with it in hand.
     Died,
 }
@@ -29,8 +29,9 @@ pub enum Exchange {
 pub trait Port: Send + Sync {
     /// Claims a slot; [`Errno::EAGAIN`] when all are in use.
     fn claim(&self) -> Result<Slot<'_>>;
-    /// Sends a request in a claimed slot and waits for its reply.
-    fn exchange(&self, slot: &Slot<'_>, operation: &'static Operation, request: Message) -> Exchange;
+    /// Sends the request `message` in a claimed slot and waits for its reply, which it leaves in the request's place:
+    /// on a path of a few dozen instructions, a message that is passed by value is copied more often than it is used.
+    fn exchange(&self, slot: &Slot<'_>, operation: &'static Operation, message: &mut Message) -> Exchange;
     /// Gives a slot back.
     fn release(&self, slot: Slot<'_>);
     /// Posts a one-way event; dropped, and counted, when the channel has no room.
@@ -83,18 +84,18 @@ pub fn call<R>(
     let Some(slot) = &claimed.slot else { return Err(Errno::EAGAIN) };
     let window = slot.window;
     let mut repeats = 0;
-    let reply = loop {
-        let mut encoder = Encoder::new(window);
-        encode(&mut encoder)?;
+    let mut message = Message::default();
+    let sent = loop {
+        message.begin(operation.number);
+        encode(&mut Encoder::new(&mut message.words, window))?;
         let sent = match &bulk {
             Bulk::None => 0,
             Bulk::In(data) => window.output(data.remaining()).write_from(&mut data.again()),
             Bulk::Out(room) => room.remaining().min(crate::window::BULK),
         };
-        let request =
-            Message { operation: operation.number, bulk: sent as u32, words: encoder.words(), ..Message::default() };
-        match port.exchange(slot, operation, request) {
-            Exchange::Reply(reply) => break (reply, sent),
+        message.bulk = sent as u32;
+        match port.exchange(slot, operation, &mut message) {
+            Exchange::Replied => break sent,
             Exchange::Died if !operation.idempotent => {
                 port.unknown();
                 return Err(Errno::EUNKNOWN);
@@ -106,13 +107,12 @@ pub fn call<R>(
             }
         }
     };
-    let (reply, sent) = reply;
     let protocol = || {
         port.violated();
         Errno::EPROTO
     };
-    let moved = reply.bulk as usize;
-    if moved > sent || reply.operation != operation.number {
+    let moved = message.bulk as usize;
+    if moved > sent || message.operation != operation.number {
         return Err(protocol());
     }
     match &mut bulk {
@@ -122,8 +122,8 @@ pub fn call<R>(
             room.write_from(&mut window.input(moved));
         }
     }
-    match reply.status {
-        0 => decode(&mut Decoder::new(reply.words, window, &mut [])).map_err(|_| protocol()),
+    match message.status {
+        0 => decode(&mut Decoder::new(&message.words, window, &mut [])).map_err(|_| protocol()),
         number => Err(Errno::from_number(number).unwrap_or_else(protocol)),
     }
 }

@@ -64,6 +64,7 @@ impl<'a> Window<'a> {
     /// # Safety
     /// `base` points to [`WINDOW`] bytes that stay mapped readable and writable for `'a` and that nobody holds a Rust
     /// reference into.
+    #[inline]
     pub const unsafe fn new(base: NonNull<u8>) -> Window<'a> {
         Window { base, slot: PhantomData }
     }
@@ -90,12 +91,14 @@ impl<'a> Window<'a> {
     }
 
     /// The first `len` bytes of the bulk area as input; `len` is cut to [`BULK`].
+    #[inline]
     pub fn input(&self, len: usize) -> InBuf<'a> {
         // SAFETY: `base + SPILL` starts `BULK` bytes that `new`'s contract keeps mapped for `'a`.
         unsafe { InBuf::shared(self.base.as_ptr().add(SPILL), len.min(BULK)) }
     }
 
     /// The first `len` bytes of the bulk area as room for output; `len` is cut to [`BULK`].
+    #[inline]
     pub fn output(&self, len: usize) -> OutBuf<'a> {
         // SAFETY: as in `input`, writable as well.
         unsafe { OutBuf::shared(self.base.as_ptr().add(SPILL), len.min(BULK)) }

@@ -32,7 +32,7 @@ pub trait Wire: Sized {
 
 /// Builds the words and the spill of one message.
 pub struct Encoder<'a> {
-    words: [u64; WORDS],
+    words: &'a mut [u64; WORDS],
     used: usize,
     window: Option<Window<'a>>,
     spilled: usize,
@@ -40,7 +40,7 @@ pub struct Encoder<'a> {
 
 /// Takes one message apart.
 pub struct Decoder<'a> {
-    words: [u64; WORDS],
+    words: &'a [u64; WORDS],
     used: usize,
     window: Window<'a>,
     spilled: usize,
@@ -48,22 +48,20 @@ pub struct Decoder<'a> {
 }
 
 impl<'a> Encoder<'a> {
-    /// An empty message whose strings and structures go to `window`.
-    pub fn new(window: Window<'a>) -> Encoder<'a> {
-        Encoder { words: [0; WORDS], used: 0, window: Some(window), spilled: 0 }
+    /// Writes a message's `words`, which are zero so far; strings and structures go to `window`.
+    #[inline]
+    pub fn new(words: &'a mut [u64; WORDS], window: Window<'a>) -> Encoder<'a> {
+        Encoder { words, used: 0, window: Some(window), spilled: 0 }
     }
 
-    /// An empty message that has no window: strings and structures are refused.
-    pub fn words_only() -> Encoder<'a> {
-        Encoder { words: [0; WORDS], used: 0, window: None, spilled: 0 }
-    }
-
-    /// The words so far, the rest zero.
-    pub fn words(&self) -> [u64; WORDS] {
-        self.words
+    /// The same for a message that has no window: strings and structures are refused.
+    #[inline]
+    pub fn words_only(words: &'a mut [u64; WORDS]) -> Encoder<'a> {
+        Encoder { words, used: 0, window: None, spilled: 0 }
     }
 
     /// Bytes spilled into the window so far.
+    #[inline]
     pub fn spilled(&self) -> usize {
         self.spilled
     }
@@ -89,7 +87,8 @@ impl<'a> Encoder<'a> {
 
 impl<'a> Decoder<'a> {
     /// The message with these words; strings are copied into `scratch` before they are looked at.
-    pub fn new(words: [u64; WORDS], window: Window<'a>, scratch: &'a mut [u8]) -> Decoder<'a> {
+    #[inline]
+    pub fn new(words: &'a [u64; WORDS], window: Window<'a>, scratch: &'a mut [u8]) -> Decoder<'a> {
         Decoder { words, used: 0, window, spilled: 0, scratch }
     }
 
@@ -172,9 +171,11 @@ scalars!(u8, u16, u32, u64, usize, i32, i64);
 
 impl Wire for bool {
     const WORDS: usize = 1;
+    #[inline]
     fn put(&self, to: &mut Encoder<'_>) -> Result<()> {
         to.word(u64::from(*self))
     }
+    #[inline]
     fn get(from: &mut Decoder<'_>) -> Result<Self> {
         match from.word()? {
             0 => Ok(false),
@@ -186,9 +187,11 @@ impl Wire for bool {
 
 impl Wire for () {
     const WORDS: usize = 0;
+    #[inline]
     fn put(&self, _: &mut Encoder<'_>) -> Result<()> {
         Ok(())
     }
+    #[inline]
     fn get(_: &mut Decoder<'_>) -> Result<Self> {
         Ok(())
     }
@@ -197,10 +200,12 @@ impl Wire for () {
 impl<A: Wire, B: Wire> Wire for (A, B) {
     const WORDS: usize = A::WORDS + B::WORDS;
     const SPILLS: bool = A::SPILLS || B::SPILLS;
+    #[inline]
     fn put(&self, to: &mut Encoder<'_>) -> Result<()> {
         self.0.put(to)?;
         self.1.put(to)
     }
+    #[inline]
     fn get(from: &mut Decoder<'_>) -> Result<Self> {
         Ok((A::get(from)?, B::get(from)?))
     }

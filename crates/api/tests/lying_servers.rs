@@ -75,13 +75,15 @@ impl Port for Liar {
     fn claim(&self) -> Result<Slot<'_>> {
         Ok(Slot { index: 0, window: self.window })
     }
-    fn exchange(&self, _: &Slot<'_>, operation: &'static Operation, request: Message) -> Exchange {
+    fn exchange(&self, _: &Slot<'_>, operation: &'static Operation, message: &mut Message) -> Exchange {
+        let request = *message;
         assert!(request.bulk as usize <= BULK, "an honest client");
         let reply = self.reply(request.operation, request.bulk);
         let idempotent = operation.idempotent;
         *self.last.lock().expect("one thread") =
             Last { operation: request.operation, idempotent, sent: request.bulk, reply };
-        if self.dies { Exchange::Died } else { Exchange::Reply(reply) }
+        *message = reply;
+        if self.dies { Exchange::Died } else { Exchange::Replied }
     }
     fn release(&self, _: Slot<'_>) {}
     fn post(&self, _: &'static Operation, _: Message) {}

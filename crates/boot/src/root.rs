@@ -134,14 +134,17 @@ impl Apps {
         let number = run.app;
         let root = std::process::id() as i32;
         let board = board::Board::map(board)?;
+        // It is born with its name: whoever is told its number may look for it at once.
+        process::set_name(&format!("kd-app-{number}"));
         let child = process::fork(|| {
-            process::set_name(&format!("kd-app-{number}"));
             let Ok(env) = env() else { return 1 };
             // The disks and the control socket are the root's.
             process::close_descriptors_but(&results);
             main(app::App { env, run, board, results: results.into(), root });
             0
-        })?;
+        });
+        process::set_name(process::ROOT);
+        let child = child?;
         let pid = child.pid();
         self.children.insert(number, child);
         Ok(pid)

@@ -16,7 +16,7 @@ use kd_nucleus::{arena, futex};
 use crate::app::AppMain;
 use crate::control::Patch;
 use crate::log;
-use crate::manifest::{Entry, Manifest, Placement, Source};
+use crate::manifest::{Entry, Kernel, Manifest, Placement, Source};
 use crate::order::OrderError;
 
 /// What a program that boots kernels brings along.
@@ -42,6 +42,11 @@ pub enum BootError {
     /// A component that nobody registered.
     #[error("the manifest names `{0}`, which is not registered: see `list` for what is")]
     Unknown(String),
+    /// A boundary where the kernel has none.
+    #[error(
+        "the manifest places `{0}` behind {1}, but every component of a monolithic kernel is called directly: drop the placement, or boot the microkernel"
+    )]
+    NoBoundary(String, &'static str),
     /// A driver module that cannot be loaded.
     #[error(transparent)]
     Module(#[from] ModuleError),
@@ -109,6 +114,9 @@ pub fn prepare(manifest: &Manifest, parts: &Parts) -> Result<Vec<Prepared>, Boot
             bytes => Some(Memory::new(&format!("kd-disk-{}", entry.name), bytes)?),
         };
         let placement = manifest.placement_of(entry);
+        if manifest.kernel == Kernel::Monolithic && placement != Placement::Direct {
+            return Err(BootError::NoBoundary(entry.name.clone(), placement.name()));
+        }
         prepared.push(Prepared { entry: entry.clone(), placement, component, module, disk, medium: OnceLock::new() });
     }
     Ok(prepared)

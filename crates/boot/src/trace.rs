@@ -61,10 +61,10 @@ impl Port for TracedPort {
         self.inner.claim()
     }
 
-    fn exchange(&self, slot: &Slot<'_>, operation: &'static Operation, request: Message) -> Exchange {
-        let exchange = self.inner.exchange(slot, operation, request);
+    fn exchange(&self, slot: &Slot<'_>, operation: &'static Operation, message: &mut Message) -> Exchange {
+        let exchange = self.inner.exchange(slot, operation, message);
         // A reply's bulk is what really moved, in or out: it was copied into the window once and out of it once.
-        let moved = if let Exchange::Reply(reply) = exchange { u64::from(reply.bulk) } else { 0 };
+        let moved = if exchange == Exchange::Replied { u64::from(message.bulk) } else { 0 };
         self.counts.add(self.component, operation.number, 2 * moved);
         exchange
     }

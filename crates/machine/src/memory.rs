@@ -89,6 +89,7 @@ unsafe fn map(address: *mut libc::c_void, size: usize, flags: i32, fd: i32) -> i
 
 impl Mapping {
     /// Where it starts.
+    #[inline]
     pub fn start(&self) -> NonNull<u8> {
         self.at
     }

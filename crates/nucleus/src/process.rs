@@ -92,6 +92,9 @@ pub fn die_with_parent(parent: u32) {
     }
 }
 
+/// The name of a boot's root process.
+pub const ROOT: &str = "kd-root";
+
 /// Names this process for `ps`.
 pub fn set_name(name: &str) {
     if let Ok(name) = std::ffi::CString::new(name) {

@@ -63,7 +63,7 @@ fn serve(socket: Socket, entry: Entry) {
             unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
             process::die_with_parent(me);
             drop(socket);
-            process::set_name("kd-root");
+            process::set_name(process::ROOT);
             let run = std::panic::AssertUnwindSafe(|| entry(&purpose, Socket::from_fd(control)));
             process::exit_now(if std::panic::catch_unwind(run).is_ok() { 0 } else { 101 });
         }

@@ -11,14 +11,14 @@ use kd_api::{Caller, Errno, Message, Operation, Result};
 use kd_machine::memory::{Mapping, Memory};
 use kd_nucleus::watch;
 
-use super::server::{Sent, Server};
+use super::server::{Answered, Sent, Server};
 
 /// Calls one holder can have under way; more than threads of any server, since all callers share one client.
 const SLOTS: usize = 16;
 
 struct Place {
     window: NonNull<u8>,
-    answers: (Sender<Exchange>, Receiver<Exchange>),
+    answers: (Sender<Answered>, Receiver<Answered>),
 }
 
 /// Calls through threads.
@@ -72,18 +72,23 @@ impl Port for ThreadPort {
         }
     }
 
-    fn exchange(&self, slot: &Slot<'_>, _: &'static Operation, request: Message) -> Exchange {
+    fn exchange(&self, slot: &Slot<'_>, _: &'static Operation, message: &mut Message) -> Exchange {
         let (answer, answers) = &self.places[slot.index].answers;
-        let sent = Sent { caller: self.caller, request, window: self.window(slot.index), answer: Some(answer.clone()) };
-        match self.server.requests.send(sent) {
-            Ok(()) => {
-                // The caller may be a thread that keeps watch over an app's port: a colleague must while it waits.
-                watch::about_to_wait();
-                let answer = answers.recv().unwrap_or(Exchange::Died);
-                watch::done_waiting();
-                answer
+        let (window, answer) = (self.window(slot.index), Some(answer.clone()));
+        let sent = Sent { caller: self.caller, request: *message, window, answer };
+        if self.server.requests.send(sent).is_err() {
+            return Exchange::Died;
+        }
+        // The caller may be a thread that keeps watch over an app's port: a colleague must while it waits.
+        watch::about_to_wait();
+        let answer = answers.recv();
+        watch::done_waiting();
+        match answer {
+            Ok(Some(reply)) => {
+                *message = reply;
+                Exchange::Replied
             }
-            Err(_) => Exchange::Died,
+            Ok(None) | Err(_) => Exchange::Died,
         }
     }
 

@@ -7,14 +7,16 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
-use kd_api::client::Exchange;
-use kd_api::server::{Answer, Dispatch, Incoming, Replier, SCRATCH, refuse};
+use kd_api::server::{Answer, Dispatch, Incoming, Replier, SCRATCH};
 use kd_api::window::Window;
 use kd_api::{Caller, Errno, Message};
 use kd_nucleus::threads;
 
 /// How often a thread looks whether a dead instance has been replaced.
 const REPLACING: Duration = Duration::from_micros(200);
+
+/// What comes back: the reply, or nothing from a server that died.
+pub type Answered = Option<Message>;
 
 /// A request on its way; the client waits on `answer`, or nobody does.
 pub struct Sent {
@@ -25,7 +27,7 @@ pub struct Sent {
     /// The slot's window: alive until the answer is taken, because the client's port holds it.
     pub window: Window<'static>,
     /// Where the answer goes; `None` for an event.
-    pub answer: Option<Sender<Exchange>>,
+    pub answer: Option<Sender<Answered>>,
 }
 
 /// One component's threads.
@@ -43,7 +45,7 @@ pub struct Server {
 /// What a thread works on: enough to say that its server died.
 struct Current {
     server: Arc<Server>,
-    answer: Option<Sender<Exchange>>,
+    answer: Option<Sender<Answered>>,
     blocking: bool,
 }
 
@@ -97,19 +99,25 @@ impl Server {
         let blocking = dispatch.info().operation(request.operation).is_some_and(|operation| operation.blocking);
         if blocking && self.blocking.fetch_add(1, AcqRel) + 1 >= self.threads {
             self.blocking.fetch_sub(1, AcqRel);
-            return reply(&answer, request, refuse(request.operation, Errno::EAGAIN));
+            let mut reply = Message::default();
+            reply.refuse(request.operation, Errno::EAGAIN);
+            return send(&answer, request, reply);
         }
         CURRENT.set(Some(Current { server: self.clone(), answer: answer.clone(), blocking }));
         let later = || -> Replier {
             let answer = answer.clone();
-            Box::new(move |with| reply(&answer, request, with))
+            Box::new(move |reply| send(&answer, request, reply))
         };
-        let with = dispatch.dispatch(Incoming { caller, request, window, scratch, later: &later });
+        let mut reply = Message::default();
+        let incoming = Incoming { caller, request: &request, window, scratch, later: &later };
+        let now = dispatch.dispatch(incoming, &mut reply);
         CURRENT.set(None);
         if blocking {
             self.blocking.fetch_sub(1, AcqRel);
         }
-        reply(&answer, request, with);
+        if now == Answer::Reply {
+            send(&answer, request, reply);
+        }
     }
 
     /// Whether a thread died since the instance was started.
@@ -124,10 +132,10 @@ impl Server {
     }
 }
 
-fn reply(answer: &Option<Sender<Exchange>>, request: Message, with: Answer) {
-    if let (Some(answer), Answer::Reply(message)) = (answer, with) {
+fn send(answer: &Option<Sender<Answered>>, request: Message, reply: Message) {
+    if let Some(answer) = answer {
         // A client that is gone needs no answer.
-        let _ = answer.send(Exchange::Reply(Message { sequence: request.sequence, ..message }));
+        let _ = answer.send(Some(Message { sequence: request.sequence, ..reply }));
     }
 }
 
@@ -139,7 +147,7 @@ fn report_death() {
             current.server.blocking.fetch_sub(1, AcqRel);
         }
         if let Some(answer) = current.answer {
-            let _ = answer.send(Exchange::Died);
+            let _ = answer.send(None);
         }
     }
 }

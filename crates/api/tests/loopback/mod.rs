@@ -23,17 +23,18 @@ pub fn deliver(server: &dyn Dispatch, caller: Caller, request: Message, window: 
     let (answer, answers) = mpsc::channel();
     let later = || -> Replier {
         let answer = answer.clone();
-        Box::new(move |with| drop(answer.send(with)))
+        Box::new(move |reply| {
+            let _ = answer.send(reply);
+        })
     };
     let mut scratch = vec![0; SCRATCH];
-    let now = server.dispatch(Incoming { caller, request, window, scratch: &mut scratch, later: &later });
+    let incoming = Incoming { caller, request: &request, window, scratch: &mut scratch, later: &later };
+    let mut reply = Message::default();
+    let now = server.dispatch(incoming, &mut reply);
     drop(answer);
     match now {
-        Answer::Reply(reply) => Some(reply),
-        Answer::Nothing => match answers.recv() {
-            Ok(Answer::Reply(reply)) => Some(reply),
-            _ => None,
-        },
+        Answer::Reply => Some(reply),
+        Answer::Nothing => answers.recv().ok(),
     }
 }
 
@@ -58,8 +59,9 @@ impl Port for Loopback {
     fn claim(&self) -> Result<Slot<'_>> {
         Ok(Slot { index: 0, window: self.window })
     }
-    fn exchange(&self, _: &Slot<'_>, _: &'static Operation, request: Message) -> Exchange {
-        Exchange::Reply(deliver(&*self.server, self.caller, request, self.window).expect("a call is answered"))
+    fn exchange(&self, _: &Slot<'_>, _: &'static Operation, message: &mut Message) -> Exchange {
+        *message = deliver(&*self.server, self.caller, *message, self.window).expect("a call is answered");
+        Exchange::Replied
     }
     fn release(&self, _: Slot<'_>) {}
     fn post(&self, _: &'static Operation, request: Message) {

@@ -101,23 +101,23 @@ impl Port for ChannelPort {
         claimed.map(|index| Slot { index, window: self.channel.window(index) }).ok_or(Errno::EAGAIN)
     }
 
-    fn exchange(&self, slot: &Slot<'_>, _: &'static Operation, mut request: Message) -> Exchange {
+    fn exchange(&self, slot: &Slot<'_>, _: &'static Operation, message: &mut Message) -> Exchange {
         let line = &self.channel.lines()[slot.index];
         let next = State::new(REQUEST, line.state().number().wrapping_add(1));
-        request.sequence = next.number();
+        message.sequence = next.number();
         // A blocking client sleeps at once, so it says so with the request itself.
         let wait = self.wait.now();
         let waiter = if wait == Wait::Block { WAITER } else { 0 };
-        self.publish(line, &request, State(next.0 | waiter));
+        self.publish(line, message, State(next.0 | waiter));
         match self.await_answer(line, wait) {
             DIED => Exchange::Died,
             answer => {
-                let mut reply = line.read();
-                if reply.sequence != request.sequence || answer != REPLY {
+                line.read(message);
+                if message.sequence != next.number() || answer != REPLY {
                     // No answer, or one to another question: no operation has this number, so the stub sees a violation.
-                    reply.operation = u16::MAX;
+                    message.operation = u16::MAX;
                 }
-                Exchange::Reply(reply)
+                Exchange::Replied
             }
         }
     }

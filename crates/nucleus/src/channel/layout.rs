@@ -116,6 +116,7 @@ impl Line {
     }
 
     /// Stores a message; published by the state word's release.
+    #[inline]
     pub fn write(&self, message: &Message) {
         self.sequence.store(message.sequence, Relaxed);
         let status = u32::from(message.status as u16) << 16;
@@ -127,14 +128,15 @@ impl Line {
     }
 
     /// Copies the message out; what is checked afterwards is the copy.
-    pub fn read(&self) -> Message {
+    #[inline]
+    pub fn read(&self, message: &mut Message) {
         let operation_status = self.operation_status.load(Relaxed);
-        Message {
-            sequence: self.sequence.load(Relaxed),
-            operation: operation_status as u16,
-            status: (operation_status >> 16) as i16,
-            bulk: self.bulk.load(Relaxed),
-            words: std::array::from_fn(|i| self.words[i].load(Relaxed)),
+        message.sequence = self.sequence.load(Relaxed);
+        message.operation = operation_status as u16;
+        message.status = (operation_status >> 16) as i16;
+        message.bulk = self.bulk.load(Relaxed);
+        for (word, from) in message.words.iter_mut().zip(&self.words) {
+            *word = from.load(Relaxed);
         }
     }
 }
@@ -190,6 +192,7 @@ impl Channel {
         Ok(Channel { mapping: Arc::new(mapping), bell: bell.clone() })
     }
 
+    #[inline]
     fn at<T>(&self, offset: usize) -> NonNull<T> {
         debug_assert!(offset + size_of::<T>() <= SIZE);
         // SAFETY: callers pass offsets of the table above, which lie within the mapping of `SIZE` bytes.
@@ -197,6 +200,7 @@ impl Channel {
     }
 
     /// Whether a server thread looks for requests by itself.
+    #[inline]
     pub fn attention(&self) -> &AtomicU32 {
         // SAFETY: within the mapping, aligned, valid for any bit pattern, alive as long as `self`.
         unsafe { self.at::<AtomicU32>(0).as_ref() }
@@ -209,6 +213,7 @@ impl Channel {
     }
 
     /// For each slot the number of the last request taken up.
+    #[inline]
     pub fn taken(&self) -> &[AtomicU32; SLOTS] {
         // SAFETY: as for `attention`.
         unsafe { self.at::<[AtomicU32; SLOTS]>(TAKEN).as_ref() }
@@ -221,12 +226,14 @@ impl Channel {
     }
 
     /// The lines of all slots.
+    #[inline]
     pub fn lines(&self) -> &[Line; SLOTS] {
         // SAFETY: as for `attention`; all fields are atomics.
         unsafe { self.at::<[Line; SLOTS]>(LINES).as_ref() }
     }
 
     /// The window of a slot.
+    #[inline]
     pub fn window(&self, slot: usize) -> Window<'_> {
         assert!(slot < SLOTS, "a slot's number comes from our own loops");
         // SAFETY: within the mapping, which lives as long as `self`; nobody makes references into windows.

@@ -4,6 +4,8 @@
 
 use std::sync::atomic::Ordering::*;
 
+use kd_api::Message;
+
 use super::layout::{ASLEEP, CALL_SLOTS, CLOSED, Channel, DIED, IDLE, REQUEST, State};
 use crate::futex;
 
@@ -71,7 +73,9 @@ pub struct Stuck {
 pub fn stuck(channel: &Channel) -> impl Iterator<Item = Stuck> + '_ {
     channel.lines().iter().enumerate().filter_map(|(slot, line)| {
         let (state, taken) = channel.look(slot);
-        let operation = line.read().operation;
+        let mut request = Message::default();
+        line.read(&mut request);
+        let operation = request.operation;
         (state.what() == REQUEST).then_some(Stuck { slot, sequence: state.number(), operation, taken })
     })
 }

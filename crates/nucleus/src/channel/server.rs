@@ -15,7 +15,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::*, fence};
 
-use kd_api::server::{Answer, Dispatch, Incoming, Replier, SCRATCH, refuse};
+use kd_api::server::{Answer, Dispatch, Incoming, Replier, SCRATCH};
 use kd_api::{Caller, Errno, Message};
 
 use super::layout::{ASLEEP, AWAKE, Bell, CALL_SLOTS, CLOSED, Channel, IDLE, Line, REPLY, REQUEST, State};
@@ -52,11 +52,10 @@ struct Current {
     blocking: bool,
 }
 
-/// A request taken up.
+/// Where a request was taken up.
 struct Taken {
     client: usize,
     slot: usize,
-    request: Message,
 }
 
 thread_local! {
@@ -75,7 +74,7 @@ pub fn abandon_current(errno: Errno) -> bool {
     }
     pool.lost.fetch_add(1, AcqRel);
     let line = &pool.clients[client].0.lines()[slot];
-    pool.answer(line, slot, sequence, refuse(operation, errno));
+    pool.refuse(line, slot, &Message { sequence, operation, ..Message::default() }, errno);
     true
 }
 
@@ -132,31 +131,33 @@ impl Pool {
         NUMBER.set(number);
         watch::join(self);
         let mut scratch = vec![0; SCRATCH];
+        let mut request = Message::default();
         loop {
-            let taken = self.next(number);
-            self.serve(taken, &mut scratch);
+            let taken = self.next(number, &mut request);
+            self.serve(taken, &request, &mut scratch);
         }
     }
 
     /// The next request, taken up.
-    fn next(&self, me: u32) -> Taken {
+    fn next(&self, me: u32, request: &mut Message) -> Taken {
         let mut wait = self.wait.now();
         let mut patience = Patience::new(wait);
         loop {
-            if let Some(taken) = self.take() {
-                return taken;
+            if self.watches(me) {
+                if let Some(taken) = self.take(request) {
+                    return taken;
+                }
+                if wait != Wait::Block && patience.poll_again() {
+                    continue;
+                }
+                self.stop_watching(me);
             }
-            if wait != Wait::Block && self.watches(me) && patience.poll_again() {
-                continue;
-            }
-            self.stop_watching(me);
             let rung = self.bell.rung();
             fence(SeqCst);
-            if let Some(taken) = self.take() {
-                return taken;
+            if self.pending() && self.watches(me) {
+                continue;
             }
             self.bell.sleep(rung);
-            self.watches(me);
             wait = self.wait.now();
             patience = Patience::new(wait);
         }
@@ -191,8 +192,8 @@ impl Pool {
         }
     }
 
-    /// Takes up one request, if there is any.
-    fn take(&self) -> Option<Taken> {
+    /// Takes up one request, if there is any. Only the watcher may: nobody else writes `taken`.
+    fn take(&self, request: &mut Message) -> Option<Taken> {
         for (client, (channel, _)) in self.clients.iter().enumerate() {
             for (slot, line) in channel.lines().iter().enumerate() {
                 let state = line.state();
@@ -200,8 +201,10 @@ impl Pool {
                     continue;
                 }
                 let taken = &channel.taken()[slot];
-                if taken.compare_exchange(state.previous(), state.number(), AcqRel, Relaxed).is_ok() {
-                    return Some(Taken { client, slot, request: line.read() });
+                if taken.load(Relaxed) == state.previous() {
+                    taken.store(state.number(), Release);
+                    line.read(request);
+                    return Some(Taken { client, slot });
                 }
             }
         }
@@ -216,46 +219,52 @@ impl Pool {
         })
     }
 
-    fn serve(&'static self, taken: Taken, scratch: &mut [u8]) {
-        let Taken { client, slot, request } = taken;
+    fn serve(&'static self, Taken { client, slot }: Taken, request: &Message, scratch: &mut [u8]) {
         let (channel, caller) = &self.clients[client];
         let line = &channel.lines()[slot];
         let operation = self.dispatch.info().operation(request.operation);
         let (event, blocking) = operation.map_or((false, false), |operation| (operation.event, operation.blocking));
         if event != (slot >= CALL_SLOTS) {
             // An event in a call's slot would never be answered, a call in an event's slot never be taken back.
-            return self.answer(line, slot, request.sequence, refuse(request.operation, Errno::EBADMSG));
+            return self.refuse(line, slot, request, Errno::EBADMSG);
         }
         if event {
             line.state.store(State::new(IDLE, line.state().number()).0, Release);
         }
         if blocking && self.blocking.fetch_add(1, AcqRel) + 1 >= self.threads {
             self.blocking.fetch_sub(1, AcqRel);
-            return self.answer(line, slot, request.sequence, refuse(request.operation, Errno::EAGAIN));
+            return self.refuse(line, slot, request, Errno::EAGAIN);
         }
-        let later = || -> Replier { Box::new(move |answer| self.answer(line, slot, request.sequence, answer)) };
         let window = channel.window(slot);
-        let Message { sequence, operation, .. } = request;
+        let Message { sequence, operation, .. } = *request;
+        let later = || -> Replier { Box::new(move |mut reply| self.answer(line, slot, sequence, &mut reply)) };
         CURRENT.set((!event).then_some(Current { pool: self, client, slot, sequence, operation, blocking }));
-        let answer = self.dispatch.dispatch(Incoming { caller: *caller, request, window, scratch, later: &later });
+        let mut reply = Message::default();
+        let incoming = Incoming { caller: *caller, request, window, scratch, later: &later };
+        let answer = self.dispatch.dispatch(incoming, &mut reply);
         CURRENT.set(None);
         if blocking {
             self.blocking.fetch_sub(1, AcqRel);
         }
-        if !event {
-            self.answer(line, slot, request.sequence, answer);
+        if answer == Answer::Reply && !event {
+            self.answer(line, slot, sequence, &mut reply);
         }
     }
 
-    fn answer(&self, line: &Line, slot: usize, sequence: u32, answer: Answer) {
+    fn refuse(&self, line: &Line, slot: usize, request: &Message, errno: Errno) {
+        let mut reply = Message::default();
+        reply.refuse(request.operation, errno);
+        self.answer(line, slot, request.sequence, &mut reply);
+    }
+
+    fn answer(&self, line: &Line, slot: usize, sequence: u32, reply: &mut Message) {
         let number = sequence & 0xff_ffff;
         if slot >= CALL_SLOTS {
             line.state.store(State::new(IDLE, number).0, Release);
             return;
         }
-        let Answer::Reply(mut reply) = answer else { return };
         reply.sequence = sequence;
-        line.write(&reply);
+        line.write(reply);
         let state = State::new(REPLY, number).0;
         if matches!(self.wait, Wait::Spin | Wait::Yield) {
             line.state.store(state, Release);
