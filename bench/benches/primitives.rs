@@ -71,7 +71,19 @@ fn encode_decode(bencher: &mut Bencher<'_>) {
     let bell = Bell::new().expect("a page of shared memory");
     let channel = Channel::new("kd-bench", &bell).expect("a channel's shared memory");
     let window = channel.window(0);
-    let stat = Stat { ino: 7, kind: Kind::File, mode: 0o644, links: 1, size: 4096 };
+    let stat = Stat {
+        ino: 7,
+        kind: Kind::File,
+        mode: 0o644,
+        links: 1,
+        uid: 0,
+        gid: 0,
+        size: 4096,
+        blocks: 8,
+        atime: 0,
+        mtime: 0,
+        ctime: 0,
+    };
     let mut scratch = vec![0; SCRATCH];
     let mut round = || -> Result<(usize, Stat)> {
         let mut words = [0; WORDS];

@@ -28,6 +28,11 @@ use crate::experiments::primitives::rig;
 kd_nucleus::zygote_entry!(root_main);
 
 static PARK: kd_sync::Park = kd_sync::Park { wait: kd_nucleus::futex::park, wake: kd_nucleus::futex::wake };
+static HOST: kd_sync::Host = kd_sync::Host {
+    spawn: |name, body| kd_nucleus::threads::spawn(name.into(), body).is_ok(),
+    now: kd_machine::clock::today,
+    wait_for: kd_nucleus::futex::wait_for,
+};
 static MONOLITHIC: Direct = Direct;
 static THREADS: Threads = Threads::new();
 
@@ -44,6 +49,7 @@ pub const PURPOSE: &str = "kernel";
 /// A root process, from its first to its last instruction.
 fn root_main(purpose: &str, control: Socket) {
     kd_sync::install(&PARK);
+    kd_sync::install_host(&HOST);
     if purpose == rig::PURPOSE {
         // A harness that is gone needs no answer.
         let _ = rig::serve(&control);

@@ -168,7 +168,7 @@ impl Script<'_> {
             Call::Stat(path) => self.stat(&self.path(path)),
             Call::Mkdir(path, mode) => number(sys.mkdir(me, &self.path(path), *mode).map(|()| 0)),
             Call::Unlink(path) => number(sys.unlink(me, &self.path(path)).map(|()| 0)),
-            Call::Rename(from, to) => number(sys.rename(me, &self.path(from), &self.path(to)).map(|()| 0)),
+            Call::Rename(from, to) => number(sys.rename(me, &self.path(from), &self.path(to), 0).map(|()| 0)),
             Call::Getdents(handle, _) if self.open(*handle).is_some_and(|open| open.pipe.is_some()) => Outcome::Skipped,
             Call::Getdents(handle, room) => self.list(self.fd(*handle), *room).map_or_else(failed, Outcome::Names),
             Call::Pipe => match sys.pipe(me) {

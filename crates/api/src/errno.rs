@@ -53,7 +53,7 @@ errnos! {
     EBUSY = 16,
     /// File exists.
     EEXIST = 17,
-    /// Invalid cross-device link.
+    /// Invalid cross-device link: the two names lie on different mounts.
     EXDEV = 18,
     /// No such device.
     ENODEV = 19,
@@ -67,6 +67,8 @@ errnos! {
     ENFILE = 23,
     /// Too many open files.
     EMFILE = 24,
+    /// Text file busy.
+    ETXTBSY = 26,
     /// File too large.
     EFBIG = 27,
     /// No space left on device.
@@ -75,6 +77,8 @@ errnos! {
     ESPIPE = 29,
     /// Read-only file system.
     EROFS = 30,
+    /// Too many links.
+    EMLINK = 31,
     /// Broken pipe.
     EPIPE = 32,
     /// File name too long.
@@ -83,12 +87,16 @@ errnos! {
     ENOSYS = 38,
     /// Directory not empty.
     ENOTEMPTY = 39,
+    /// Too many levels of symbolic links.
+    ELOOP = 40,
     /// Protocol error: a peer answered with something no honest peer sends.
     EPROTO = 71,
     /// Value too large.
     EOVERFLOW = 75,
     /// Message malformed: a server refuses a request that no honest client sends.
     EBADMSG = 74,
+    /// Structure needs cleaning: a file system found its medium damaged.
+    EUCLEAN = 117,
     /// Operation not supported.
     EOPNOTSUPP = 95,
     /// Cancelled: whoever should have answered gave up.

@@ -67,7 +67,7 @@ impl BlockDevice for Disk {
     fn read(&self, sector: u64, out: &mut OutBuf<'_>) -> Result<usize> {
         if sector < 8 { Ok(out.write_zeros(4096 - sector as usize * 512)) } else { Err(Errno::EIO) }
     }
-    fn write(&self, sector: u64, data: &mut InBuf<'_>) -> Result<usize> {
+    fn write(&self, sector: u64, _: bool, data: &mut InBuf<'_>) -> Result<usize> {
         let mut bytes = [0; 4096];
         if sector < 8 { Ok(data.read(&mut bytes[sector as usize * 512..])) } else { Err(Errno::ENOSPC) }
     }

@@ -121,7 +121,7 @@ fn calls_answer_as_the_host_does() {
     assert_eq!(linux.open(APP, "/file", flags, 0o666), Err(Errno::EEXIST));
     assert_eq!(linux.mkdir(APP, "/dir", 0o777), Ok(()));
     assert_eq!(linux.stat(APP, "/dir").map(|stat| (stat.kind, stat.mode)), Ok((Kind::Directory, 0o777)));
-    assert_eq!(linux.rename(APP, "/file", "/dir/moved"), Ok(()));
+    assert_eq!(linux.rename(APP, "/file", "/dir/moved", 0), Ok(()));
     assert_eq!(linux.stat(APP, "/file"), Err(Errno::ENOENT));
     assert_eq!(linux.unlink(APP, "/dir"), Err(Errno::EISDIR));
     assert_eq!(linux.unlink(APP, "/dir/moved"), Ok(()));

@@ -19,7 +19,7 @@ use crate::fence;
 /// # impl BlockDevice for Void {
 /// #     fn capacity(&self) -> Result<u64> { Ok(0) }
 /// #     fn read(&self, _: u64, _: &mut OutBuf<'_>) -> Result<usize> { Ok(0) }
-/// #     fn write(&self, _: u64, _: &mut InBuf<'_>) -> Result<usize> { Ok(0) }
+/// #     fn write(&self, _: u64, _: bool, _: &mut InBuf<'_>) -> Result<usize> { Ok(0) }
 /// #     fn flush(&self) -> Result<()> { Ok(()) }
 /// # }
 /// kd_module_rt::driver! {

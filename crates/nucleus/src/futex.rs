@@ -12,6 +12,13 @@ pub fn wait(word: &AtomicU32, expected: u32) {
     };
 }
 
+/// Sleeps while `word` holds `expected`, at most so many nanoseconds; may return early.
+pub fn wait_for(word: &AtomicU32, expected: u32, nanos: u64) {
+    let time = libc::timespec { tv_sec: (nanos / 1_000_000_000) as i64, tv_nsec: (nanos % 1_000_000_000) as i64 };
+    // SAFETY: the word and the time are live references.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, expected, &raw const time) };
+}
+
 /// Wakes up to `count` sleepers on `word`.
 pub fn wake(word: &AtomicU32, count: u32) {
     // The host's count is signed; "all" must not become a negative number.

@@ -138,7 +138,7 @@ fn a_driver_reads_and_writes_and_its_memory_is_the_hosts() {
     let module = load_ramdisk(&disk);
     assert!(HELD.load(Relaxed) > before);
     assert_eq!(module.driver.capacity(), Ok(16));
-    assert_eq!(module.driver.write(3, &mut InBuf::new(&[7; SECTOR])), Ok(SECTOR));
+    assert_eq!(module.driver.write(3, false, &mut InBuf::new(&[7; SECTOR])), Ok(SECTOR));
     assert_eq!(read(&module, 3), Ok([7; SECTOR]));
     assert_eq!(read(&module, 2), Ok([0; SECTOR]));
     assert_eq!(read(&module, 16), Err(Errno::EIO));
@@ -164,7 +164,7 @@ fn two_loads_are_two_instances() {
     let modules = disks.each_ref().map(load_ramdisk);
     assert!(modules[0].range.end <= modules[1].base || modules[1].range.end <= modules[0].base);
     for (module, byte) in modules.iter().zip([1, 2]) {
-        assert_eq!(module.driver.write(0, &mut InBuf::new(&[byte; SECTOR])), Ok(SECTOR));
+        assert_eq!(module.driver.write(0, false, &mut InBuf::new(&[byte; SECTOR])), Ok(SECTOR));
     }
     assert_eq!(modules.each_ref().map(|module| read(module, 0).unwrap()[0]), [1, 2]);
 }

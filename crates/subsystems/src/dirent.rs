@@ -35,6 +35,7 @@ pub fn write<'a>(cursor: u64, entries: impl Iterator<Item = Entry<'a>>, out: &mu
         record[18] = match entry.kind {
             Kind::Fifo => 1,
             Kind::Directory => 4,
+            Kind::Symlink => 10,
             Kind::Block => 6,
             Kind::File => 8,
         };

@@ -22,7 +22,7 @@
 
 use alloc::sync::Arc;
 
-use kd_api::interfaces::fs::Stat;
+use kd_api::interfaces::fs::{Stat, StatFs};
 use kd_api::interfaces::proc::Proc;
 use kd_api::interfaces::syscalls::Syscalls;
 use kd_api::interfaces::vfs::{Vfs, seek};
@@ -145,8 +145,8 @@ impl Syscalls for SyscallTable {
         self.vfs.unlink(caller, path)
     }
 
-    fn rename(&self, caller: Caller, from: &str, to: &str) -> Result<()> {
-        self.vfs.rename(caller, from, to)
+    fn rename(&self, caller: Caller, from: &str, to: &str, flags: u32) -> Result<()> {
+        self.vfs.rename(caller, from, to, flags)
     }
 
     fn getdents64(&self, caller: Caller, fd: Fd, out: &mut OutBuf<'_>) -> Result<usize> {
@@ -155,5 +155,77 @@ impl Syscalls for SyscallTable {
 
     fn pipe(&self, caller: Caller) -> Result<(Fd, Fd)> {
         self.vfs.pipe(caller)
+    }
+
+    fn ftruncate(&self, caller: Caller, fd: Fd, size: u64) -> Result<()> {
+        self.vfs.ftruncate(caller, fd, size)
+    }
+
+    fn truncate(&self, caller: Caller, path: &str, size: u64) -> Result<()> {
+        self.vfs.truncate(caller, path, size)
+    }
+
+    fn fallocate(&self, caller: Caller, fd: Fd, flags: u32, offset: u64, bytes: u64) -> Result<()> {
+        self.vfs.fallocate(caller, fd, flags, offset, bytes)
+    }
+
+    fn fdatasync(&self, caller: Caller, fd: Fd) -> Result<()> {
+        self.vfs.fdatasync(caller, fd)
+    }
+
+    fn sync(&self, caller: Caller) -> Result<()> {
+        self.vfs.sync(caller)
+    }
+
+    fn dup(&self, caller: Caller, fd: Fd) -> Result<Fd> {
+        self.vfs.dup(caller, fd)
+    }
+
+    fn lstat(&self, caller: Caller, path: &str) -> Result<Stat> {
+        self.vfs.lstat(caller, path)
+    }
+
+    fn fstat(&self, caller: Caller, fd: Fd) -> Result<Stat> {
+        self.vfs.fstat(caller, fd)
+    }
+
+    fn statfs(&self, caller: Caller, path: &str) -> Result<StatFs> {
+        self.vfs.statfs(caller, path)
+    }
+
+    fn chmod(&self, caller: Caller, path: &str, mode: u32) -> Result<()> {
+        self.vfs.chmod(caller, path, mode)
+    }
+
+    fn chown(&self, caller: Caller, path: &str, uid: u32, gid: u32) -> Result<()> {
+        self.vfs.chown(caller, path, uid, gid)
+    }
+
+    fn utimens(&self, caller: Caller, path: &str, atime: u64, mtime: u64) -> Result<()> {
+        self.vfs.utimens(caller, path, atime, mtime)
+    }
+
+    fn umask(&self, caller: Caller, mask: u32) -> Result<u32> {
+        self.vfs.umask(caller, mask)
+    }
+
+    fn set_user(&self, caller: Caller, uid: u32, gid: u32) -> Result<()> {
+        self.vfs.set_user(caller, uid, gid)
+    }
+
+    fn rmdir(&self, caller: Caller, path: &str) -> Result<()> {
+        self.vfs.rmdir(caller, path)
+    }
+
+    fn link(&self, caller: Caller, from: &str, to: &str) -> Result<()> {
+        self.vfs.link(caller, from, to)
+    }
+
+    fn symlink(&self, caller: Caller, target: &str, path: &str) -> Result<()> {
+        self.vfs.symlink(caller, target, path)
+    }
+
+    fn readlink(&self, caller: Caller, path: &str, out: &mut OutBuf<'_>) -> Result<usize> {
+        self.vfs.readlink(caller, path, out)
     }
 }

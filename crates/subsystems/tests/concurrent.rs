@@ -106,7 +106,7 @@ fn renames_in_all_directions_leave_a_tree() {
                             }
                         }
                         3 => drop(sys.stat(caller, &one)),
-                        _ => drop(sys.rename(caller, &one, &other).map(|()| renamed.fetch_add(1, SeqCst))),
+                        _ => drop(sys.rename(caller, &one, &other, 0).map(|()| renamed.fetch_add(1, SeqCst))),
                     }
                 }
                 vfs.app_exited(caller.app);

@@ -5,17 +5,21 @@
 //! goes through the [`Park`] hook that a kernel core installs once per domain, so the same source parks on a private
 //! futex in one kernel and tells its server pool in the other.
 //!
+//! [`Kthread`]s and the time of day come through a second hook, [`Host`].
+//!
 //! There is no poisoning: a thread killed inside a lock leaves it held for good, as a Linux oops does.
 
 #![no_std]
 
 extern crate alloc;
 
+mod kthread;
 mod park;
 mod raw;
 mod rendezvous;
 mod wait_queue;
 
+pub use kthread::{Context, Host, Kthread, install_host, now};
 pub use park::{Park, install};
 pub use raw::{RawMutex, RawRwLock};
 pub use rendezvous::{Waiter, rendezvous};

@@ -48,7 +48,7 @@ impl BlockDevice for Disk {
         self.part(sector, out.remaining(), |bytes| out.write(bytes))
     }
 
-    fn write(&self, sector: u64, data: &mut InBuf<'_>) -> Result<usize> {
+    fn write(&self, sector: u64, _: bool, data: &mut InBuf<'_>) -> Result<usize> {
         self.part(sector, data.remaining(), |bytes| data.read(bytes))
     }
 

@@ -15,9 +15,10 @@ pub trait BlockDevice {
     /// multiple of a sector, `EIO` beyond the end.
     #[idempotent]
     fn read(&self, sector: u64, out: &mut OutBuf<'_>) -> Result<usize>;
-    /// Writes whole sectors from `sector` on; returns bytes. Errors as for `read`, `ENOSPC` beyond the end.
+    /// Writes whole sectors from `sector` on; returns bytes. Errors as for `read`, `ENOSPC` beyond the end. With `fua`
+    /// (force unit access) these sectors are stable when it returns, whatever becomes of those written before.
     #[idempotent]
-    fn write(&self, sector: u64, data: &mut InBuf<'_>) -> Result<usize>;
+    fn write(&self, sector: u64, fua: bool, data: &mut InBuf<'_>) -> Result<usize>;
     /// Returns once every write acknowledged before is stable.
     #[idempotent]
     fn flush(&self) -> Result<()>;

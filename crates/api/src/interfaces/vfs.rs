@@ -1,6 +1,6 @@
 //! The virtual file system: paths and descriptors of apps.
 
-use crate::interfaces::fs::Stat;
+use crate::interfaces::fs::{Stat, StatFs};
 use crate::{AppId, Caller, Fd, InBuf, OutBuf, Result, interface};
 
 /// Longest path, in bytes.
@@ -28,6 +28,22 @@ pub mod open {
     pub const APPEND: u32 = 0o2000;
     /// It must be a directory.
     pub const DIRECTORY: u32 = 0o200000;
+    /// The last component must be no symbolic link.
+    pub const NOFOLLOW: u32 = 0o400000;
+}
+
+/// Flags of `fallocate`, with Linux's numbers.
+pub mod allocate {
+    /// The size stays as it is.
+    pub const KEEP_SIZE: u32 = 1;
+}
+
+/// Times for `utimensat`, with Linux's numbers where they are not nanoseconds since 1970.
+pub mod time {
+    /// The present time.
+    pub const NOW: u64 = (1 << 30) - 1;
+    /// Stays as it is.
+    pub const OMIT: u64 = (1 << 30) - 2;
 }
 
 /// Where `lseek` counts from, with Linux's numbers.
@@ -60,18 +76,67 @@ pub trait Vfs {
     fn pwrite(&self, caller: Caller, fd: Fd, offset: i64, data: &mut InBuf<'_>) -> Result<usize>;
     /// `lseek(2)`, with whence of [`seek`].
     fn lseek(&self, caller: Caller, fd: Fd, offset: i64, whence: u32) -> Result<u64>;
+    /// `ftruncate(2)`.
+    #[idempotent]
+    fn ftruncate(&self, caller: Caller, fd: Fd, size: u64) -> Result<()>;
+    /// `truncate(2)`.
+    #[idempotent]
+    fn truncate(&self, caller: Caller, path: &str, size: u64) -> Result<()>;
+    /// `fallocate(2)`, with flags of [`allocate`].
+    #[idempotent]
+    fn fallocate(&self, caller: Caller, fd: Fd, flags: u32, offset: u64, bytes: u64) -> Result<()>;
     /// `fsync(2)`.
     #[idempotent]
     fn fsync(&self, caller: Caller, fd: Fd) -> Result<()>;
+    /// `fdatasync(2)`.
+    #[idempotent]
+    fn fdatasync(&self, caller: Caller, fd: Fd) -> Result<()>;
+    /// `syncfs(2)` of every mount.
+    #[idempotent]
+    fn sync(&self, caller: Caller) -> Result<()>;
+    /// `dup(2)`.
+    fn dup(&self, caller: Caller, fd: Fd) -> Result<Fd>;
     /// `stat(2)`.
     #[idempotent]
     fn stat(&self, caller: Caller, path: &str) -> Result<Stat>;
+    /// `lstat(2)`.
+    #[idempotent]
+    fn lstat(&self, caller: Caller, path: &str) -> Result<Stat>;
+    /// `fstat(2)`.
+    #[idempotent]
+    fn fstat(&self, caller: Caller, fd: Fd) -> Result<Stat>;
+    /// `statfs(2)`.
+    #[idempotent]
+    fn statfs(&self, caller: Caller, path: &str) -> Result<StatFs>;
+    /// `chmod(2)`.
+    #[idempotent]
+    fn chmod(&self, caller: Caller, path: &str, mode: u32) -> Result<()>;
+    /// `chown(2)`; `u32::MAX` leaves a number as it is.
+    #[idempotent]
+    fn chown(&self, caller: Caller, path: &str, uid: u32, gid: u32) -> Result<()>;
+    /// `utimensat(2)`: nanoseconds since 1970, or what [`time`] names.
+    #[idempotent]
+    fn utimens(&self, caller: Caller, path: &str, atime: u64, mtime: u64) -> Result<()>;
+    /// `umask(2)`: the mask until now.
+    fn umask(&self, caller: Caller, mask: u32) -> Result<u32>;
+    /// `setresuid(2)` and `setresgid(2)` with three times the same number: from now on the app is this user.
+    #[idempotent]
+    fn set_user(&self, caller: Caller, uid: u32, gid: u32) -> Result<()>;
     /// `mkdir(2)`.
     fn mkdir(&self, caller: Caller, path: &str, mode: u32) -> Result<()>;
+    /// `rmdir(2)`.
+    fn rmdir(&self, caller: Caller, path: &str) -> Result<()>;
+    /// `link(2)`.
+    fn link(&self, caller: Caller, from: &str, to: &str) -> Result<()>;
+    /// `symlink(2)`.
+    fn symlink(&self, caller: Caller, target: &str, path: &str) -> Result<()>;
+    /// `readlink(2)`.
+    #[idempotent]
+    fn readlink(&self, caller: Caller, path: &str, out: &mut OutBuf<'_>) -> Result<usize>;
     /// `unlink(2)`.
     fn unlink(&self, caller: Caller, path: &str) -> Result<()>;
-    /// `rename(2)`.
-    fn rename(&self, caller: Caller, from: &str, to: &str) -> Result<()>;
+    /// `renameat2(2)`, with flags of [`crate::interfaces::fs::rename`].
+    fn rename(&self, caller: Caller, from: &str, to: &str, flags: u32) -> Result<()>;
     /// `getdents64(2)`: entries in the form of `linux_dirent64`; 0 at the end.
     fn getdents64(&self, caller: Caller, fd: Fd, out: &mut OutBuf<'_>) -> Result<usize>;
     /// `pipe(2)`: the reading and the writing end.

@@ -57,7 +57,7 @@ impl BlockDevice for NullBlock {
         Ok(out.write_zeros(len))
     }
 
-    fn write(&self, sector: u64, data: &mut InBuf<'_>) -> Result<usize> {
+    fn write(&self, sector: u64, _: bool, data: &mut InBuf<'_>) -> Result<usize> {
         let len = data.remaining();
         self.check(sector, len, Errno::ENOSPC)?;
         data.skip(len);
@@ -80,12 +80,12 @@ mod tests {
         assert_eq!(device.capacity(), Ok(1 << 21));
         let last = (1 << 21) - 1;
         let mut data = InBuf::new(&[7; SECTOR]);
-        assert_eq!((device.write(last, &mut data), data.remaining()), (Ok(SECTOR), 0));
+        assert_eq!((device.write(last, false, &mut data), data.remaining()), (Ok(SECTOR), 0));
         let mut room = [0xEE; SECTOR];
         assert_eq!(device.read(last, &mut OutBuf::new(&mut room)), Ok(SECTOR));
         assert_eq!(room, [0; SECTOR]);
         assert_eq!(device.read(last + 1, &mut OutBuf::new(&mut room)), Err(Errno::EIO));
-        assert_eq!(device.write(u64::MAX, &mut InBuf::new(&[0; SECTOR])), Err(Errno::ENOSPC));
+        assert_eq!(device.write(u64::MAX, false, &mut InBuf::new(&[0; SECTOR])), Err(Errno::ENOSPC));
         assert_eq!(device.read(0, &mut OutBuf::new(&mut room[1..])), Err(Errno::EINVAL));
     }
 }

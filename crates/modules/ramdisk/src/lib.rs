@@ -83,7 +83,7 @@ impl BlockDevice for Ramdisk {
         self.medium.read(offset, out)
     }
 
-    fn write(&self, sector: u64, data: &mut InBuf<'_>) -> Result<usize> {
+    fn write(&self, sector: u64, _: bool, data: &mut InBuf<'_>) -> Result<usize> {
         let offset = self.admit(sector, data.remaining(), true, Errno::ENOSPC)?;
         self.medium.write(offset, data)
     }

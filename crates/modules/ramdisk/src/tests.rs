@@ -40,7 +40,7 @@ fn read(disk: &Ramdisk, sector: u64, len: usize) -> Result<Vec<u8>> {
 fn stores_sectors_and_counts_requests() {
     let disk = disk(&[]);
     assert_eq!(disk.capacity(), Ok(4));
-    assert_eq!(disk.write(2, &mut InBuf::new(&[7; 2 * SECTOR])), Ok(2 * SECTOR));
+    assert_eq!(disk.write(2, false, &mut InBuf::new(&[7; 2 * SECTOR])), Ok(2 * SECTOR));
     assert_eq!(read(&disk, 1, 2 * SECTOR).unwrap(), [[0; SECTOR], [7; SECTOR]].concat());
     let statistics = disk.statistics.lock();
     assert_eq!([statistics.reads, statistics.writes, statistics.sectors], [1, 1, 4]);
@@ -52,7 +52,7 @@ fn refuses_what_is_no_sector_and_what_lies_beyond_the_end() {
     assert_eq!(read(&disk, 0, SECTOR - 1), Err(Errno::EINVAL));
     assert_eq!(read(&disk, 3, 2 * SECTOR), Err(Errno::EIO));
     assert_eq!(read(&disk, u64::MAX, SECTOR), Err(Errno::EIO));
-    assert_eq!(disk.write(4, &mut InBuf::new(&[0; SECTOR])), Err(Errno::ENOSPC));
+    assert_eq!(disk.write(4, false, &mut InBuf::new(&[0; SECTOR])), Err(Errno::ENOSPC));
     assert_eq!(read(&disk, 4, 0), Ok(vec![]));
     let statistics = disk.statistics.lock();
     assert_eq!([statistics.reads, statistics.writes, statistics.sectors], [1, 0, 0]);

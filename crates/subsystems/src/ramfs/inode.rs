@@ -34,7 +34,7 @@ impl Inode {
         let (links, body) = match kind {
             Kind::File => (1, Body::File(RwLock::default())),
             Kind::Directory => (2, Body::Directory(RwLock::default())),
-            Kind::Block | Kind::Fifo => return Err(Errno::EINVAL),
+            Kind::Block | Kind::Fifo | Kind::Symlink => return Err(Errno::EINVAL),
         };
         let parent = AtomicU64::new(parent.0);
         Ok(Arc::new(Inode { ino, mode: mode & 0o7777, counts: Counts::new(links), parent, body }))
@@ -73,7 +73,19 @@ impl Inode {
             Body::File(pages) => pages.read().size(),
             Body::Directory(directory) => directory.read().size(),
         };
-        Stat { ino: self.ino.0, kind: self.kind(), mode: self.mode, links: self.counts.links(), size }
+        Stat {
+            ino: self.ino.0,
+            kind: self.kind(),
+            mode: self.mode,
+            links: self.counts.links(),
+            uid: 0,
+            gid: 0,
+            size,
+            blocks: 0,
+            atime: 0,
+            mtime: 0,
+            ctime: 0,
+        }
     }
 }
 

@@ -15,7 +15,7 @@ mod tests;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use kd_api::interfaces::fs::{FileSystem, Kind, NAME_MAX, ROOT, Stat};
+use kd_api::interfaces::fs::{FileSystem, Kind, NAME_MAX, Owner, ROOT, SetAttr, Stat, StatFs};
 use kd_api::{Component, Errno, InBuf, Ino, OutBuf, Result};
 use kd_sync::Mutex;
 
@@ -143,7 +143,7 @@ impl FileSystem for RamFs {
         Ok(self.get(ino)?.stat())
     }
 
-    fn create(&self, directory: Ino, name: &str, kind: Kind, mode: u16) -> Result<Stat> {
+    fn create(&self, directory: Ino, name: &str, kind: Kind, owner: Owner) -> Result<Stat> {
         let parent = self.get(directory)?;
         let mut names = parent.directory()?.write();
         match check_name(name) {
@@ -154,7 +154,7 @@ impl FileSystem for RamFs {
             return Err(Errno::EEXIST);
         }
         names.check_alive()?;
-        let inode = Inode::new(Ino(self.next.fetch_add(1, Relaxed)), directory, kind, mode)?;
+        let inode = Inode::new(Ino(self.next.fetch_add(1, Relaxed)), directory, kind, owner.mode)?;
         self.inodes.insert(inode.ino.0, inode.clone());
         names.insert(name, inode.clone());
         if inode.is_directory() {
@@ -179,7 +179,10 @@ impl FileSystem for RamFs {
         Ok(())
     }
 
-    fn rename(&self, directory: Ino, name: &str, to_directory: Ino, to_name: &str) -> Result<()> {
+    fn rename(&self, directory: Ino, name: &str, to_directory: Ino, to_name: &str, flags: u32) -> Result<()> {
+        if flags != 0 {
+            return Err(Errno::EINVAL);
+        }
         let (from, to) = (self.get(directory)?, self.get(to_directory)?);
         let (from_lock, to_lock) = (from.directory()?, to.directory()?);
         check_name(name)?;
@@ -235,7 +238,7 @@ impl FileSystem for RamFs {
         inode.directory()?.read().list(directory, parent, cursor, out)
     }
 
-    fn fsync(&self, ino: Ino) -> Result<()> {
+    fn fsync(&self, ino: Ino, _: bool) -> Result<()> {
         self.get(ino).map(|_| ())
     }
 
@@ -248,5 +251,43 @@ impl FileSystem for RamFs {
         let gone = inode.counts.release()?;
         self.dispose(inode, gone);
         Ok(())
+    }
+
+    fn setattr(&self, ino: Ino, change: SetAttr) -> Result<Stat> {
+        let _ = (ino, change);
+        Err(Errno::ENOSYS)
+    }
+
+    fn symlink(&self, directory: Ino, name: &str, target: &str, owner: Owner) -> Result<Stat> {
+        let _ = (directory, name, target, owner);
+        Err(Errno::ENOSYS)
+    }
+
+    fn readlink(&self, ino: Ino, out: &mut OutBuf<'_>) -> Result<usize> {
+        let _ = (ino, out);
+        Err(Errno::ENOSYS)
+    }
+
+    fn link(&self, ino: Ino, directory: Ino, name: &str) -> Result<Stat> {
+        let _ = (ino, directory, name);
+        Err(Errno::ENOSYS)
+    }
+
+    fn rmdir(&self, directory: Ino, name: &str) -> Result<()> {
+        let _ = (directory, name);
+        Err(Errno::ENOSYS)
+    }
+
+    fn allocate(&self, ino: Ino, offset: u64, bytes: u64, keep_size: bool) -> Result<()> {
+        let _ = (ino, offset, bytes, keep_size);
+        Err(Errno::ENOSYS)
+    }
+
+    fn sync(&self) -> Result<()> {
+        Err(Errno::ENOSYS)
+    }
+
+    fn statfs(&self) -> Result<StatFs> {
+        Err(Errno::ENOSYS)
     }
 }

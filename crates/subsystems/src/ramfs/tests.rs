@@ -8,12 +8,16 @@ use kd_api::{Errno, InBuf, Ino, OutBuf};
 
 use super::RamFs;
 
+fn owner(mode: u16) -> Owner {
+    Owner { uid: 0, gid: 0, mode }
+}
+
 fn fs() -> RamFs {
     RamFs::new().expect("an empty file system")
 }
 
 fn make(fs: &RamFs, at: Ino, name: &str, kind: Kind) -> Ino {
-    Ino(fs.create(at, name, kind, 0o644).expect("made").ino)
+    Ino(fs.create(at, name, kind, owner(0o644)).expect("made").ino)
 }
 
 fn list(fs: &RamFs, directory: Ino, mut cursor: u64, room: usize) -> Vec<String> {
@@ -43,7 +47,7 @@ fn links_and_sizes_follow_tmpfs() {
     make(&fs, a, "f", Kind::File);
     let stat = fs.getattr(a).expect("there");
     assert_eq!((stat.links, stat.size, stat.mode), (3, 80, 0o644));
-    assert_eq!(fs.rename(a, "b", ROOT, "b"), Ok(()));
+    assert_eq!(fs.rename(a, "b", ROOT, "b", 0), Ok(()));
     assert_eq!(fs.getattr(a).map(|s| s.links), Ok(2));
     assert_eq!(fs.getattr(ROOT).map(|s| (s.links, s.size)), Ok((4, 80)));
     assert_eq!(fs.lookup(ROOT, "b").and_then(|b| fs.lookup(Ino(b.ino), "..")).map(|s| s.ino), Ok(ROOT.0));
@@ -81,18 +85,18 @@ fn rename_replaces_and_refuses() {
     let b = make(&fs, a, "b", Kind::Directory);
     make(&fs, ROOT, "f", Kind::File);
     make(&fs, b, "g", Kind::File);
-    assert_eq!(fs.rename(ROOT, "a", b, "x"), Err(Errno::EINVAL));
-    assert_eq!(fs.rename(b, "g", ROOT, "a"), Err(Errno::ENOTEMPTY));
-    assert_eq!(fs.rename(ROOT, "f", a, "b"), Err(Errno::EISDIR));
-    assert_eq!(fs.rename(a, "b", ROOT, "f"), Err(Errno::ENOTDIR));
-    assert_eq!(fs.rename(ROOT, "f", b, "g"), Ok(()));
+    assert_eq!(fs.rename(ROOT, "a", b, "x", 0), Err(Errno::EINVAL));
+    assert_eq!(fs.rename(b, "g", ROOT, "a", 0), Err(Errno::ENOTEMPTY));
+    assert_eq!(fs.rename(ROOT, "f", a, "b", 0), Err(Errno::EISDIR));
+    assert_eq!(fs.rename(a, "b", ROOT, "f", 0), Err(Errno::ENOTDIR));
+    assert_eq!(fs.rename(ROOT, "f", b, "g", 0), Ok(()));
     make(&fs, ROOT, "c", Kind::Directory);
-    assert_eq!(fs.rename(ROOT, "c", a, "b"), Err(Errno::ENOTEMPTY));
+    assert_eq!(fs.rename(ROOT, "c", a, "b", 0), Err(Errno::ENOTEMPTY));
     assert_eq!(fs.unlink(b, "g"), Ok(()));
-    assert_eq!(fs.rename(ROOT, "c", a, "b"), Ok(()));
+    assert_eq!(fs.rename(ROOT, "c", a, "b", 0), Ok(()));
     assert_eq!(fs.getattr(a).map(|s| s.links), Ok(3));
     assert_eq!(fs.getattr(b), Err(Errno::ENOENT));
-    assert_eq!(fs.create(b, "late", Kind::File, 0), Err(Errno::ENOENT));
+    assert_eq!(fs.create(b, "late", Kind::File, owner(0)), Err(Errno::ENOENT));
     assert_eq!(fs.inodes.len(), 3);
 }
 
@@ -103,9 +107,9 @@ fn nothing_grows_in_a_removed_directory() {
     make(&fs, ROOT, "new", Kind::Directory);
     make(&fs, ROOT, "f", Kind::File);
     assert_eq!(fs.hold(old), Ok(()));
-    assert_eq!(fs.rename(ROOT, "new", ROOT, "old"), Ok(()));
-    assert_eq!(fs.create(old, "x", Kind::File, 0), Err(Errno::ENOENT));
-    assert_eq!(fs.rename(ROOT, "f", old, "x"), Err(Errno::ENOENT));
+    assert_eq!(fs.rename(ROOT, "new", ROOT, "old", 0), Ok(()));
+    assert_eq!(fs.create(old, "x", Kind::File, owner(0)), Err(Errno::ENOENT));
+    assert_eq!(fs.rename(ROOT, "f", old, "x", 0), Err(Errno::ENOENT));
     assert_eq!(fs.readdir(old, 0, &mut OutBuf::new(&mut [0; 64])), Err(Errno::ENOENT));
     assert_eq!(fs.release(old), Ok(()));
     assert_eq!(fs.getattr(ROOT).map(|s| s.links), Ok(3));
@@ -134,10 +138,10 @@ fn claims_of_a_peer_are_refused() {
     assert_eq!(fs.lookup(f, "x"), Err(Errno::ENOTDIR));
     assert_eq!(fs.lookup(Ino(99), "x"), Err(Errno::ENOENT));
     assert_eq!(fs.read(ROOT, 0, &mut OutBuf::new(&mut [0; 8])), Err(Errno::EISDIR));
-    assert_eq!(fs.create(ROOT, "a/b", Kind::File, 0), Err(Errno::EINVAL));
-    assert_eq!(fs.create(ROOT, "..", Kind::File, 0), Err(Errno::EEXIST));
-    assert_eq!(fs.create(ROOT, "p", Kind::Fifo, 0), Err(Errno::EINVAL));
-    assert_eq!(fs.create(ROOT, &"x".repeat(256), Kind::File, 0), Err(Errno::ENAMETOOLONG));
-    assert_eq!(fs.rename(ROOT, "f", ROOT, ".."), Err(Errno::EBUSY));
+    assert_eq!(fs.create(ROOT, "a/b", Kind::File, owner(0)), Err(Errno::EINVAL));
+    assert_eq!(fs.create(ROOT, "..", Kind::File, owner(0)), Err(Errno::EEXIST));
+    assert_eq!(fs.create(ROOT, "p", Kind::Fifo, owner(0)), Err(Errno::EINVAL));
+    assert_eq!(fs.create(ROOT, &"x".repeat(256), Kind::File, owner(0)), Err(Errno::ENAMETOOLONG));
+    assert_eq!(fs.rename(ROOT, "f", ROOT, "..", 0), Err(Errno::EBUSY));
     assert_eq!(fs.truncate(f, u64::MAX), Err(Errno::EFBIG));
 }

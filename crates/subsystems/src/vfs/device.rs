@@ -40,7 +40,19 @@ impl Device {
     }
 
     pub fn stat(&self) -> Stat {
-        Stat { ino: self.ino, kind: Kind::Block, mode: 0o660, links: 1, size: 0 }
+        Stat {
+            ino: self.ino,
+            kind: Kind::Block,
+            mode: 0o660,
+            links: 1,
+            uid: 0,
+            gid: 0,
+            size: 0,
+            blocks: 0,
+            atime: 0,
+            mtime: 0,
+            ctime: 0,
+        }
     }
 
     /// Its size in bytes.
@@ -87,13 +99,13 @@ impl Device {
             let mut part = data.split(count);
             if start == 0 && count >= SECTOR {
                 let _shared = self.whole.read();
-                return Ok((count, self.driver.write(sector, &mut part)?.min(count)));
+                return Ok((count, self.driver.write(sector, false, &mut part)?.min(count)));
             }
             let _alone = self.whole.write();
             let mut buffer = [0; SECTOR];
             self.read_sector(sector, &mut buffer)?;
             part.read(&mut buffer[start..start + count]);
-            match self.driver.write(sector, &mut InBuf::new(&buffer))? {
+            match self.driver.write(sector, false, &mut InBuf::new(&buffer))? {
                 SECTOR => Ok((count, count)),
                 _ => Err(Errno::EIO),
             }

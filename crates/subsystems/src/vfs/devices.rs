@@ -32,7 +32,19 @@ pub fn from(imports: &Imports) -> Arc<[Arc<Device>]> {
 
 /// What `stat` tells of `/dev`.
 pub fn stat(devices: &[Arc<Device>]) -> Stat {
-    Stat { ino: INO, kind: Kind::Directory, mode: 0o755, links: 2, size: 40 + 20 * devices.len() as u64 }
+    Stat {
+        ino: INO,
+        kind: Kind::Directory,
+        mode: 0o755,
+        links: 2,
+        uid: 0,
+        gid: 0,
+        size: 40 + 20 * devices.len() as u64,
+        blocks: 0,
+        atime: 0,
+        mtime: 0,
+        ctime: 0,
+    }
 }
 
 /// Lists from position `cursor` on.

@@ -17,7 +17,7 @@ mod walk;
 use alloc::sync::Arc;
 
 use kd_api::component::StartError;
-use kd_api::interfaces::fs::{FileSystem, Kind, ROOT, Stat};
+use kd_api::interfaces::fs::{FileSystem, Kind, Owner, ROOT, Stat, StatFs};
 use kd_api::interfaces::pipe::Pipe;
 use kd_api::interfaces::vfs::{Vfs, open};
 use kd_api::{AppId, Caller, Component, Errno, Fd, Imports, InBuf, Ino, OutBuf, Result};
@@ -48,11 +48,16 @@ pub fn component() -> Component {
     .for_apps()
 }
 
+/// Everything is the superuser's.
+fn owner(mode: u16) -> Owner {
+    Owner { uid: 0, gid: 0, mode }
+}
+
 impl VirtualFileSystem {
     /// One over the imports `ramfs`, `pipe` and all block devices; makes the mount point for the devices.
     pub fn new(imports: &Imports) -> core::result::Result<VirtualFileSystem, StartError> {
         let root = imports.get::<dyn FileSystem>("ramfs")?;
-        match root.create(ROOT, MOUNT_POINT, Kind::Directory, 0o755) {
+        match root.create(ROOT, MOUNT_POINT, Kind::Directory, owner(0o755)) {
             // It is there already when this VFS follows one that died.
             Ok(_) | Err(Errno::EEXIST) => {}
             Err(errno) => return Err(errno.into()),
@@ -83,7 +88,7 @@ impl VirtualFileSystem {
             found => return Ok((found?, false)),
         }
         let Directory::Inode(ino) = parent else { return Err(Errno::EROFS) };
-        match self.root.create(ino, name, Kind::File, (mode & 0o7777) as u16) {
+        match self.root.create(ino, name, Kind::File, owner((mode & 0o7777) as u16)) {
             // Another app was faster.
             Err(Errno::EEXIST) => Ok((self.step(parent, name)?, false)),
             made => Ok((Node::Inode(made?), true)),
@@ -196,7 +201,7 @@ impl Vfs for VirtualFileSystem {
         let name = path.name_or(Errno::EEXIST)?;
         match parent {
             Directory::Inode(ino) => {
-                self.root.create(ino, name, Kind::Directory, (mode & 0o1777) as u16)?;
+                self.root.create(ino, name, Kind::Directory, owner((mode & 0o1777) as u16))?;
                 Ok(())
             }
             Directory::Devices => match self.step(parent, name) {
@@ -221,7 +226,7 @@ impl Vfs for VirtualFileSystem {
         }
     }
 
-    fn rename(&self, _: Caller, from: &str, to: &str) -> Result<()> {
+    fn rename(&self, _: Caller, from: &str, to: &str, flags: u32) -> Result<()> {
         // Linux looks at the second path only once the first has led somewhere.
         let from = Path::parse(from)?;
         let parent = self.parent(&from)?;
@@ -242,7 +247,7 @@ impl Vfs for VirtualFileSystem {
         if parent.covers(name) || to_parent.covers(to_name) {
             return Err(Errno::EBUSY);
         }
-        self.root.rename(ino, name, to_ino, to_name)
+        self.root.rename(ino, name, to_ino, to_name, flags)
     }
 
     fn getdents64(&self, caller: Caller, fd: Fd, out: &mut OutBuf<'_>) -> Result<usize> {
@@ -262,5 +267,95 @@ impl Vfs for VirtualFileSystem {
         if let Some(table) = self.apps.remove(app.0.into()) {
             table.exit().for_each(drop);
         }
+    }
+
+    fn ftruncate(&self, caller: Caller, fd: Fd, size: u64) -> Result<()> {
+        let _ = (caller, fd, size);
+        Err(Errno::ENOSYS)
+    }
+
+    fn truncate(&self, caller: Caller, path: &str, size: u64) -> Result<()> {
+        let _ = (caller, path, size);
+        Err(Errno::ENOSYS)
+    }
+
+    fn fallocate(&self, caller: Caller, fd: Fd, flags: u32, offset: u64, bytes: u64) -> Result<()> {
+        let _ = (caller, fd, flags, offset, bytes);
+        Err(Errno::ENOSYS)
+    }
+
+    fn fdatasync(&self, caller: Caller, fd: Fd) -> Result<()> {
+        let _ = (caller, fd);
+        Err(Errno::ENOSYS)
+    }
+
+    fn sync(&self, caller: Caller) -> Result<()> {
+        let _ = caller;
+        Err(Errno::ENOSYS)
+    }
+
+    fn dup(&self, caller: Caller, fd: Fd) -> Result<Fd> {
+        let _ = (caller, fd);
+        Err(Errno::ENOSYS)
+    }
+
+    fn lstat(&self, caller: Caller, path: &str) -> Result<Stat> {
+        let _ = (caller, path);
+        Err(Errno::ENOSYS)
+    }
+
+    fn fstat(&self, caller: Caller, fd: Fd) -> Result<Stat> {
+        let _ = (caller, fd);
+        Err(Errno::ENOSYS)
+    }
+
+    fn statfs(&self, caller: Caller, path: &str) -> Result<StatFs> {
+        let _ = (caller, path);
+        Err(Errno::ENOSYS)
+    }
+
+    fn chmod(&self, caller: Caller, path: &str, mode: u32) -> Result<()> {
+        let _ = (caller, path, mode);
+        Err(Errno::ENOSYS)
+    }
+
+    fn chown(&self, caller: Caller, path: &str, uid: u32, gid: u32) -> Result<()> {
+        let _ = (caller, path, uid, gid);
+        Err(Errno::ENOSYS)
+    }
+
+    fn utimens(&self, caller: Caller, path: &str, atime: u64, mtime: u64) -> Result<()> {
+        let _ = (caller, path, atime, mtime);
+        Err(Errno::ENOSYS)
+    }
+
+    fn umask(&self, caller: Caller, mask: u32) -> Result<u32> {
+        let _ = (caller, mask);
+        Err(Errno::ENOSYS)
+    }
+
+    fn set_user(&self, caller: Caller, uid: u32, gid: u32) -> Result<()> {
+        let _ = (caller, uid, gid);
+        Err(Errno::ENOSYS)
+    }
+
+    fn rmdir(&self, caller: Caller, path: &str) -> Result<()> {
+        let _ = (caller, path);
+        Err(Errno::ENOSYS)
+    }
+
+    fn link(&self, caller: Caller, from: &str, to: &str) -> Result<()> {
+        let _ = (caller, from, to);
+        Err(Errno::ENOSYS)
+    }
+
+    fn symlink(&self, caller: Caller, target: &str, path: &str) -> Result<()> {
+        let _ = (caller, target, path);
+        Err(Errno::ENOSYS)
+    }
+
+    fn readlink(&self, caller: Caller, path: &str, out: &mut OutBuf<'_>) -> Result<usize> {
+        let _ = (caller, path, out);
+        Err(Errno::ENOSYS)
     }
 }

@@ -201,7 +201,7 @@ impl OpenFile {
     /// `fsync(2)`.
     pub fn sync(&self) -> Result<()> {
         match &self.object {
-            Object::File(held) | Object::Directory(held) => held.fs.fsync(held.ino),
+            Object::File(held) | Object::Directory(held) => held.fs.fsync(held.ino, false),
             Object::Device(device) => device.flush(),
             Object::Devices(_) => Ok(()),
             Object::Pipe(_) => Err(Errno::EINVAL),

@@ -37,7 +37,7 @@ impl BlockDevice for Disk {
         let len = out.remaining();
         Ok(out.write(&self.bytes.lock()[at..at + len]))
     }
-    fn write(&self, sector: u64, data: &mut InBuf<'_>) -> Result<usize> {
+    fn write(&self, sector: u64, _: bool, data: &mut InBuf<'_>) -> Result<usize> {
         assert_eq!(data.remaining() % SECTOR, 0);
         self.writes.fetch_add(1, SeqCst);
         let at = sector as usize * SECTOR;
@@ -119,9 +119,9 @@ fn dev_is_a_directory_in_which_nothing_can_be_made() {
     assert_eq!(vfs.mkdir(A, "/dev", 0), Err(Errno::EEXIST));
     assert_eq!(vfs.unlink(A, "/dev/ram0"), Err(Errno::EROFS));
     assert_eq!(vfs.unlink(A, "/dev"), Err(Errno::EISDIR));
-    assert_eq!(vfs.rename(A, "/dev/ram0", "/x"), Err(Errno::EXDEV));
-    assert_eq!(vfs.rename(A, "/dev/ram0", "/dev/x"), Err(Errno::EROFS));
-    assert_eq!(vfs.rename(A, "/dev", "/x"), Err(Errno::EBUSY));
+    assert_eq!(vfs.rename(A, "/dev/ram0", "/x", 0), Err(Errno::EXDEV));
+    assert_eq!(vfs.rename(A, "/dev/ram0", "/dev/x", 0), Err(Errno::EROFS));
+    assert_eq!(vfs.rename(A, "/dev", "/x", 0), Err(Errno::EBUSY));
 
     let fd = vfs.open(A, "/dev", open::DIRECTORY, 0).expect("opened");
     let mut room = [0; 256];

@@ -105,7 +105,7 @@ fn step(pair: &mut Pair, random: &mut Random, filled: &mut BTreeMap<i32, usize>)
         }
         87..95 => {
             let (from, to) = (random.path(), random.path());
-            let ours = number(pair.ours.rename(APP, &Pair::ours_at(&from), &Pair::ours_at(&to)));
+            let ours = number(pair.ours.rename(APP, &Pair::ours_at(&from), &Pair::ours_at(&to), 0));
             let answer = pair.host.rename(&from, &to);
             pair.same(format!("rename({from:?}, {to:?})"), &ours, &answer);
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
-use kd_api::interfaces::fs::Stat;
+use kd_api::interfaces::fs::{Stat, StatFs};
 use kd_api::interfaces::syscalls::Syscalls;
 use kd_api::{Caller, Errno, Fd, InBuf, OutBuf, Result};
 
@@ -130,8 +130,8 @@ impl Syscalls for Meddler {
         self.kernel.unlink(caller, path)
     }
 
-    fn rename(&self, caller: Caller, from: &str, to: &str) -> Result<()> {
-        self.kernel.rename(caller, from, to)
+    fn rename(&self, caller: Caller, from: &str, to: &str, flags: u32) -> Result<()> {
+        self.kernel.rename(caller, from, to, flags)
     }
 
     fn getdents64(&self, caller: Caller, fd: Fd, out: &mut OutBuf<'_>) -> Result<usize> {
@@ -141,5 +141,77 @@ impl Syscalls for Meddler {
 
     fn pipe(&self, caller: Caller) -> Result<(Fd, Fd)> {
         self.kernel.pipe(caller)
+    }
+
+    fn ftruncate(&self, caller: Caller, fd: Fd, size: u64) -> Result<()> {
+        self.kernel.ftruncate(caller, fd, size)
+    }
+
+    fn truncate(&self, caller: Caller, path: &str, size: u64) -> Result<()> {
+        self.kernel.truncate(caller, path, size)
+    }
+
+    fn fallocate(&self, caller: Caller, fd: Fd, flags: u32, offset: u64, bytes: u64) -> Result<()> {
+        self.kernel.fallocate(caller, fd, flags, offset, bytes)
+    }
+
+    fn fdatasync(&self, caller: Caller, fd: Fd) -> Result<()> {
+        self.kernel.fdatasync(caller, fd)
+    }
+
+    fn sync(&self, caller: Caller) -> Result<()> {
+        self.kernel.sync(caller)
+    }
+
+    fn dup(&self, caller: Caller, fd: Fd) -> Result<Fd> {
+        self.kernel.dup(caller, fd)
+    }
+
+    fn lstat(&self, caller: Caller, path: &str) -> Result<Stat> {
+        self.kernel.lstat(caller, path)
+    }
+
+    fn fstat(&self, caller: Caller, fd: Fd) -> Result<Stat> {
+        self.kernel.fstat(caller, fd)
+    }
+
+    fn statfs(&self, caller: Caller, path: &str) -> Result<StatFs> {
+        self.kernel.statfs(caller, path)
+    }
+
+    fn chmod(&self, caller: Caller, path: &str, mode: u32) -> Result<()> {
+        self.kernel.chmod(caller, path, mode)
+    }
+
+    fn chown(&self, caller: Caller, path: &str, uid: u32, gid: u32) -> Result<()> {
+        self.kernel.chown(caller, path, uid, gid)
+    }
+
+    fn utimens(&self, caller: Caller, path: &str, atime: u64, mtime: u64) -> Result<()> {
+        self.kernel.utimens(caller, path, atime, mtime)
+    }
+
+    fn umask(&self, caller: Caller, mask: u32) -> Result<u32> {
+        self.kernel.umask(caller, mask)
+    }
+
+    fn set_user(&self, caller: Caller, uid: u32, gid: u32) -> Result<()> {
+        self.kernel.set_user(caller, uid, gid)
+    }
+
+    fn rmdir(&self, caller: Caller, path: &str) -> Result<()> {
+        self.kernel.rmdir(caller, path)
+    }
+
+    fn link(&self, caller: Caller, from: &str, to: &str) -> Result<()> {
+        self.kernel.link(caller, from, to)
+    }
+
+    fn symlink(&self, caller: Caller, target: &str, path: &str) -> Result<()> {
+        self.kernel.symlink(caller, target, path)
+    }
+
+    fn readlink(&self, caller: Caller, path: &str, out: &mut OutBuf<'_>) -> Result<usize> {
+        self.kernel.readlink(caller, path, out)
     }
 }
