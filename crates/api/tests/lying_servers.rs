@@ -99,6 +99,7 @@ impl Port for Liar {
 }
 
 const ME: Caller = Caller::app(1);
+const OWNER: Owner = Owner { uid: 0, gid: 0, mode: 0o644 };
 
 /// How a call failed, if it did.
 type Call = Box<dyn Fn() -> Option<Errno>>;
@@ -142,27 +143,36 @@ fn room(bytes: usize) -> &'static mut OutBuf<'static> {
 fn calls(port: &Arc<Liar>) -> Vec<(String, Call)> {
     let record = Record { shape: Shape::Point, size: 1, tag: [0; 16] };
     let mut calls = calls! { port:
-        BlockDeviceClient { capacity(); read(0, room(512)); write(0, data(b"sector")); flush(); }
+        BlockDeviceClient { capacity(); read(0, room(512)); write(0, false, data(b"sector")); flush(); }
         FileSystemClient {
-            lookup(ROOT, "a"); getattr(ROOT); create(ROOT, "a", Kind::File, 0o644); unlink(ROOT, "a");
-            rename(ROOT, "a", Ino(2), "b"); read(ROOT, 0, room(100)); write(ROOT, 0, data(b"abc"));
-            append(ROOT, data(b"")); truncate(ROOT, 9); readdir(ROOT, 0, room(64)); fsync(ROOT); hold(ROOT);
-            release(ROOT);
+            lookup(ROOT, "a"); getattr(ROOT); setattr(ROOT, SetAttr::default()); create(ROOT, "a", Kind::File, OWNER);
+            symlink(ROOT, "a", "b", OWNER); readlink(ROOT, room(100)); link(Ino(2), ROOT, "a"); unlink(ROOT, "a");
+            rmdir(ROOT, "a"); rename(ROOT, "a", Ino(2), "b", 0); read(ROOT, 0, room(100)); write(ROOT, 0, data(b"abc"));
+            append(ROOT, data(b"")); truncate(ROOT, 9); readdir(ROOT, 0, room(64)); allocate(ROOT, 0, 9, true);
+            fsync(ROOT, false); sync(); statfs(); hold(ROOT); release(ROOT);
         }
         PipeClient { create(); read(PipeId(1), room(10)); write(PipeId(1), data(b"x")); close(PipeId(1), true); }
         ProcClient { getpid(ME); }
         VfsClient {
             open(ME, "/a", 0, 0); close(ME, Fd(3)); read(ME, Fd(3), room(10)); write(ME, Fd(3), data(b"abc"));
             pread(ME, Fd(3), 0, room(5000)); pwrite(ME, Fd(3), 0, data(b"abc")); lseek(ME, Fd(3), 0, 0);
-            fsync(ME, Fd(3)); stat(ME, "/a"); mkdir(ME, "/a", 0); unlink(ME, "/a"); rename(ME, "/a", "/b");
-            getdents64(ME, Fd(3), room(64)); pipe(ME);
+            ftruncate(ME, Fd(3), 9); truncate(ME, "/a", 9); fallocate(ME, Fd(3), 0, 0, 9); fsync(ME, Fd(3));
+            fdatasync(ME, Fd(3)); sync(ME); dup(ME, Fd(3)); stat(ME, "/a"); lstat(ME, "/a"); fstat(ME, Fd(3));
+            statfs(ME, "/"); chmod(ME, "/a", 0); chown(ME, "/a", 0, 0); utimens(ME, "/a", 0, 0); umask(ME, 0);
+            set_user(ME, 0, 0); mkdir(ME, "/a", 0); rmdir(ME, "/a"); link(ME, "/a", "/b"); symlink(ME, "a", "/b");
+            readlink(ME, "/b", room(100)); unlink(ME, "/a"); rename(ME, "/a", "/b", 0); getdents64(ME, Fd(3), room(64));
+            pipe(ME);
         }
         SyscallsClient {
             null(); getpid(ME);
             open(ME, "/a", 0, 0); close(ME, Fd(3)); read(ME, Fd(3), room(10)); write(ME, Fd(3), data(b"abc"));
             pread(ME, Fd(3), 0, room(5000)); pwrite(ME, Fd(3), 0, data(b"abc")); lseek(ME, Fd(3), 0, 0);
-            fsync(ME, Fd(3)); stat(ME, "/a"); mkdir(ME, "/a", 0); unlink(ME, "/a"); rename(ME, "/a", "/b");
-            getdents64(ME, Fd(3), room(64)); pipe(ME);
+            ftruncate(ME, Fd(3), 9); truncate(ME, "/a", 9); fallocate(ME, Fd(3), 0, 0, 9); fsync(ME, Fd(3));
+            fdatasync(ME, Fd(3)); sync(ME); dup(ME, Fd(3)); stat(ME, "/a"); lstat(ME, "/a"); fstat(ME, Fd(3));
+            statfs(ME, "/"); chmod(ME, "/a", 0); chown(ME, "/a", 0, 0); utimens(ME, "/a", 0, 0); umask(ME, 0);
+            set_user(ME, 0, 0); mkdir(ME, "/a", 0); rmdir(ME, "/a"); link(ME, "/a", "/b"); symlink(ME, "a", "/b");
+            readlink(ME, "/b", room(100)); unlink(ME, "/a"); rename(ME, "/a", "/b", 0); getdents64(ME, Fd(3), room(64));
+            pipe(ME);
         }
         KindsClient {
             nothing(); who(ME); small(1, 2, true, 3); large(1, 2, 3, 4); byte(1); flag(true, 2); size(9); int(-3);
