@@ -13,6 +13,7 @@
 extern crate alloc;
 
 mod dirent;
+pub mod jfs;
 pub mod pipe;
 pub mod proc;
 pub mod ramfs;
