@@ -244,10 +244,12 @@ impl SuperBlock {
             at = self.with_room(|| {
                 // A run at a time: a full disk may give many small ones.
                 let handle = self.journal.begin(self.map_credits(2))?;
-                let part = match inode.map.read().run(at) {
+                let map = inode.map.read();
+                let (run, goal) = (map.run(at), map.goal(at));
+                drop(map);
+                let part = match run {
                     Run::Hole(count) => {
                         let want = count.min(part - at);
-                        let goal = inode.map.read().goal(at);
                         let (physical, count) = self.blocks.take(&handle, goal, want, self.reserve)?;
                         self.insert_room(&handle, inode, Extent { logical: at, physical, count, unwritten: true })?;
                         at + count
