@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
-use kd_api::interfaces::fs::{FileSystem, Kind, Owner, ROOT};
+use kd_api::interfaces::fs::{FileSystem, Kind, Owner, ROOT, SetAttr, rename};
 use kd_api::{Errno, InBuf, Ino, OutBuf};
 
 use super::RamFs;
