@@ -34,15 +34,19 @@ impl Walk<'_> {
         Ok((parent, name))
     }
 
-    /// The attributes of a directory in which `name` is to be made. That the name is taken is told before that the
-    /// caller may not write.
+    /// Why a name can't be made: that it is taken comes before anything else.
+    fn unless_taken(&self, directory: Location, name: &str, errno: Errno) -> Errno {
+        match self.step(directory, name) {
+            Ok(_) => Errno::EEXIST,
+            Err(Errno::ENOENT) => errno,
+            Err(other) => other,
+        }
+    }
+
+    /// The attributes of a directory in which `name` is to be made.
     fn may_make(&self, directory: Location, name: &str) -> Result<Attributes> {
         let attributes = self.vfs.attributes(directory)?;
-        self.who.may(WRITE | SEARCH, attributes).or_else(|errno| match self.step(directory, name) {
-            Ok(_) => Err(Errno::EEXIST),
-            Err(Errno::ENOENT) => Err(errno),
-            Err(other) => Err(other),
-        })?;
+        self.who.may(WRITE | SEARCH, attributes).map_err(|errno| self.unless_taken(directory, name, errno))?;
         Ok(attributes)
     }
 
@@ -100,12 +104,7 @@ impl Walk<'_> {
     pub fn link(&mut self, from: &Path<'_>, to: &Path<'_>) -> Result<()> {
         let node = self.node(from, false)?;
         let (parent, name) = self.place_of_file(to)?;
-        // As everywhere in Linux, an existing name is told first.
-        let refuse = |errno| match self.step(parent, name) {
-            Ok(_) => Err(Errno::EEXIST),
-            Err(Errno::ENOENT) => Err(errno),
-            Err(other) => Err(other),
-        };
+        let refuse = |errno| Err(self.unless_taken(parent, name, errno));
         if node.at.mount != parent.mount {
             return refuse(Errno::EXDEV);
         }
