@@ -13,6 +13,7 @@
 //! | [`trace`] | counting crossings |
 //! | [`hosted`] | a kernel in one process |
 //! | [`log`] | the kernel log |
+//! | [`info`] | what a kernel knows of itself, for its components |
 //! | [`board`] | what an app shows of itself while it runs |
 
 #![forbid(unsafe_code)]
@@ -22,6 +23,7 @@ pub mod board;
 pub mod control;
 pub mod devices;
 pub mod hosted;
+pub mod info;
 pub mod log;
 pub mod manifest;
 pub mod order;

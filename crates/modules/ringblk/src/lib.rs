@@ -18,7 +18,7 @@
 use kd_api::device::{
     Completion, DESCRIPTOR, Descriptor, Device, Op, Outcome, PAGE, QUEUE_MAX, Register, State, parse_status,
 };
-use kd_api::interfaces::block::{BlockDevice, SECTOR};
+use kd_api::interfaces::block::{BlockDevice, SECTOR, Statistics};
 use kd_api::module::DriverEnv;
 use kd_api::{Errno, InBuf, OutBuf, Result};
 use kd_sync::{Mutex, WaitQueue};
@@ -54,6 +54,8 @@ struct Ring {
     tail: u32,
     /// Completions taken in so far.
     head: u32,
+    /// What was asked and done.
+    statistics: Statistics,
 }
 
 /// The caller's side of a request.
@@ -85,7 +87,8 @@ impl RingBlock {
         let depth = 1 << depth.checked_ilog2().ok_or(Errno::ENODEV)?;
         let longest = max_kb.checked_mul(1024).and_then(|bytes| usize::try_from(bytes).ok()).ok_or(Errno::EINVAL)?;
         let free = Entries::MAX >> (QUEUE_MAX as u32 - depth);
-        let ring = Mutex::new(Ring { free, in_hand: 0, failed: 0, tail: 0, head: 0 });
+        let ring =
+            Mutex::new(Ring { free, in_hand: 0, failed: 0, tail: 0, head: 0, statistics: Statistics::default() });
         let session = reset(device, depth)?;
         let sectors = device.register(Register::Capacity);
         Ok(RingBlock { device, session, depth, sectors, longest, ring, room: WaitQueue::new() })
@@ -132,6 +135,15 @@ impl RingBlock {
             if done >= len {
                 return Ok(());
             }
+        }
+    }
+
+    /// Counts a request as it ended.
+    fn count(&self, result: &Result<()>, count: impl FnOnce(&mut Statistics)) {
+        let statistics = &mut self.ring.lock().statistics;
+        match result {
+            Ok(()) => count(statistics),
+            Err(_) => statistics.errors += 1,
         }
     }
 
@@ -248,7 +260,12 @@ impl BlockDevice for RingBlock {
         let len = out.remaining();
         self.locate(sector, len, Errno::EIO)?;
         if len > 0 {
-            self.transfer(Op::Read, false, sector, len, Buffer::Out(out))?;
+            let result = self.transfer(Op::Read, false, sector, len, Buffer::Out(out));
+            self.count(&result, |statistics| {
+                statistics.reads += 1;
+                statistics.sectors_read += (len / SECTOR) as u64;
+            });
+            result?;
         }
         Ok(len)
     }
@@ -257,13 +274,25 @@ impl BlockDevice for RingBlock {
         let len = data.remaining();
         self.locate(sector, len, Errno::ENOSPC)?;
         if len > 0 {
-            self.transfer(Op::Write, fua, sector, len, Buffer::In(data))?;
+            let result = self.transfer(Op::Write, fua, sector, len, Buffer::In(data));
+            self.count(&result, |statistics| {
+                statistics.writes += 1;
+                statistics.sectors_written += (len / SECTOR) as u64;
+            });
+            result?;
         }
         Ok(len)
     }
 
     fn flush(&self) -> Result<()> {
-        self.transfer(Op::Flush, false, 0, 0, Buffer::None)
+        let result = self.transfer(Op::Flush, false, 0, 0, Buffer::None);
+        self.count(&result, |statistics| statistics.flushes += 1);
+        result
+    }
+
+    fn statistics(&self) -> Result<Statistics> {
+        let interrupts = self.device.interrupts().into();
+        Ok(Statistics { interrupts, ..self.ring.lock().statistics })
     }
 }
 
