@@ -93,7 +93,7 @@ fn names(linux: &impl Syscalls, path: &str) -> Vec<String> {
 fn it_is_empty_but_for_ram0() {
     let linux = enter();
     assert_eq!(names(&linux, "/"), [".", "..", "dev"]);
-    assert_eq!(names(&linux, "/dev"), [".", "..", "ram0"]);
+    assert_eq!(names(&linux, "/dev"), [".", "..", "ram0", "vda"]);
     let ram0 = linux.stat(APP, "/dev/ram0").expect("it is there");
     assert_eq!((ram0.kind, ram0.size), (Kind::File, RAM0 as u64));
     assert_eq!(linux.getpid(APP), Ok(std::process::id()));
