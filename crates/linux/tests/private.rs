@@ -12,7 +12,7 @@ use kd_api::{Caller, Errno, Fd, InBuf, OutBuf};
 use kd_linux::{EnterError, RAM0, enter_private_tmpfs};
 
 const CASES: &[(&str, fn())] = &[
-    ("it_is_empty_but_for_its_devices", it_is_empty_but_for_ram0),
+    ("it_is_empty_but_for_its_devices", it_is_empty_but_for_its_devices),
     ("calls_answer_as_the_host_does", calls_answer_as_the_host_does),
     ("links_attributes_and_room_are_the_hosts", links_attributes_and_room_are_the_hosts),
     ("pipes_carry_bytes_and_end", pipes_carry_bytes_and_end),
