@@ -16,6 +16,7 @@ pub mod block;
 mod dirent;
 pub mod pipe;
 pub mod proc;
+pub mod procfs;
 pub mod ramfs;
 mod registry;
 mod sharded;
