@@ -5,7 +5,7 @@
 //! - a [`queue`] with a bounded number of requests at the device; the others gather, are merged with their neighbours,
 //!   and are sent in the order of a scheduler ([`elevator`]: `none` or `deadline`);
 //! - flushes shared by those who wait for them ([`flush`]); `fua` is passed down, and such a write is never merged;
-//! - what `/proc/diskstats` tells ([`statistics`]).
+//! - counts of what was asked, merges among them ([`statistics`]).
 //!
 //! A request that finds the device with a tag to spare passes straight through: one atomic step before and one after,
 //! nothing allocated, nothing copied. The layer has no thread; whoever waits does its own request when its turn comes.
@@ -13,7 +13,7 @@
 //! As in Linux, requests that overlap and are under way at once happen in any order, and a flush covers what was
 //! acknowledged before it was asked for. What Linux's has and this one doesn't: a queue per core, I/O priorities and
 //! control groups, an explicit plug (a caller has one request under way at a time, so there is nothing that it could hold
-//! back), splitting by a device's limits, discard, and times in the statistics beyond the time waited.
+//! back), splitting by a device's limits, discard, and times in the statistics, since an uncontended request reads no clock.
 
 mod elevator;
 mod flush;
@@ -25,14 +25,13 @@ mod tags;
 use alloc::sync::Arc;
 
 use kd_api::component::StartError;
-use kd_api::interfaces::block::BlockDevice;
+use kd_api::interfaces::block::{BlockDevice, Statistics};
 use kd_api::{Component, Imports, InBuf, OutBuf, Result};
 
 pub use elevator::Scheduler;
 use flush::Flushes;
 use queue::{Data, Queue, Request};
 pub use queue::{MERGED_MAX, PLACES};
-pub use statistics::Snapshot;
 
 /// How a queue is run.
 #[derive(Clone, Copy, Debug)]
@@ -64,11 +63,6 @@ impl Blk {
     pub fn new(device: Arc<dyn BlockDevice>, options: &Options) -> Blk {
         Blk { queue: Queue::new(device.clone(), options), device, flushes: Flushes::default() }
     }
-
-    /// What was asked of the device so far.
-    pub fn statistics(&self) -> Snapshot {
-        self.queue.statistics()
-    }
 }
 
 impl BlockDevice for Blk {
@@ -87,9 +81,14 @@ impl BlockDevice for Blk {
     fn flush(&self) -> Result<()> {
         let (result, ours) = self.flushes.flush(&*self.device);
         if ours {
-            self.queue.flushed();
+            self.queue.counters().flushed(&result);
         }
         result
+    }
+
+    fn statistics(&self) -> Result<Statistics> {
+        let interrupts = self.device.statistics()?.interrupts;
+        Ok(Statistics { interrupts, ..self.queue.counters().snapshot() })
     }
 }
 

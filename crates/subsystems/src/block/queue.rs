@@ -27,7 +27,7 @@ use kd_sync::{Mutex, MutexGuard, WaitQueue};
 use super::Options;
 use super::elevator::{Elevator, Waiting};
 use super::pool::{Buffer, Pool};
-use super::statistics::{Snapshot, Statistics};
+use super::statistics::Counters;
 use super::tags::Tags;
 
 /// Requests that can wait at once; more wait for a place (Linux's `nr_requests`).
@@ -37,7 +37,7 @@ pub const MERGED_MAX: usize = BULK;
 /// Bytes of a request that may be merged.
 const PART_MAX: usize = MERGED_MAX / 2;
 /// Requests that become one.
-const PARTS: usize = 16;
+const PARTS: usize = 32;
 /// Merged requests at once.
 const BOUNCES: usize = 4;
 /// Writes that wait with their data staged.
@@ -66,7 +66,7 @@ pub struct Queue {
     turns: [WaitQueue; PLACES],
     /// Whoever waits for a place.
     room: WaitQueue,
-    statistics: Statistics,
+    counters: Counters,
     clock: fn() -> u64,
 }
 
@@ -116,9 +116,9 @@ struct Merged {
     bounce: Buffer,
 }
 
-/// Places and bytes of those requests, by sector.
+/// Places and sectors of those requests, lowest first.
 struct Parts {
-    list: [(u8, u32); PARTS],
+    list: [(u8, u16); PARTS],
     count: usize,
 }
 
@@ -138,7 +138,7 @@ impl Merged {
             list.copy_within(0..*count, 1);
             self.sector -= (bytes / SECTOR) as u64;
         }
-        list[if before { 0 } else { *count }] = (place as u8, bytes as u32);
+        list[if before { 0 } else { *count }] = (place as u8, (bytes / SECTOR) as u16);
         *count += 1;
         self.bytes += bytes;
     }
@@ -148,8 +148,8 @@ impl Parts {
     /// Each part's place, and where in the buffer its bytes lie.
     fn ranges(&self) -> impl Iterator<Item = (usize, Range<usize>)> + '_ {
         let mut from = 0;
-        self.list[..self.count].iter().map(move |&(place, bytes)| {
-            let range = from..from + bytes as usize;
+        self.list[..self.count].iter().map(move |&(place, sectors)| {
+            let range = from..from + usize::from(sectors) * SECTOR;
             from = range.end;
             (usize::from(place), range)
         })
@@ -253,25 +253,20 @@ impl Queue {
             state: Mutex::new(state),
             turns: core::array::from_fn(|_| WaitQueue::new()),
             room: WaitQueue::new(),
-            statistics: Statistics::default(),
+            counters: Counters::default(),
             clock: options.clock,
         }
     }
 
     /// What was counted so far.
-    pub fn statistics(&self) -> Snapshot {
-        self.statistics.snapshot(self.tags.in_use())
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
 
-    /// Counts a flush, which passes the queue by.
-    pub fn flushed(&self) {
-        self.statistics.flushed();
-    }
-
-    /// Requests that wait.
+    /// Requests that wait, and requests at the device.
     #[cfg(test)]
-    pub fn waiting(&self) -> usize {
-        waiting(&self.state.lock().places).count()
+    pub fn load(&self) -> (usize, u32) {
+        (waiting(&self.state.lock().places).count(), self.tags.in_use())
     }
 
     /// Does a request, now or when its turn comes; returns bytes.
@@ -291,7 +286,7 @@ impl Queue {
             Data::Read(out) => self.device.read(request.sector, out),
             Data::Write(data, fua) => self.device.write(request.sector, *fua, data),
         };
-        self.statistics.completed(request.is_write(), 0, *result.as_ref().unwrap_or(&0));
+        self.counters.completed(request.is_write(), &result);
         result
     }
 
@@ -379,8 +374,6 @@ impl Queue {
         let undecided = |state: &mut State| matches!(state.places[place].stage, Stage::Waiting(..) | Stage::Along(_));
         state = self.turns[place].wait_while(state, undecided);
         let stage = replace(&mut state.places[place].stage, Stage::Taken);
-        drop(state);
-        self.statistics.waited((self.clock)().saturating_sub(since));
         (place, stage)
     }
 
@@ -404,7 +397,8 @@ impl Queue {
         let done = done == Ok(merged.bytes);
         let Merged { parts, bounce, bytes, .. } = merged;
         if done {
-            self.statistics.completed(request.is_write(), parts.count as u64 - 1, bytes);
+            self.counters.completed(request.is_write(), &Ok(bytes));
+            self.counters.merged(parts.count - 1);
             for (_, range) in parts.ranges().filter(|(part, _)| *part == place) {
                 request.take(&bounce[range]);
             }

@@ -53,6 +53,7 @@ impl Tags {
     }
 
     /// Tags in use.
+    #[cfg(test)]
     pub fn in_use(&self) -> u32 {
         self.word.load(Relaxed) & !WAITING
     }
