@@ -1,8 +1,9 @@
-//! Reads and writes of whole blocks: files of 1 byte to 64 KiB on ramfs, and 4 KiB blocks of `/dev/ram0`.
+//! Reads and writes of whole blocks: files of 1 byte to 64 KiB on ramfs, and 4 KiB blocks of `/dev/ram0` and
+//! `/dev/vda`.
 //!
 //! One operation is one `pread` or `pwrite`: with `read` and `write` each would need an `lseek` beside it to stay where
 //! it is. On ramfs it is always at offset 0 of a file of the app's own, so what is timed is a warm page. On the device
-//! it goes through [`RAM0_TIMED`] blocks of a region of the app's own in turn, as a sequential reader would.
+//! it goes through [`DEVICE_TIMED`] blocks of a region of the app's own in turn, as a sequential reader would.
 //!
 //! Blocks that the timed loop uses are followed by [`VERIFIED`] others for the rounds of load, so that neither disturbs
 //! what the other expects.
@@ -15,10 +16,8 @@ use crate::{Audit, Env, Session, Verdict, Workload, Wrong};
 
 /// Blocks that rounds of load write and read.
 const VERIFIED: usize = 16;
-/// Blocks of `/dev/ram0` that the timed loop goes through.
-const RAM0_TIMED: usize = 48;
-/// Where the device is.
-const RAM0: &str = "/dev/ram0";
+/// Blocks of a device that the timed loop goes through.
+const DEVICE_TIMED: usize = 48;
 /// The stamp of what the timed loop writes; no round has this number.
 const TIMED: u64 = u64::MAX;
 
@@ -33,6 +32,8 @@ pub struct Blocks {
     name: &'static str,
     about: &'static str,
     subject: &'static str,
+    /// Where the device is, if it is one.
+    device: Option<&'static str>,
     size: usize,
     direction: Direction,
 }
@@ -42,28 +43,43 @@ impl Blocks {
     pub fn read(name: &'static str, size: usize) -> Blocks {
         let about = "One operation reads the first bytes of a small file on ramfs with one pread: a path through two \
                      subsystems whose cost grows with the bytes copied.";
-        Blocks { name, about, subject: "ramfs", size, direction: Direction::Read }
+        Blocks { name, about, subject: "ramfs", device: None, size, direction: Direction::Read }
     }
 
     /// Writes of `size` bytes on ramfs.
     pub fn write(name: &'static str, size: usize) -> Blocks {
         let about = "One operation overwrites the first bytes of a small file on ramfs with one pwrite: as the read of \
                      the same size, with the data going in.";
-        Blocks { name, about, subject: "ramfs", size, direction: Direction::Write }
+        Blocks { name, about, subject: "ramfs", device: None, size, direction: Direction::Write }
     }
 
     /// 4 KiB reads of the RAM disk.
     pub fn ram0_read(name: &'static str) -> Blocks {
         let about = "One operation reads 4 KiB of /dev/ram0 with one pread, block after block of 192 KiB: a driver \
                      module's work, loaded from its own file. On the host's kernel the device is a file on tmpfs.";
-        Blocks { name, about, subject: "ramdisk", size: 4096, direction: Direction::Read }
+        Blocks { name, about, subject: "ramdisk", device: Some("/dev/ram0"), size: 4096, direction: Direction::Read }
     }
 
     /// 4 KiB writes of the RAM disk.
     pub fn ram0_write(name: &'static str) -> Blocks {
         let about = "One operation writes 4 KiB of /dev/ram0 with one pwrite, block after block of 192 KiB: the same \
                      driver with the data going in.";
-        Blocks { name, about, subject: "ramdisk", size: 4096, direction: Direction::Write }
+        Blocks { name, about, subject: "ramdisk", device: Some("/dev/ram0"), size: 4096, direction: Direction::Write }
+    }
+
+    /// 4 KiB reads of the disk behind a ring.
+    pub fn vda_read(name: &'static str) -> Blocks {
+        let about = "One operation reads 4 KiB of /dev/vda with one pread, block after block of 192 KiB: descriptor, \
+                     doorbell, DMA and interrupt of a device in a process of its own. On the host's kernel the device is \
+                     a file on tmpfs.";
+        Blocks { name, about, subject: "vdisk", device: Some("/dev/vda"), size: 4096, direction: Direction::Read }
+    }
+
+    /// 4 KiB writes of the disk behind a ring.
+    pub fn vda_write(name: &'static str) -> Blocks {
+        let about = "One operation writes 4 KiB of /dev/vda with one pwrite, block after block of 192 KiB, into the \
+                     device's volatile cache: the same path with the data going in.";
+        Blocks { name, about, subject: "vdisk", device: Some("/dev/vda"), size: 4096, direction: Direction::Write }
     }
 }
 
@@ -89,12 +105,12 @@ impl Workload for Blocks {
     }
 
     fn start(&self, env: &Env) -> Result<Box<dyn Session>, Errno> {
-        let on_device = self.subject == "ramdisk";
-        let (size, timed) = (self.size, if on_device { RAM0_TIMED } else { 1 });
+        let on_device = self.device.is_some();
+        let (size, timed) = (self.size, if on_device { DEVICE_TIMED } else { 1 });
         let count = timed + VERIFIED;
-        let ledger = if on_device {
-            let base = region(env, (count * size) as u64)?;
-            Ledger::new(env, RAM0.into(), open::RDWR, base, size, count)
+        let ledger = if let Some(device) = self.device {
+            let base = region(env, device, (count * size) as u64)?;
+            Ledger::new(env, device.into(), open::RDWR, base, size, count)
         } else {
             let flags = open::CREAT | open::RDWR;
             Ledger::new(env, env.path(self.name), flags, 0, size, count)
@@ -111,8 +127,8 @@ impl Workload for Blocks {
 
 /// Where the app's region of the device begins. There are as many regions as fit; apps whose numbers differ by a
 /// multiple of that would share one.
-fn region(env: &Env, bytes: u64) -> Result<i64, Errno> {
-    let fd = env.sys.open(env.caller, RAM0, open::RDONLY, 0)?;
+fn region(env: &Env, device: &str, bytes: u64) -> Result<i64, Errno> {
+    let fd = env.sys.open(env.caller, device, open::RDONLY, 0)?;
     let capacity = env.sys.lseek(env.caller, fd, 0, seek::END);
     env.sys.close(env.caller, fd)?;
     let regions = capacity? / bytes;

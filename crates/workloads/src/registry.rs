@@ -28,6 +28,8 @@ pub fn workloads() -> Vec<Box<dyn Workload>> {
         Box::new(Blocks::write("write_64k", 64 << 10)),
         Box::new(Blocks::ram0_read("ram0_read_4k")),
         Box::new(Blocks::ram0_write("ram0_write_4k")),
+        Box::new(Blocks::vda_read("vda_read_4k")),
+        Box::new(Blocks::vda_write("vda_write_4k")),
         Box::new(Getdents),
         Box::new(Pingpong),
     ];

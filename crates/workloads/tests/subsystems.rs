@@ -63,8 +63,10 @@ impl BlockDevice for Disk {
 fn kernel() -> Kernel {
     kd_sync::install(&PARK);
     let mut started = Imports::default();
-    let disk: Arc<dyn BlockDevice> = Arc::new(Disk(Mutex::new(vec![0; 16 << 20])));
-    started.insert("ramdisk", Handle::new(disk));
+    for driver in ["ramdisk", "vdisk"] {
+        let disk: Arc<dyn BlockDevice> = Arc::new(Disk(Mutex::new(vec![0; 16 << 20])));
+        started.insert(driver, Handle::new(disk));
+    }
     for component in kd_subsystems::components() {
         let handle = (component.start)(&started).unwrap_or_else(|error| panic!("{}: {error}", component.name));
         started.insert(&component.name, handle);
