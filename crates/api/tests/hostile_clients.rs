@@ -94,7 +94,9 @@ struct Kernel {
 fn boot() -> Kernel {
     let disk: Arc<dyn BlockDevice> = Arc::new(Disk);
     let mut started = Imports::default();
-    started.insert("ramdisk", Handle::new(disk.clone()));
+    for driver in ["ramdisk", "vdisk"] {
+        started.insert(driver, Handle::new(disk.clone()));
+    }
     let mut servers = vec![("disk".to_string(), Handle::new(disk).serve())];
     for component in kd_subsystems::components() {
         let handle = (component.start)(&started).unwrap_or_else(|why| panic!("{}: {why}", component.name));

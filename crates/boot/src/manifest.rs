@@ -198,7 +198,7 @@ impl Manifest {
         standard
     }
 
-    /// Adds a driver module whose device the VFS shows under `/dev`.
+    /// Adds a driver module whose device the VFS shows under `/dev`: directly, or by the queue that is before it.
     pub fn add_driver(&mut self, name: &str, disk: usize, ring: Option<RingDevice>) {
         self.entries.push(Entry {
             name: name.into(),
@@ -210,8 +210,10 @@ impl Manifest {
             apps: false,
             placement: None,
         });
+        let queue = self.entries.iter().find(|entry| entry.imports.iter().any(|import| import == name));
+        let shown = queue.map_or(name, |queue| &queue.name).to_owned();
         if let Some(vfs) = self.entries.iter_mut().find(|entry| entry.name == "vfs") {
-            vfs.imports.push(name.into());
+            vfs.imports.push(shown);
         }
     }
 }

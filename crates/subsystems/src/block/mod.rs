@@ -24,14 +24,16 @@ mod tags;
 
 use alloc::sync::Arc;
 
-use kd_api::component::StartError;
 use kd_api::interfaces::block::{BlockDevice, Statistics};
-use kd_api::{Component, Imports, InBuf, OutBuf, Result};
+use kd_api::{Component, InBuf, OutBuf, Result};
 
 pub use elevator::Scheduler;
 use flush::Flushes;
 use queue::{Data, Queue, Request};
 pub use queue::{MERGED_MAX, PLACES};
+
+/// The driver of the disk that has a queue.
+const DISK: &str = "vdisk";
 
 /// How a queue is run.
 #[derive(Clone, Copy, Debug)]
@@ -92,11 +94,10 @@ impl BlockDevice for Blk {
     }
 }
 
-/// The component `blk`, over the one block device that it imports.
+/// The component `blk`, over the disk behind a ring.
 pub fn component() -> Component {
-    Component::new::<dyn BlockDevice, Blk>("blk", &["vdisk"], |imports: &Imports| {
-        let device = imports.all::<dyn BlockDevice>().next().ok_or_else(|| StartError::Missing("vdisk".into()))?.1;
-        Ok(Arc::new(Blk::new(device, &Options::default())))
+    Component::new::<dyn BlockDevice, Blk>("blk", &[DISK], |imports| {
+        Ok(Arc::new(Blk::new(imports.get(DISK)?, &Options::default())))
     })
 }
 
