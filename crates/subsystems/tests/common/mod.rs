@@ -3,22 +3,19 @@
 use std::sync::Arc;
 
 use kd_api::Imports;
-use kd_api::component::StartError;
 use kd_api::interfaces::proc::Proc;
 use kd_api::interfaces::vfs::Vfs;
 use kd_subsystems::components;
 use kd_subsystems::syscalls::SyscallTable;
 
-/// A table over every registered component whose imports are there, each handed those before it.
+/// A table over every registered component whose imports are there, each handed those before it: no disks, no core.
 pub fn boot() -> (SyscallTable, Arc<dyn Vfs>) {
     let mut started = Imports::default();
     for component in components() {
-        let handle = match (component.start)(&started) {
-            Ok(handle) => handle,
-            // There are no drivers here.
-            Err(StartError::Missing(_)) => continue,
-            Err(why) => panic!("{}: {why}", component.name),
-        };
+        if !component.imports.iter().all(|import| started.handle(import).is_some()) {
+            continue;
+        }
+        let handle = (component.start)(&started).unwrap_or_else(|why| panic!("{}: {why}", component.name));
         assert_eq!(handle.info(), component.interface);
         started.insert(&component.name, handle);
     }
