@@ -132,6 +132,8 @@ words! {
         Primitives = "primitives",
         /// System calls from end to end.
         Latency = "latency",
+        /// Whole workloads, and operations on a disk.
+        Macro = "macro",
         /// Real faults in a driver, and what they reach.
         Faults = "faults",
         /// A driver that dies under load, and what comes back.

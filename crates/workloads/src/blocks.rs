@@ -127,6 +127,10 @@ impl Workload for Blocks {
         if self.device == Some(VDA) { Group::Storage } else { Group::Syscall }
     }
 
+    fn needs(&self) -> Option<&'static str> {
+        (self.device == Some(VDA)).then_some("disk at /dev/vda")
+    }
+
     fn subject(&self) -> &'static str {
         self.subject
     }

@@ -6,12 +6,7 @@ use kd_api::{Errno, Fd, InBuf, OutBuf};
 use crate::{Env, Wrong};
 
 /// Opens a file, lets `work` use it, and closes it whatever came of that.
-pub fn with_file<T>(
-    env: &Env,
-    path: &str,
-    flags: u32,
-    work: impl FnOnce(Fd) -> Result<T, Errno>,
-) -> Result<T, Errno> {
+pub fn with_file<T>(env: &Env, path: &str, flags: u32, work: impl FnOnce(Fd) -> Result<T, Errno>) -> Result<T, Errno> {
     let fd = env.sys.open(env.caller, path, flags, 0o600)?;
     let done = work(fd);
     let closed = env.sys.close(env.caller, fd);

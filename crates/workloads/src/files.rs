@@ -76,6 +76,10 @@ impl Workload for FileOperation {
         self.place.group()
     }
 
+    fn needs(&self) -> Option<&'static str> {
+        self.place.needs()
+    }
+
     fn subject(&self) -> &'static str {
         self.place.subject()
     }

@@ -44,6 +44,10 @@ impl Workload for KvLog {
         Group::Macro
     }
 
+    fn needs(&self) -> Option<&'static str> {
+        self.0.needs()
+    }
+
     fn subject(&self) -> &'static str {
         self.0.subject()
     }

@@ -42,6 +42,10 @@ impl Workload for MailServer {
         Group::Macro
     }
 
+    fn needs(&self) -> Option<&'static str> {
+        self.0.needs()
+    }
+
     fn subject(&self) -> &'static str {
         self.0.subject()
     }

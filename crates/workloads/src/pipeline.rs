@@ -1,8 +1,9 @@
 //! A pipeline: `produce | filter | consume`, 4 KiB at a time.
 //!
 //! Three programs in two apps: the first and the last are this app, the one between is its partner, because an app has
-//! one partner on every kernel. [`AHEAD`] chunks are under way at any time, so the filter works while this app fills and
-//! drains its pipes. One operation is one chunk in and one chunk out. The share of computation is the filter's.
+//! one partner on every kernel. One operation is [`CHUNKS`] chunks; up to [`AHEAD`] are under way at any time, so the
+//! filter works while this app fills and drains its pipes, and none is left when the operation ends. The share of
+//! computation is the filter's.
 //!
 //! Who owns which end, and how the partner ends, is as in `pipe`.
 
@@ -14,7 +15,9 @@ use crate::{Env, Group, Session, Workload, Wrong};
 
 /// Bytes of a chunk: no more than a pipe takes at once.
 const CHUNK: usize = 4096;
-/// Chunks under way.
+/// Chunks of an operation.
+const CHUNKS: u64 = 16;
+/// Chunks under way at most.
 const AHEAD: u64 = 4;
 /// The number of no chunk: it ends the filter.
 const STOP: u64 = u64::MAX;
@@ -28,8 +31,8 @@ impl Workload for Pipeline {
     }
 
     fn about(&self) -> &'static str {
-        "One operation sends a chunk of 4 KiB through three programs connected by pipes, four chunks being under way at \
-         any time: at least two writes and two reads. First and last program share an app, the filter is its partner."
+        "One operation sends 64 KiB through three programs connected by pipes, 4 KiB at a time and up to four of them under \
+         way: at least 32 writes and 32 reads. First and last program share an app, the filter is its partner."
     }
 
     fn group(&self) -> Group {
@@ -69,7 +72,7 @@ struct PipelineSession {
 }
 
 impl PipelineSession {
-    /// The pipes in use; makes them, starts the filter and sends the first chunks ahead if need be.
+    /// The pipes in use; makes them and starts the filter if need be.
     fn ends(&mut self) -> Result<(Fd, Fd), Errno> {
         if let Some(ends) = self.ends {
             return Ok(ends);
@@ -87,12 +90,7 @@ impl PipelineSession {
             close(&self.env, &[source, into, out, sink]);
             return Err(errno);
         }
-        self.ends = Some((into, out));
-        self.next = 0;
-        for _ in 0..AHEAD {
-            self.send(into).inspect_err(|_| self.leave())?;
-        }
-        Ok((into, out))
+        Ok(*self.ends.insert((into, out)))
     }
 
     fn send(&mut self, into: Fd) -> Result<(), Errno> {
@@ -102,16 +100,27 @@ impl PipelineSession {
         Ok(())
     }
 
+    /// Receives the chunk of this number, which the filter has trebled.
+    fn receive(&mut self, out: Fd, number: u64) -> Result<(), Errno> {
+        receive(&self.env, out, &mut self.chunk)?;
+        if self.chunk[..8] == number.wrapping_mul(3).to_le_bytes() { Ok(()) } else { Err(Errno::EIO) }
+    }
+
     fn step(&mut self) -> Result<(), Errno> {
         let (into, out) = self.ends()?;
-        let mut turn = || {
-            self.send(into)?;
-            receive(&self.env, out, &mut self.chunk)?;
-            // The filter has trebled the number.
-            let expected = (self.next - 1 - AHEAD).wrapping_mul(3);
-            if self.chunk[..8] == expected.to_le_bytes() { Ok(()) } else { Err(Errno::EIO) }
+        let first = self.next;
+        let mut work = || {
+            for turn in 0..CHUNKS + AHEAD {
+                if turn < CHUNKS {
+                    self.send(into)?;
+                }
+                if turn >= AHEAD {
+                    self.receive(out, first + turn - AHEAD)?;
+                }
+            }
+            Ok(())
         };
-        turn().inspect_err(|_| self.leave())
+        work().inspect_err(|_| self.leave())
     }
 
     /// Ends the filter, if it can be reached, and forgets the pipes.
@@ -130,25 +139,15 @@ impl Session for PipelineSession {
         (0..operations).try_for_each(|_| self.step())
     }
 
-    /// A chunk of other content goes in, and comes out with its number trebled and nothing else changed.
+    /// One operation, in chunks of a content that they did not have before: it comes out unchanged.
     fn check(&mut self) -> Result<(), Wrong> {
-        self.ends()?;
         let mark = (self.next % 251) as u8;
         self.chunk[8..].fill(mark);
-        let wrong = |byte: u8| Wrong::Answer(format!("a chunk of {mark:#04x} came out with {byte:#04x}"));
-        for number in 0..=AHEAD {
-            self.step()?;
-            // Those sent ahead have what was sent then; the one sent here comes last.
-            if number == AHEAD {
-                let other = self.chunk[8..].iter().find(|byte| **byte != mark).copied();
-                return other.map_or(Ok(()), |byte| {
-                    self.leave();
-                    Err(wrong(byte))
-                });
-            }
-            self.chunk[8..].fill(mark);
+        self.step()?;
+        match self.chunk[8..].iter().find(|byte| **byte != mark) {
+            None => Ok(()),
+            Some(byte) => Err(Wrong::Answer(format!("a chunk of {mark:#04x} came out with {byte:#04x}"))),
         }
-        Ok(())
     }
 }
 

@@ -27,6 +27,11 @@ impl Place {
         if self == Place::Disk { Group::Storage } else { Group::File }
     }
 
+    /// What has to be there for it.
+    pub fn needs(self) -> Option<&'static str> {
+        (self == Place::Disk).then_some("file system mounted at /mnt")
+    }
+
     /// The longest chain of servers below the app: VFS and file system, and below that the block layer and a driver.
     pub fn hops(self) -> u32 {
         if self == Place::Disk { 4 } else { 2 }

@@ -47,6 +47,10 @@ impl Workload for SourceTree {
         Group::Macro
     }
 
+    fn needs(&self) -> Option<&'static str> {
+        self.0.needs()
+    }
+
     fn subject(&self) -> &'static str {
         self.0.subject()
     }

@@ -50,6 +50,10 @@ pub trait Workload: Send + Sync {
     }
     /// The longest chain of servers below the app in a kernel that isolates every component.
     fn hops(&self) -> u32;
+    /// What it needs that not every kernel has; where that is missing, its start fails with `ENOENT`.
+    fn needs(&self) -> Option<&'static str> {
+        None
+    }
     /// Whether it calls a component of ours directly, which the host's kernel cannot have.
     fn is_service(&self) -> bool {
         false

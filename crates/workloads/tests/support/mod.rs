@@ -71,8 +71,13 @@ impl App {
         let partners = Arc::new(Mutex::new(Vec::new()));
         let theirs = partners.clone();
         let caller = Caller::app(number);
-        let second =
-            Env { sys: sys.clone(), caller, compute: 0, services: services.clone(), partner: Arc::new(|_| Err(Errno::EAGAIN)) };
+        let second = Env {
+            sys: sys.clone(),
+            caller,
+            compute: 0,
+            services: services.clone(),
+            partner: Arc::new(|_| Err(Errno::EAGAIN)),
+        };
         let partner = Arc::new(move |body: kd_workloads::PartnerBody| {
             let env = second.clone();
             theirs.lock().expect("no test panics with it").push(std::thread::spawn(move || body(&env)));
@@ -85,7 +90,7 @@ impl App {
     fn start(&self, workload: &dyn Workload) -> Option<Box<dyn Session>> {
         match workload.start(&self.env) {
             Ok(mut session) => (session.check() != Err(Wrong::Call(Errno::ENOSYS))).then_some(session),
-            Err(Errno::ENOENT) if matches!(workload.subject(), "jfs" | "vdisk") => None,
+            Err(Errno::ENOENT) if workload.needs().is_some() => None,
             Err(Errno::ENOSYS) => None,
             Err(errno) => panic!("{} does not start: {errno}", workload.name()),
         }
