@@ -14,9 +14,12 @@ pub fn is_edge(r: &Record) -> bool {
     r.metric == "edge_crossings" || r.metric == "edge_bytes"
 }
 
+/// Messages and bytes, by component.
+type Edges<'a> = BTreeMap<&'a str, (f64, f64)>;
+
 /// Messages and bytes to each component, for each workload in the order of measurement.
-fn edges(results: &Results) -> Vec<(&Record, BTreeMap<&str, (f64, f64)>)> {
-    let mut rows: Vec<(&Record, BTreeMap<&str, (f64, f64)>)> = Vec::new();
+fn edges(results: &Results) -> Vec<(&Record, Edges<'_>)> {
+    let mut rows: Vec<(&Record, Edges<'_>)> = Vec::new();
     for r in results.records.iter().filter(|r| is_edge(r)) {
         let Some(value) = r.value else { continue };
         let at = rows.iter().position(|(first, _)| first.workload == r.workload).unwrap_or_else(|| {
@@ -56,7 +59,7 @@ pub fn table_of(results: &Results) -> String {
     if components.is_empty() {
         return String::new();
     }
-    let cells = |row: &BTreeMap<&str, (f64, f64)>| {
+    let cells = |row: &Edges<'_>| {
         let most = row.values().map(|edge| edge.0).fold(0.0, f64::max);
         let cell = |component: &&str| match row.get(component) {
             Some(&(crossings, bytes)) => {

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use kd_api::interfaces::syscalls::Syscalls;
 use kd_api::interfaces::vfs::open;
 use kd_api::{Caller, Errno, Fd, Imports, InBuf};
-use kd_workloads::{Audit, Env, Session, Verdict, Workload, Wrong, workloads};
+use kd_workloads::{Audit, Env, Session, Verdict, Workload, workloads};
 
 use meddler::{Meddler, Mode};
 
@@ -89,9 +89,8 @@ impl App {
     /// A session, unless there is no disk here for it.
     fn start(&self, workload: &dyn Workload) -> Option<Box<dyn Session>> {
         match workload.start(&self.env) {
-            Ok(mut session) => (session.check() != Err(Wrong::Call(Errno::ENOSYS))).then_some(session),
+            Ok(session) => Some(session),
             Err(Errno::ENOENT) if workload.needs().is_some() => None,
-            Err(Errno::ENOSYS) => None,
             Err(errno) => panic!("{} does not start: {errno}", workload.name()),
         }
     }
