@@ -149,7 +149,8 @@ fn run(call: &str) -> ((u64, u64), Vec<Event>, Status) {
     let mut manifest = Manifest::standard(Kernel::Microkernel, Placement::Process, &components());
     // No driver modules: this test is about none.
     manifest.entries.retain(|entry| entry.disk == 0 && entry.name != "nullblk");
-    manifest.entries.iter_mut().for_each(|entry| entry.imports.retain(|name| name != "ramdisk" && name != "nullblk"));
+    let drivers = ["ramdisk", "nullblk", "vdisk"];
+    manifest.entries.iter_mut().for_each(|entry| entry.imports.retain(|name| !drivers.contains(&name.as_str())));
     ask(&control, &Request::Boot(Box::new(manifest)), &[]);
     let (memory, board) = Board::new().expect("shared memory");
     let (_results, theirs) = std::io::pipe().expect("a pipe");

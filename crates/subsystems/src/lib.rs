@@ -15,6 +15,7 @@ extern crate alloc;
 mod dirent;
 pub mod pipe;
 pub mod proc;
+pub mod procfs;
 pub mod ramfs;
 mod registry;
 mod sharded;

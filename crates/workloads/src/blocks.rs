@@ -92,24 +92,25 @@ impl Blocks {
         let disk = |name, size, direction, random| {
             let about = match direction {
                 Direction::Read => {
-                    "One operation reads a block of /dev/vda with one pread, in sequence or in random order: the way \
-                     down to a device that answers by interrupt, one request at a time."
+                    "One operation reads a block of /dev/vda with one pread, in sequence or in random order: descriptor, \
+                     doorbell, DMA and interrupt of a device in a process of its own, one request at a time. On the \
+                     host's kernel the device is a file on tmpfs."
                 }
                 Direction::Write => {
-                    "One operation writes a block of /dev/vda with one pwrite, in sequence or in random order: the same \
-                     way with the data going in."
+                    "One operation writes a block of /dev/vda with one pwrite, in sequence or in random order, into the \
+                     device's volatile cache: the same way with the data going in."
                 }
             };
             let file = Blocks::file(name, about, size, direction);
             Blocks { subject: "vdisk", device: Some(VDA), timed: VDA_TIMED, random, ..file }
         };
         [
-            disk("vda_seq_read_4k", 4 << 10, Direction::Read, false),
+            disk("vda_read_4k", 4 << 10, Direction::Read, false),
             disk("vda_rand_read_4k", 4 << 10, Direction::Read, true),
-            disk("vda_seq_read_64k", 64 << 10, Direction::Read, false),
-            disk("vda_seq_write_4k", 4 << 10, Direction::Write, false),
+            disk("vda_read_64k", 64 << 10, Direction::Read, false),
+            disk("vda_write_4k", 4 << 10, Direction::Write, false),
             disk("vda_rand_write_4k", 4 << 10, Direction::Write, true),
-            disk("vda_seq_write_64k", 64 << 10, Direction::Write, false),
+            disk("vda_write_64k", 64 << 10, Direction::Write, false),
         ]
     }
 }

@@ -7,7 +7,7 @@ mod support;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use kd_api::interfaces::block::{BlockDevice, SECTOR};
+use kd_api::interfaces::block::{BlockDevice, SECTOR, Statistics};
 use kd_api::interfaces::proc::Proc;
 use kd_api::interfaces::vfs::Vfs;
 use kd_api::{Errno, Handle, Imports, InBuf, OutBuf, Result};
@@ -55,13 +55,18 @@ impl BlockDevice for Disk {
     fn flush(&self) -> Result<()> {
         Ok(())
     }
+    fn statistics(&self) -> Result<Statistics> {
+        Ok(Statistics::default())
+    }
 }
 
 fn kernel() -> Kernel {
     kd_sync::install(&PARK);
     let mut started = Imports::default();
-    let disk: Arc<dyn BlockDevice> = Arc::new(Disk(Mutex::new(vec![0; 16 << 20])));
-    started.insert("ramdisk", Handle::new(disk));
+    for driver in ["ramdisk", "vdisk"] {
+        let disk: Arc<dyn BlockDevice> = Arc::new(Disk(Mutex::new(vec![0; 16 << 20])));
+        started.insert(driver, Handle::new(disk));
+    }
     for component in kd_subsystems::components() {
         let handle = (component.start)(&started).unwrap_or_else(|error| panic!("{}: {error}", component.name));
         started.insert(&component.name, handle);

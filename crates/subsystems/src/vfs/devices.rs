@@ -21,6 +21,8 @@ fn device_name(driver: &str) -> &str {
     match driver {
         "ramdisk" => "ram0",
         "nullblk" => "nullb0",
+        "vdisk" => "vda",
+        "filedisk" => "vdb",
         other => other,
     }
 }
