@@ -5,7 +5,6 @@
 //! but the root and the device does.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU32;
 
@@ -27,7 +26,6 @@ use serde::{Deserialize, Serialize};
 use crate::control::{Event, What};
 use crate::log;
 use crate::manifest::{MediumName, RingDevice};
-use crate::start::Prepared;
 
 /// Bytes of the frames that are lent to a device: a page for the rings, and one for each of their entries.
 const FRAMES: usize = PAGE * (1 + QUEUE_MAX);
@@ -36,6 +34,10 @@ const PATIENCE: u64 = 1_000_000_000;
 
 /// The way to a device.
 pub struct Link {
+    /// The component that drives it.
+    name: String,
+    device: RingDevice,
+    bytes: usize,
     registers: Memory,
     panel: Memory,
     frames: Memory,
@@ -48,9 +50,9 @@ pub struct Link {
 }
 
 impl Link {
-    /// The way to the device of the `number`-th component. Frames are at the upper end of the direct map, away from
-    /// every arena.
-    pub fn new(number: usize, device: &RingDevice) -> io::Result<Link> {
+    /// The way to the device of `bytes` that the `number`-th component drives. Frames are at the upper end of the direct
+    /// map, away from every arena.
+    pub fn new(number: usize, name: &str, bytes: usize, device: &RingDevice) -> io::Result<Link> {
         let place = arena::PLACES.checked_sub(number + 1).ok_or(io::ErrorKind::InvalidInput)?;
         let physical = if device.iommu { None } else { Some(arena::physical()?) };
         let frames = match physical {
@@ -59,7 +61,17 @@ impl Link {
         };
         let registers = Memory::new("kd-registers", registers::SIZE)?;
         let panel = Memory::new("kd-panel", panel::SIZE)?;
-        Ok(Link { registers, panel, frames, address: arena::place(place), physical, port: OnceLock::new() })
+        Ok(Link {
+            name: name.into(),
+            device: device.clone(),
+            bytes,
+            registers,
+            panel,
+            frames,
+            address: arena::place(place),
+            physical,
+            port: OnceLock::new(),
+        })
     }
 
     /// The driver's end, mapped in this process.
@@ -92,6 +104,8 @@ pub enum Order {
     Bad(u64, u64),
     /// Fail the request of this number, counted from the device's start.
     FailAt(u64),
+    /// Switch the IOMMU; a device that was started with it is connected to nothing but its frames anyway.
+    Iommu(bool),
     /// Nothing: only tell the counts.
     Count,
 }
@@ -126,24 +140,23 @@ struct Running {
 }
 
 impl Devices {
-    /// Switches on every device that the components have.
-    pub fn start(prepared: &[Prepared]) -> io::Result<Devices> {
+    /// Switches on the devices at the ends of these ways.
+    pub fn start<'a>(links: impl Iterator<Item = &'a Link>) -> io::Result<Devices> {
         let mut all = Vec::new();
-        for Prepared { entry, link, .. } in prepared {
-            let (Some(link), Some(device)) = (link, &entry.ring) else { continue };
+        for link in links {
             let panel = Panel::map(&link.panel)?;
-            panel.set_iommu(device.iommu);
-            panel.set_latency(device.latency);
+            panel.set_iommu(link.device.iommu);
+            panel.set_latency(link.device.latency);
             panel.allow(link.address as u64, FRAMES);
-            let child = process::fork(|| match run(link, &device.medium, entry.disk) {
+            let child = process::fork(|| match run(link) {
                 Ok(never) => never,
                 Err(error) => {
-                    log::say(&format!("device of {}: {error}", entry.name));
+                    log::say(&format!("device of {}: {error}", link.name));
                     1
                 }
             })?;
             let registers = Registers::map(&link.registers)?;
-            all.push(Running { name: entry.name.clone(), child: Some(child), registers, panel });
+            all.push(Running { name: link.name.clone(), child: Some(child), registers, panel });
         }
         Ok(Devices(all))
     }
@@ -177,6 +190,7 @@ impl Devices {
             Order::Latency(nanos) => panel.set_latency(nanos),
             Order::Bad(from, to) => panel.set_bad(from..to, Kinds::All),
             Order::FailAt(number) => panel.set_fail_at(number),
+            Order::Iommu(on) => panel.set_iommu(on),
             Order::Count => {}
         }
         let end = clock::now() + PATIENCE;
@@ -203,13 +217,13 @@ impl Devices {
 }
 
 /// The device's own process: works when the doorbell rings or a request is due, sleeps otherwise.
-fn run(link: &Link, medium: &MediumName, bytes: usize) -> io::Result<i32> {
+fn run(link: &Link) -> io::Result<i32> {
     process::set_name("kd-disk");
     let (registers, panel) = (Registers::map(&link.registers)?, Panel::map(&link.panel)?);
     let bus = link.bus()?;
-    let medium = match medium {
-        MediumName::Memory => Medium::memory(bytes)?,
-        MediumName::File(folder) => Medium::file(&PathBuf::from(folder), bytes)?,
+    let medium = match &link.device.medium {
+        MediumName::Memory => Medium::memory(link.bytes)?,
+        MediumName::File(folder) => Medium::file(folder, link.bytes)?,
     };
     process::close_descriptors_but(&medium);
     let mut device = Controller::new(registers, panel, bus, medium, futex::wake);

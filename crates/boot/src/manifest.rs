@@ -156,6 +156,8 @@ impl<'de> Deserialize<'de> for WaitName {
 
 /// Threads of a server unless a manifest says otherwise: three blocking calls at once, and one for everything else.
 pub const THREADS: u32 = 4;
+/// The interface of what can be mounted.
+const FILE_SYSTEM: &str = "FileSystem";
 /// Bytes of the standard RAM disk.
 pub const RAMDISK_BYTES: usize = 16 << 20;
 /// Bytes of the standard disk behind a ring.
@@ -192,13 +194,19 @@ impl Manifest {
             apps: 1,
             trace: false,
         };
+        // The VFS mounts what there is besides its root.
+        let mounted = registered.iter().filter(|one| one.interface.name == FILE_SYSTEM).map(|one| one.name.clone());
+        if let Some(vfs) = standard.entries.iter_mut().find(|entry| entry.name == "vfs") {
+            let more: Vec<_> = mounted.filter(|name| !vfs.imports.contains(name)).collect();
+            vfs.imports.extend(more);
+        }
         standard.add_driver("ramdisk", RAMDISK_BYTES, None);
         standard.add_driver("nullblk", 0, None);
         standard.add_driver("vdisk", VDISK_BYTES, Some(RingDevice::memory()));
         standard
     }
 
-    /// Adds a driver module whose device the VFS shows under `/dev`.
+    /// Adds a driver module whose device the VFS shows under `/dev`, and `procfs` in its tables.
     pub fn add_driver(&mut self, name: &str, disk: usize, ring: Option<RingDevice>) {
         self.entries.push(Entry {
             name: name.into(),
@@ -210,8 +218,8 @@ impl Manifest {
             apps: false,
             placement: None,
         });
-        if let Some(vfs) = self.entries.iter_mut().find(|entry| entry.name == "vfs") {
-            vfs.imports.push(name.into());
+        for entry in self.entries.iter_mut().filter(|entry| ["vfs", "procfs"].contains(&entry.name.as_str())) {
+            entry.imports.push(name.into());
         }
     }
 }

@@ -117,7 +117,7 @@ pub fn prepare(manifest: &Manifest, parts: &Parts) -> Result<Vec<Prepared>, Boot
         let (disk, link) = match (entry.disk, &entry.ring) {
             (0, None) => (None, None),
             (bytes, None) => (Some(Memory::new(&format!("kd-disk-{}", entry.name), bytes)?), None),
-            (_, Some(ring)) => (None, Some(Link::new(prepared.len(), ring)?)),
+            (bytes, Some(ring)) => (None, Some(Link::new(prepared.len(), &entry.name, bytes, ring)?)),
         };
         let placement = manifest.placement_of(entry);
         if manifest.kernel == Kernel::Monolithic && placement != Placement::Direct {

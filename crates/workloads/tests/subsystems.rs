@@ -68,6 +68,10 @@ fn kernel() -> Kernel {
         started.insert(driver, Handle::new(disk));
     }
     for component in kd_subsystems::components() {
+        // What needs a core of its own has no place here.
+        if !component.imports.iter().all(|import| started.handle(import).is_some()) {
+            continue;
+        }
         let handle = (component.start)(&started).unwrap_or_else(|error| panic!("{}: {error}", component.name));
         started.insert(&component.name, handle);
     }

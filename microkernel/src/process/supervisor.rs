@@ -90,7 +90,7 @@ impl Supervisor {
     pub fn boot(manifest: Manifest, parts: Parts) -> Result<Supervisor, BootError> {
         let order = start_order(&manifest)?;
         let prepared = prepare(&manifest, &parts)?;
-        let devices = Devices::start(&prepared)?;
+        let devices = Devices::start(prepared.iter().filter_map(|prepared| prepared.link.as_ref()))?;
         let counts = manifest.trace.then(Counts::new).transpose()?;
         let mut wiring = Wiring::new(&manifest, counts)?;
         let mut servers: Vec<Server> = Vec::new();

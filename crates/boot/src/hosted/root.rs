@@ -41,7 +41,7 @@ impl Hosted {
     /// Boots a kernel.
     pub fn boot(manifest: Manifest, parts: Parts, wiring: &'static dyn Wiring) -> Result<Hosted, BootError> {
         let prepared: &'static [Prepared] = prepare(&manifest, &parts)?.leak();
-        let devices = Devices::start(prepared)?;
+        let devices = Devices::start(prepared.iter().filter_map(|prepared| prepared.link.as_ref()))?;
         let page: &'static KernelPage = Box::leak(Box::new(KernelPage::new()?));
         page.set_panic_on_oops(manifest.panic_on_oops);
         let ports = Ports::new(&manifest, exports(prepared).len())?;
