@@ -101,9 +101,8 @@ impl VirtualFileSystem {
     fn file_to_change(&self, caller: Caller, fd: Fd, bytes: usize) -> Result<Arc<OpenFile>> {
         let app = self.apps.get(caller.app.0.into()).ok_or(Errno::EBADF)?;
         let file = app.descriptors.get(fd)?;
-        match file.changeable(bytes) {
-            Some(at) => self.drop_identity(&app.credentials(), at)?,
-            None => {}
+        if let Some(at) = file.changeable(bytes) {
+            self.drop_identity(&app.credentials(), at)?;
         }
         Ok(file)
     }
