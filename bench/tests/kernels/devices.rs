@@ -88,6 +88,23 @@ fn a_file_of_the_host_serves_as_well_and_its_driver_may_die() {
 }
 
 #[test]
+fn a_machine_without_iommu_runs_and_restarts_what_dies() {
+    for config in [MONOLITHIC, PROCESS] {
+        let mut manifest = config.manifest(1);
+        let driver = manifest.entries.iter_mut().find(|entry| entry.name == DRIVER).expect("it is standard");
+        driver.ring = Some(RingDevice { iommu: false, ..RingDevice::memory() });
+        let boot = Boot::new(&manifest).unwrap_or_else(|why| panic!("{config:?}: {why}"));
+        let app = load(config, &boot, 1);
+        if config.placement == PROCESS.placement {
+            // Its successor's arena is the same part of the machine's memory, emptied.
+            restart(&boot);
+            good(&app, 50);
+        }
+        assert_eq!(finish(&app), [0; 5], "{config:?}");
+    }
+}
+
+#[test]
 fn a_killed_driver_loses_nothing_that_its_device_has() {
     let boot = PROCESS.boot(2);
     let apps = [load(PROCESS, &boot, 1), load(PROCESS, &boot, 2)];
