@@ -202,7 +202,8 @@ impl Vfs for VirtualFileSystem {
     }
 
     fn fallocate(&self, caller: Caller, fd: Fd, flags: u32, offset: u64, bytes: u64) -> Result<()> {
-        self.file(caller, fd)?.allocate(flags, offset, bytes)
+        self.file(caller, fd)?.allocate(flags, offset, bytes)?;
+        self.file_to_change(caller, fd, 1).map(drop)
     }
 
     fn fsync(&self, caller: Caller, fd: Fd) -> Result<()> {
