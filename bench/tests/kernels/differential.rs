@@ -9,7 +9,7 @@ use kd_boot::script::{Call, Data, Outcome};
 use crate::random::Random;
 use crate::{Config, LINUX, OURS, outcomes};
 
-const CALLS: usize = 250;
+const CALLS: usize = 350;
 const HANDLES: usize = 8;
 
 /// The longest path that still fits into a message with another, below the app's directory; too long for Linux by one.
@@ -103,7 +103,7 @@ fn agree(seed: u64, apps: u64) {
                 assert_eq!(seen, expected, "seed {seed}, app {app}, call {number}, {call:?} on {config:?}");
             }
             let good = seen.iter().filter(|outcome| !matches!(outcome, Outcome::Failed(_) | Outcome::Skipped));
-            assert!(good.count() > CALLS / 8, "seed {seed}: the test tests something");
+            assert!(good.count() > CALLS / 16, "seed {seed}: the test tests something");
         }
     }
 }
