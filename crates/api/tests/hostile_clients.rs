@@ -113,7 +113,9 @@ struct Kernel {
 fn boot() -> Kernel {
     let disk: Arc<dyn BlockDevice> = Arc::new(Disk);
     let mut started = Imports::default();
-    started.insert("ramdisk", Handle::new(disk.clone()));
+    for driver in ["ramdisk", "vdisk"] {
+        started.insert(driver, Handle::new(disk.clone()));
+    }
     let core: Arc<dyn KernelInfo> = Arc::new(Core);
     started.insert("kernel", Handle::new(core.clone()));
     let mut servers = vec![("core".to_string(), Handle::new(core).serve())];

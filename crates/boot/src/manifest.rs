@@ -206,7 +206,8 @@ impl Manifest {
         standard
     }
 
-    /// Adds a driver module whose device the VFS shows under `/dev`, and `procfs` in its tables.
+    /// Adds a driver module whose device the VFS shows under `/dev` and `procfs` in its tables: directly, or by the queue
+    /// that is before it.
     pub fn add_driver(&mut self, name: &str, disk: usize, ring: Option<RingDevice>) {
         self.entries.push(Entry {
             name: name.into(),
@@ -218,8 +219,10 @@ impl Manifest {
             apps: false,
             placement: None,
         });
+        let queue = self.entries.iter().find(|entry| entry.imports.iter().any(|import| import == name));
+        let shown = queue.map_or(name, |queue| &queue.name).to_owned();
         for entry in self.entries.iter_mut().filter(|entry| ["vfs", "procfs"].contains(&entry.name.as_str())) {
-            entry.imports.push(name.into());
+            entry.imports.push(shown.clone());
         }
     }
 }

@@ -15,6 +15,7 @@ pub fn components() -> Vec<Component> {
         crate::proc::component(),
         crate::pipe::component(),
         crate::ramfs::component(),
+        crate::block::component(),
         crate::procfs::component(),
         crate::vfs::component(),
     ];

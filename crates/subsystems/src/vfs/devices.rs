@@ -21,7 +21,8 @@ fn device_name(driver: &str) -> &str {
     match driver {
         "ramdisk" => "ram0",
         "nullblk" => "nullb0",
-        "vdisk" => "vda",
+        // The queue before it, where there is one, stands for it.
+        "vdisk" | "blk" => "vda",
         "filedisk" => "vdb",
         other => other,
     }
