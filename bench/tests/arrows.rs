@@ -14,6 +14,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("kd-subsystems", &["kd-api", "kd-sync"]),
     ("kd-ramdisk", &["kd-api", "kd-module-rt", "kd-sync"]),
     ("kd-nullblk", &["kd-api", "kd-module-rt", "kd-sync"]),
+    ("kd-ringblk", &["kd-api", "kd-sync"]),
+    ("kd-vdisk", &["kd-api", "kd-module-rt", "kd-ringblk"]),
+    ("kd-filedisk", &["kd-api", "kd-module-rt", "kd-ringblk"]),
     ("kd-workloads", &["kd-api"]),
     ("kd-linux", &["kd-api"]),
     ("kd-report", &[]),
@@ -30,8 +33,11 @@ const HARNESS: &str = "kernel-debate";
 /// Where the compiler itself is told to refuse `unsafe`.
 const WITHOUT_UNSAFE: &[&str] = &[
     "crates/boot/src/lib.rs",
+    "crates/modules/filedisk/src/lib.rs",
     "crates/modules/nullblk/src/lib.rs",
     "crates/modules/ramdisk/src/lib.rs",
+    "crates/modules/ringblk/src/lib.rs",
+    "crates/modules/vdisk/src/lib.rs",
     "crates/report/src/lib.rs",
     "crates/subsystems/src/lib.rs",
     "crates/workloads/src/lib.rs",

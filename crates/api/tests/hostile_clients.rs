@@ -17,7 +17,13 @@ use std::thread;
 use std::time::Duration;
 
 use kd_api::ids::PipeId;
-use kd_api::interfaces::{block::BlockDevice, pipe::Pipe, syscalls::Syscalls, vfs::Vfs};
+use kd_api::interfaces::{
+    block::{BlockDevice, Statistics},
+    kernel::{ComponentInfo, KernelInfo},
+    pipe::Pipe,
+    syscalls::Syscalls,
+    vfs::Vfs,
+};
 use kd_api::server::Dispatch;
 use kd_api::window::{BULK, SPILL, WINDOW, Window};
 use kd_api::{AppId, Caller, Errno, Handle, Imports, InBuf, Message, OutBuf, Result};
@@ -74,6 +80,27 @@ impl BlockDevice for Disk {
     fn flush(&self) -> Result<()> {
         Ok(())
     }
+    fn statistics(&self) -> Result<Statistics> {
+        Ok(Statistics::default())
+    }
+}
+
+/// What stands for a core.
+struct Core;
+
+impl KernelInfo for Core {
+    fn component(&self, _: u32) -> Result<ComponentInfo> {
+        Err(Errno::ENOENT)
+    }
+    fn uptime(&self) -> Result<u64> {
+        Ok(1)
+    }
+    fn command_line(&self, out: &mut OutBuf<'_>) -> Result<usize> {
+        Ok(out.write(b"quiet"))
+    }
+    fn log(&self, out: &mut OutBuf<'_>) -> Result<usize> {
+        Ok(out.write(b"a line"))
+    }
 }
 
 /// Every interface there is, and who to ask for what a call waits for.
@@ -86,8 +113,13 @@ struct Kernel {
 fn boot() -> Kernel {
     let disk: Arc<dyn BlockDevice> = Arc::new(Disk);
     let mut started = Imports::default();
-    started.insert("ramdisk", Handle::new(disk.clone()));
-    let mut servers = vec![("disk".to_string(), Handle::new(disk).serve())];
+    for driver in ["ramdisk", "vdisk"] {
+        started.insert(driver, Handle::new(disk.clone()));
+    }
+    let core: Arc<dyn KernelInfo> = Arc::new(Core);
+    started.insert("kernel", Handle::new(core.clone()));
+    let mut servers = vec![("core".to_string(), Handle::new(core).serve())];
+    servers.extend([("disk".to_string(), Handle::new(disk).serve())]);
     for component in kd_subsystems::components() {
         let handle = (component.start)(&started).unwrap_or_else(|why| panic!("{}: {why}", component.name));
         servers.push((component.name.clone(), handle.serve()));

@@ -54,7 +54,7 @@ fn step<T>(step: &'static str, result: io::Result<T>) -> Result<T, EnterError> {
 }
 
 /// Moves the calling process, which must have one thread, into an empty tmpfs of its own, with a file of [`RAM0`] zero
-/// bytes at `/dev/ram0`, a umask of 0, and SIGPIPE ignored. Threads and children made afterwards share it.
+/// bytes at `/dev/ram0` and `/dev/vda`, a umask of 0, and SIGPIPE ignored. Threads and children made afterwards share it.
 ///
 /// # Errors
 /// What is missing, by [`EnterError`].
@@ -73,6 +73,7 @@ pub fn enter_private_tmpfs() -> Result<Linux, EnterError> {
     // Written, not only sized: a hole would be filled by the first access, and that would be measured.
     step("make /dev", fs::create_dir("/dev"))?;
     step("fill /dev/ram0", File::create("/dev/ram0").and_then(|mut file| file.write_all(&vec![0; RAM0])))?;
+    step("fill /dev/vda", File::create("/dev/vda").and_then(|mut file| file.write_all(&vec![0; RAM0])))?;
     Ok(Linux(()))
 }
 

@@ -12,7 +12,7 @@ use kd_api::{Caller, Errno, Fd, InBuf, OutBuf};
 use kd_linux::{EnterError, RAM0, enter_private_tmpfs};
 
 const CASES: &[(&str, fn())] = &[
-    ("it_is_empty_but_for_ram0", it_is_empty_but_for_ram0),
+    ("it_is_empty_but_for_its_devices", it_is_empty_but_for_its_devices),
     ("calls_answer_as_the_host_does", calls_answer_as_the_host_does),
     ("links_attributes_and_room_are_the_hosts", links_attributes_and_room_are_the_hosts),
     ("pipes_carry_bytes_and_end", pipes_carry_bytes_and_end),
@@ -90,10 +90,10 @@ fn names(linux: &impl Syscalls, path: &str) -> Vec<String> {
     names
 }
 
-fn it_is_empty_but_for_ram0() {
+fn it_is_empty_but_for_its_devices() {
     let linux = enter();
     assert_eq!(names(&linux, "/"), [".", "..", "dev"]);
-    assert_eq!(names(&linux, "/dev"), [".", "..", "ram0"]);
+    assert_eq!(names(&linux, "/dev"), [".", "..", "ram0", "vda"]);
     let ram0 = linux.stat(APP, "/dev/ram0").expect("it is there");
     assert_eq!((ram0.kind, ram0.size), (Kind::File, RAM0 as u64));
     assert_eq!(linux.getpid(APP), Ok(std::process::id()));

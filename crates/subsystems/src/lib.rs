@@ -12,9 +12,11 @@
 
 extern crate alloc;
 
+pub mod block;
 mod dirent;
 pub mod pipe;
 pub mod proc;
+pub mod procfs;
 pub mod ramfs;
 mod registry;
 mod sharded;

@@ -21,6 +21,9 @@ fn device_name(driver: &str) -> &str {
     match driver {
         "ramdisk" => "ram0",
         "nullblk" => "nullb0",
+        // The queue before it, where there is one, stands for it.
+        "vdisk" | "blk" => "vda",
+        "filedisk" => "vdb",
         other => other,
     }
 }

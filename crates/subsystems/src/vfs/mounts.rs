@@ -11,7 +11,7 @@ use kd_api::{Errno, Imports, Ino, Result};
 
 /// File systems by the names of their components: where each is mounted, and whether its names and attributes change
 /// through the VFS alone, so that they may be cached.
-const MOUNTS: [(&str, &str, bool); 2] = [("procfs", "proc", false), ("jfs", "mnt", true)];
+pub const MOUNTS: [(&str, &str, bool); 2] = [("procfs", "proc", false), ("jfs", "mnt", true)];
 
 /// An inode of a mounted file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -199,13 +199,16 @@ impl Walk<'_> {
         let source = self.vfs.names.change(Dentry::new(parent, name));
         let target = self.vfs.names.change(Dentry::new(to_parent, to_name));
         self.fs(parent).rename(parent.ino, name, to_parent.ino, to_name, flags)?;
-        // What was known of both was true until now if nobody else changed them. Two names of one file stay.
-        if let (Some(moved), Some(replaced)) = (source.before, target.before)
-            && moved.map(|(ino, _)| ino) != replaced.map(|(ino, _)| ino)
+        // What was known was true until now if nobody else changed either. Two names of one file stay both.
+        if let Some(moved) = source.before
             && source.is_alone()
             && target.is_alone()
         {
-            source.settle(if flags & rename::EXCHANGE != 0 { replaced } else { None });
+            match target.before {
+                Some(replaced) if flags & rename::EXCHANGE != 0 => source.settle(replaced),
+                Some(replaced) if replaced.map(|(ino, _)| ino) != moved.map(|(ino, _)| ino) => source.settle(None),
+                _ => {}
+            }
             target.settle(moved);
         }
         Ok(())
@@ -233,7 +236,14 @@ impl Walk<'_> {
         }
         self.may_take(from.0, from.1)?;
         match &target {
-            Some(_) => self.may_take(to.0, to.1)?,
+            Some(target) => {
+                self.may_take(to.0, to.1)?;
+                match (source.is_directory(), target.is_directory()) {
+                    (true, false) if !exchange => return Err(Errno::ENOTDIR),
+                    (false, true) if !exchange => return Err(Errno::EISDIR),
+                    _ => {}
+                }
+            }
             None => self.may_make(to.0, to.1).map(drop)?,
         }
         if from.0 == to.0 {
