@@ -134,8 +134,8 @@ fn a_name_that_is_replaced_is_there_all_the_time() {
             for round in 0..ROUNDS {
                 assert_eq!(make("/new", 0o600), Ok(()));
                 assert_eq!(sys.rename(writer, "/new", "/x", 0), Ok(()));
-                assert_eq!(sys.chmod(writer, "/x", 0o600 | round % 8), Ok(()));
-                assert_eq!(sys.stat(writer, "/x").map(|stat| u32::from(stat.mode)), Ok(0o600 | round % 8));
+                assert_eq!(sys.chmod(writer, "/x", 0o600 | (round % 8)), Ok(()));
+                assert_eq!(sys.stat(writer, "/x").map(|stat| u32::from(stat.mode)), Ok(0o600 | (round % 8)));
                 assert_eq!(sys.stat(writer, "/new"), Err(Errno::ENOENT));
             }
             done.store(1, SeqCst);
