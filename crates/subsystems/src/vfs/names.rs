@@ -236,26 +236,23 @@ impl Walk<'_> {
         }
         self.may_take(from.0, from.1)?;
         match &target {
-            Some(target) => {
-                self.may_take(to.0, to.1)?;
-                match (source.is_directory(), target.is_directory()) {
-                    (true, false) if !exchange => return Err(Errno::ENOTDIR),
-                    (false, true) if !exchange => return Err(Errno::EISDIR),
-                    _ => {}
-                }
-            }
+            Some(_) => self.may_take(to.0, to.1)?,
             None => self.may_make(to.0, to.1).map(drop)?,
         }
         if from.0 == to.0 {
             return Ok(());
         }
-        // A directory that moves gets another `..`, which is written in itself.
-        if source.is_directory() {
-            self.check(source.at, source.stat.as_ref(), WRITE)?;
-        }
-        match target {
-            Some(target) if exchange && target.is_directory() => self.check(target.at, target.stat.as_ref(), WRITE),
+        // A directory that moves gets another `..`, which is written in itself. What does not fit is told before that.
+        let may_move = |node: &Node| match node.kind {
+            Kind::Directory => self.check(node.at, node.stat.as_ref(), WRITE),
             _ => Ok(()),
+        };
+        match target {
+            Some(target) if exchange => may_move(&source).and_then(|()| may_move(&target)),
+            Some(target) if source.is_directory() && !target.is_directory() => {
+                may_move(&source).map_err(|_| Errno::ENOTDIR)
+            }
+            _ => may_move(&source),
         }
     }
 }
