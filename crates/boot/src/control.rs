@@ -106,6 +106,8 @@ pub struct Cell {
     pub entry: Entry,
     /// The cores that everything of this boot is bound to.
     pub cores: Vec<usize>,
+    /// Rounds of user computation in each operation.
+    pub compute: u64,
     /// Nanoseconds for it, warm-up included.
     pub budget: u64,
 }
@@ -150,7 +152,7 @@ pub enum Answer {
     Log(Vec<(u64, String)>),
     /// What a device counted.
     Device(DeviceCounts),
-    /// Per interface operation: crossings, and bytes copied.
+    /// Per component and operation of its interface (`vfs/Vfs.open`): crossings, and bytes copied.
     Counts(Vec<(String, u64, u64)>),
 }
 

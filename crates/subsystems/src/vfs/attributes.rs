@@ -5,7 +5,9 @@ use kd_api::interfaces::vfs::time;
 use kd_api::{Errno, Result};
 use kd_sync::now;
 
+use super::VirtualFileSystem;
 use super::credentials::{Attributes, Credentials, SET_GID, WRITE};
+use super::mounts::Location;
 use super::walk::{Node, Walk};
 
 /// A time as `utimensat` takes it.
@@ -36,14 +38,8 @@ impl Walk<'_> {
         self.with(node, |fs, ino| fs.setattr(ino, change))
     }
 
-    /// The same for what the cache knows.
     fn set_permissions(&self, node: &Node, change: SetAttr) -> Result<()> {
-        let changing = self.vfs.inodes.change(node.at);
-        let stat = self.set(node, change)?;
-        if self.vfs.mounts.of(node.at).cached {
-            changing.settle((&stat).into());
-        }
-        Ok(())
+        self.with(node, |_, _| self.vfs.set_permissions(node.at, change))
     }
 
     /// `chmod(2)`.
@@ -79,5 +75,31 @@ impl Walk<'_> {
             }
         }
         self.set(node, SetAttr { atime: given(atime), mtime: given(mtime), ..SetAttr::default() }).map(drop)
+    }
+}
+
+impl VirtualFileSystem {
+    /// Changes what the cache knows as well.
+    fn set_permissions(&self, at: Location, change: SetAttr) -> Result<()> {
+        let mount = self.mounts.of(at);
+        let changing = self.inodes.change(at);
+        let stat = mount.fs.setattr(at.ino, change)?;
+        if mount.cached {
+            changing.settle((&stat).into());
+        }
+        Ok(())
+    }
+
+    /// A file that others change is no longer run as its owner.
+    pub(super) fn drop_identity(&self, who: &Credentials, at: Location) -> Result<()> {
+        if who.is_superuser() {
+            return Ok(());
+        }
+        let inode = self.attributes(at)?;
+        let mode = inode.without_identity(who);
+        if mode == inode.mode {
+            return Ok(());
+        }
+        self.set_permissions(at, SetAttr { mode: Some(mode), ..SetAttr::default() })
     }
 }

@@ -98,6 +98,17 @@ impl VirtualFileSystem {
         self.apps.get(caller.app.0.into()).ok_or(Errno::EBADF)?.descriptors.get(fd)
     }
 
+    /// The file behind a descriptor that `bytes` bytes are to be written to, or that is to be cut.
+    fn file_to_change(&self, caller: Caller, fd: Fd, bytes: usize) -> Result<Arc<OpenFile>> {
+        let app = self.apps.get(caller.app.0.into()).ok_or(Errno::EBADF)?;
+        let file = app.descriptors.get(fd)?;
+        match file.changeable(bytes) {
+            Some(at) => self.drop_identity(&app.credentials(), at)?,
+            None => {}
+        }
+        Ok(file)
+    }
+
     /// A walk and what it is for; once more, with every name looked up, while the inode was gone when it came to that.
     fn walk<R>(&self, caller: Caller, mut then: impl FnMut(&mut Walk<'_>) -> Result<R>) -> Result<R> {
         let mut walk = Walk::new(self, self.who(caller));
@@ -157,7 +168,7 @@ impl Vfs for VirtualFileSystem {
     }
 
     fn write(&self, caller: Caller, fd: Fd, data: &mut InBuf<'_>) -> Result<usize> {
-        self.file(caller, fd)?.write(data)
+        self.file_to_change(caller, fd, data.remaining())?.write(data)
     }
 
     fn pread(&self, caller: Caller, fd: Fd, at: i64, out: &mut OutBuf<'_>) -> Result<usize> {
@@ -167,7 +178,7 @@ impl Vfs for VirtualFileSystem {
 
     fn pwrite(&self, caller: Caller, fd: Fd, at: i64, data: &mut InBuf<'_>) -> Result<usize> {
         let at = offset(at)?;
-        self.file(caller, fd)?.pwrite(at, data)
+        self.file_to_change(caller, fd, data.remaining())?.pwrite(at, data)
     }
 
     fn lseek(&self, caller: Caller, fd: Fd, offset: i64, whence: u32) -> Result<u64> {
@@ -176,7 +187,7 @@ impl Vfs for VirtualFileSystem {
 
     fn ftruncate(&self, caller: Caller, fd: Fd, to: u64) -> Result<()> {
         let to = size(to)?;
-        self.file(caller, fd)?.truncate(to)
+        self.file_to_change(caller, fd, 1)?.truncate(to)
     }
 
     fn truncate(&self, caller: Caller, path: &str, to: u64) -> Result<()> {
@@ -187,6 +198,7 @@ impl Vfs for VirtualFileSystem {
                 Kind::Directory => return Err(Errno::EISDIR),
                 _ => return Err(Errno::EINVAL),
             }
+            self.drop_identity(&walk.who, node.at)?;
             walk.with(node, |fs, ino| fs.truncate(ino, to))
         })
     }
@@ -263,8 +275,8 @@ impl Vfs for VirtualFileSystem {
     }
 
     fn link(&self, caller: Caller, from: &str, to: &str) -> Result<()> {
-        let (from, to) = (Path::parse(from)?, Path::parse(to)?);
-        self.walk(caller, |walk| walk.link(&from, &to))
+        let from = Path::parse(from)?;
+        self.walk(caller, |walk| walk.link(&from, to))
     }
 
     fn symlink(&self, caller: Caller, target: &str, path: &str) -> Result<()> {

@@ -101,9 +101,10 @@ impl Walk<'_> {
     }
 
     /// `link(2)`.
-    pub fn link(&mut self, from: &Path<'_>, to: &Path<'_>) -> Result<()> {
+    pub fn link(&mut self, from: &Path<'_>, to: &str) -> Result<()> {
+        // Linux looks at the second path only once the first has led somewhere.
         let node = self.node(from, false)?;
-        let (parent, name) = self.place_of_file(to)?;
+        let (parent, name) = self.place_of_file(&Path::parse(to)?)?;
         let refuse = |errno| Err(self.unless_taken(parent, name, errno));
         if node.at.mount != parent.mount {
             return refuse(Errno::EXDEV);
@@ -180,7 +181,6 @@ impl Walk<'_> {
 
     /// `renameat2(2)`.
     pub fn rename(&mut self, from: &Path<'_>, to: &str, flags: u32) -> Result<()> {
-        // Linux looks at the second path only once the first has led somewhere.
         let parent = self.parent(TOP, from)?;
         let to = &Path::parse(to)?;
         let to_parent = self.parent(TOP, to)?;

@@ -10,10 +10,11 @@ use kd_api::ids::PipeId;
 use kd_api::interfaces::fs::{FileSystem, Kind, Stat};
 use kd_api::interfaces::pipe::Pipe;
 use kd_api::interfaces::vfs::{allocate, open, seek};
-use kd_api::{Errno, InBuf, Ino, OutBuf, Result};
+use kd_api::{Errno, InBuf, OutBuf, Result};
 use kd_sync::{Mutex, rendezvous};
 
 use super::device::Device;
+use super::mounts::Location;
 
 /// What a file is.
 pub enum Object {
@@ -26,13 +27,13 @@ pub enum Object {
 /// An inode held in its file system.
 pub struct Held {
     pub fs: Arc<dyn FileSystem>,
-    pub ino: Ino,
+    pub at: Location,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         // Nobody is left to tell: a file system that is gone has released it anyway.
-        let _ = self.fs.release(self.ino);
+        let _ = self.fs.release(self.at.ino);
     }
 }
 
@@ -89,6 +90,14 @@ fn check(offset: u64, len: usize) -> Result<u64> {
 impl OpenFile {
     pub fn new(object: Object, flags: u32) -> OpenFile {
         OpenFile { object, flags, position: Mutex::new(0) }
+    }
+
+    /// The regular file that a call of `bytes` bytes may change.
+    pub fn changeable(&self, bytes: usize) -> Option<Location> {
+        match &self.object {
+            Object::File(held) if bytes > 0 && self.check_writable().is_ok() => Some(held.at),
+            _ => None,
+        }
     }
 
     fn check_readable(&self) -> Result<()> {
@@ -150,7 +159,7 @@ impl OpenFile {
     fn read_at(&self, offset: u64, out: &mut OutBuf<'_>) -> Result<usize> {
         let offset = check(offset, out.remaining())?;
         match &self.object {
-            Object::File(held) if out.remaining() > 0 => held.fs.read(held.ino, offset, out),
+            Object::File(held) if out.remaining() > 0 => held.fs.read(held.at.ino, offset, out),
             Object::File(_) => Ok(0),
             Object::Device(device, _) => device.read(offset, out),
             Object::Directory(_) => Err(Errno::EISDIR),
@@ -165,10 +174,10 @@ impl OpenFile {
         let count = match &self.object {
             Object::File(_) if total == 0 => 0,
             Object::File(held) if self.flags & open::APPEND != 0 => {
-                let end = held.fs.append(held.ino, data)?;
+                let end = held.fs.append(held.at.ino, data)?;
                 return Ok((total - data.remaining(), end));
             }
-            Object::File(held) => held.fs.write(held.ino, offset, data)?,
+            Object::File(held) => held.fs.write(held.at.ino, offset, data)?,
             Object::Device(device, _) => device.write(offset, data)?,
             Object::Directory(_) => return Err(Errno::EISDIR),
             Object::Pipe(_) => return Err(Errno::ESPIPE),
@@ -187,7 +196,7 @@ impl OpenFile {
             Object::Directory(_) if whence == seek::END => return Err(Errno::EINVAL),
             Object::Directory(_) => (0, i64::MAX),
             Object::Device(device, _) => (device.capacity()? as i64, device.capacity()? as i64),
-            Object::File(held) if whence == seek::END => (held.fs.getattr(held.ino)?.size as i64, i64::MAX),
+            Object::File(held) if whence == seek::END => (held.fs.getattr(held.at.ino)?.size as i64, i64::MAX),
             Object::File(_) => (0, i64::MAX),
         };
         let mut position = self.position.lock();
@@ -206,7 +215,7 @@ impl OpenFile {
     /// `fsync(2)`, or `fdatasync(2)`.
     pub fn sync(&self, data_only: bool) -> Result<()> {
         match &self.object {
-            Object::File(held) | Object::Directory(held) => held.fs.fsync(held.ino, data_only),
+            Object::File(held) | Object::Directory(held) => held.fs.fsync(held.at.ino, data_only),
             Object::Device(device, _) => device.flush(),
             Object::Pipe(_) => Err(Errno::EINVAL),
         }
@@ -215,7 +224,7 @@ impl OpenFile {
     /// `fstat(2)`.
     pub fn stat(&self) -> Result<Stat> {
         match &self.object {
-            Object::File(held) | Object::Directory(held) | Object::Device(_, held) => held.fs.getattr(held.ino),
+            Object::File(held) | Object::Directory(held) | Object::Device(_, held) => held.fs.getattr(held.at.ino),
             Object::Pipe(end) => Ok(end.stat()),
         }
     }
@@ -223,7 +232,7 @@ impl OpenFile {
     /// `ftruncate(2)`.
     pub fn truncate(&self, size: u64) -> Result<()> {
         match &self.object {
-            Object::File(held) if self.check_writable().is_ok() => held.fs.truncate(held.ino, size),
+            Object::File(held) if self.check_writable().is_ok() => held.fs.truncate(held.at.ino, size),
             _ => Err(Errno::EINVAL),
         }
     }
@@ -243,7 +252,7 @@ impl OpenFile {
             Object::Directory(_) => Err(Errno::EISDIR),
             _ if offset + bytes > farthest => Err(Errno::EFBIG),
             Object::Device(..) => Err(Errno::EOPNOTSUPP),
-            Object::File(held) => held.fs.allocate(held.ino, offset, bytes, flags & allocate::KEEP_SIZE != 0),
+            Object::File(held) => held.fs.allocate(held.at.ino, offset, bytes, flags & allocate::KEEP_SIZE != 0),
         }
     }
 
@@ -251,7 +260,7 @@ impl OpenFile {
     pub fn entries(&self, out: &mut OutBuf<'_>) -> Result<usize> {
         let mut position = self.position.lock();
         let (next, count) = match &self.object {
-            Object::Directory(held) => held.fs.readdir(held.ino, *position, out)?,
+            Object::Directory(held) => held.fs.readdir(held.at.ino, *position, out)?,
             _ => return Err(Errno::ENOTDIR),
         };
         *position = next;

@@ -74,14 +74,15 @@ impl Walk<'_> {
         let fs = &self.vfs.mounts.of(node.at).fs;
         let hold = || -> Result<Held> {
             self.with(node, |fs, ino| fs.hold(ino))?;
-            Ok(Held { fs: fs.clone(), ino: node.at.ino })
+            Ok(Held { fs: fs.clone(), at: node.at })
         };
         match node.kind {
             Kind::Directory => Ok(Object::Directory(hold()?)),
             Kind::File => {
                 let held = hold()?;
                 if cut {
-                    fs.truncate(held.ino, 0)?;
+                    self.vfs.drop_identity(&self.who, held.at)?;
+                    fs.truncate(held.at.ino, 0)?;
                 }
                 Ok(Object::File(held))
             }
