@@ -24,12 +24,16 @@ fn texts(config: Config, boot: &Boot, app: u32, paths: &[String]) -> Vec<String>
     paths.iter().map(text).collect()
 }
 
-/// The columns of `/proc/diskstats` for `vda`, from the fourth on.
-fn vda(config: Config, boot: &Boot, app: u32) -> Vec<u64> {
-    let text = texts(config, boot, app, &["/proc/diskstats".into()]).concat();
-    let line = text.lines().find(|line| line.split_whitespace().nth(2) == Some("vda"));
-    let line = line.unwrap_or_else(|| panic!("{config:?}: {text}"));
-    line.split_whitespace().skip(3).map(|column| column.parse().expect("a number")).collect()
+/// The columns of `/proc/diskstats` for `vda`, from the fourth on, and the interrupts that its driver took.
+fn vda(config: Config, boot: &Boot, app: u32) -> (Vec<u64>, u64) {
+    let texts = texts(config, boot, app, &["/proc/diskstats".into(), "/proc/interrupts".into()]);
+    let line = |text: &str| {
+        let mut lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let line = lines.find(|line| line[2] == "vda").unwrap_or_else(|| panic!("{config:?}: {text}"));
+        line.into_iter().map(String::from).collect::<Vec<_>>()
+    };
+    let number = |column: &String| column.parse().expect("a number");
+    (line(&texts[0])[3..].iter().map(number).collect(), number(&line(&texts[1])[1]))
 }
 
 #[test]
@@ -46,9 +50,11 @@ fn disk_statistics_are_what_was_asked_for() {
         let outcomes = outcomes(&mut config.script(&boot, 1, &calls));
         assert!(outcomes.len() == calls.len(), "{config:?}: {outcomes:?}");
         assert!(!outcomes.iter().any(|outcome| matches!(outcome, Outcome::Failed(_))), "{config:?}: {outcomes:?}");
-        let seen: Vec<u64> = vda(config, &boot, 3).iter().zip(before).map(|(now, then)| now - then).collect();
+        let after = vda(config, &boot, 3);
+        let seen: Vec<u64> = after.0.iter().zip(&before.0).map(|(now, then)| now - then).collect();
         // Reads, merges, sectors, time; the same of writes; what is under way; discards; flushes, errors.
         assert_eq!(seen, [5, 0, 5 * 8, 0, 8, 0, 8 * 8, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0], "{config:?}");
+        assert!(after.1 > before.1, "{config:?}: the device interrupts when it is done");
     }
 }
 
