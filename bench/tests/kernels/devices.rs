@@ -88,6 +88,44 @@ fn a_file_of_the_host_serves_as_well_and_its_driver_may_die() {
 }
 
 #[test]
+fn each_process_maps_its_own_side_and_no_more() {
+    for config in [MONOLITHIC, PROCESS] {
+        let boot = config.boot(1);
+        let app = load(config, &boot, 1);
+        let driver = boot.component(DRIVER).expect("it runs").pid;
+        let disk = process(app.pid, "kd-disk");
+        let maps = |pid: i32| {
+            let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).expect("it lives");
+            ["kd-registers", "kd-frames", "kd-panel", "kd-channel"].map(|name| maps.contains(name))
+        };
+        assert_eq!(maps(driver), [true, true, false, config.placement == PROCESS.placement], "{config:?}");
+        assert_eq!(maps(disk), [true, true, true, false], "{config:?}");
+        if config.placement == PROCESS.placement {
+            for other in [boot.component("vfs").expect("it runs").pid, app.pid] {
+                assert_eq!(maps(other), [false, false, false, true], "{config:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_machine_without_iommu_runs_and_restarts_what_dies() {
+    for config in [MONOLITHIC, PROCESS] {
+        let mut manifest = config.manifest(1);
+        let driver = manifest.entries.iter_mut().find(|entry| entry.name == DRIVER).expect("it is standard");
+        driver.ring = Some(RingDevice { iommu: false, ..RingDevice::memory() });
+        let boot = Boot::new(&manifest).unwrap_or_else(|why| panic!("{config:?}: {why}"));
+        let app = load(config, &boot, 1);
+        if config.placement == PROCESS.placement {
+            // Its successor's arena is the same part of the machine's memory, emptied.
+            restart(&boot);
+            good(&app, 50);
+        }
+        assert_eq!(finish(&app), [0; 5], "{config:?}");
+    }
+}
+
+#[test]
 fn a_killed_driver_loses_nothing_that_its_device_has() {
     let boot = PROCESS.boot(2);
     let apps = [load(PROCESS, &boot, 1), load(PROCESS, &boot, 2)];
@@ -154,10 +192,7 @@ fn a_device_that_is_pulled_out_fails_every_request() {
     for config in [MONOLITHIC, PROCESS] {
         let boot = config.boot(1);
         let app = load(config, &boot, 1);
-        let root = root_of(app.pid);
-        let name = |pid: &i32| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        let disk = kd_boot::app::family(root).into_iter().find(|pid| name(pid) == "kd-disk\n");
-        let disk = disk.expect("it runs");
+        let disk = process(app.pid, "kd-disk");
         let kill = std::process::Command::new("kill").args(["-9", &disk.to_string()]).status();
         assert!(kill.expect("a host has it").success());
         assert!(app.wait_until(LIMIT, |board| board.get(Field::Failed) > 10), "{config:?}: calls fail, none hangs");
@@ -166,6 +201,13 @@ fn a_device_that_is_pulled_out_fails_every_request() {
         let died = |what: &What| *what == What::Died("SIGKILL".into());
         assert!(events.iter().any(|event| event.who == "device of vdisk" && died(&event.what)), "{events:?}");
     }
+}
+
+/// The process of a name in the boot that another one belongs to.
+fn process(of: i32, name: &str) -> i32 {
+    let comm = |pid: &i32| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    let mut family = kd_boot::app::family(root_of(of)).into_iter();
+    family.find(|pid| comm(pid).trim_end() == name).unwrap_or_else(|| panic!("no {name} runs"))
 }
 
 /// The root process of the boot that a process belongs to.

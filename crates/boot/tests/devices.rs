@@ -1,13 +1,15 @@
 //! A device in a process of its own, a hostile driver in another, and somebody else's memory in a third: what the
-//! driver has the device do to that memory with the IOMMU off and on.
+//! driver has the device do to that memory with the IOMMU off and on. And many threads that share a ring.
 
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
 
 use kd_api::device::{Completion, Descriptor, Device, Op, Outcome, Register, State, parse_status};
-use kd_api::interfaces::block::SECTOR;
-use kd_api::module::HostTable;
+use kd_api::interfaces::block::{BlockDevice, SECTOR};
+use kd_api::module::{DriverEnv, HostTable};
 use kd_api::{InBuf, OutBuf};
-use kd_boot::devices::{Devices, Link, Order};
+use kd_boot::devices::{DeviceCounts, Devices, Link, Order};
 use kd_boot::manifest::RingDevice;
 use kd_boot::start::host_table;
 use kd_machine::memory::{Memory, Words};
@@ -15,6 +17,7 @@ use kd_nucleus::process::{self, Exit};
 use kd_nucleus::socket::Socket;
 use kd_nucleus::zygote::Zygote;
 use kd_nucleus::{arena, futex};
+use kd_ringblk::RingBlock;
 
 kd_nucleus::zygote_entry!(root_main);
 
@@ -33,9 +36,15 @@ const STOLEN: usize = 4;
 const SECRET: u64 = 0x5ec2_e700_5ec2_e700;
 const FORGED: u64 = 0xbad0_bad0_bad0_bad0;
 
-fn root_main(_: &str, control: Socket) {
+static PARK: kd_sync::Park = kd_sync::Park { wait: futex::park, wake: futex::wake };
+
+fn root_main(purpose: &str, control: Socket) {
+    kd_sync::install(&PARK);
     // A root that fails leaves its test without an answer, which fails it.
-    let _ = control.send(&run().map_err(|error| error.to_string()), &[]);
+    let _ = match purpose {
+        "crowd" => control.send(&crowd().map_err(|error| error.to_string()), &[]),
+        _ => control.send(&run().map_err(|error| error.to_string()), &[]),
+    };
 }
 
 /// What a hostile driver achieved: outcome, what it read of the victim, what the victim has left; IOMMU off, then on.
@@ -145,4 +154,59 @@ fn without_an_iommu_a_driver_reaches_every_domain_through_its_device() {
     assert_eq!(on.2, SECRET, "the victim is whole");
     // The sector that the device should have filled holds what the round before stole: nothing new came.
     assert_eq!(on.1, SECRET);
+}
+
+/// Threads of the crowd, each with a part of the disk, and the requests of each.
+const CROWD: usize = 8;
+const PART: usize = 256 << 10;
+const REQUESTS: usize = 1500;
+
+/// Threads share a ring of eight entries: all read what they wrote, and none waits for ever.
+fn crowd() -> std::io::Result<DeviceCounts> {
+    let link = Link::new(0, "disk", CROWD * PART, &RingDevice::memory())?;
+    let devices = Devices::start(std::iter::once(&link))?;
+    let env = DriverEnv { medium: None, device: Some(link.port(&HOST)?), parameters: &[] };
+    let driver = RingBlock::probe(&env, 8, 1024).map_err(|errno| std::io::Error::other(errno.to_string()))?;
+    std::thread::scope(|scope| {
+        for thread in 0..CROWD {
+            let driver = &driver;
+            scope.spawn(move || member(driver, thread));
+        }
+    });
+    devices.order("disk", &Order::Count).ok_or(std::io::ErrorKind::NotFound.into())
+}
+
+fn member(driver: &RingBlock, thread: usize) {
+    let mut model = vec![0u8; PART];
+    let mut state = 88172645463325252u64 + thread as u64;
+    for request in 0..REQUESTS {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        let start = state as usize % (PART / SECTOR);
+        // Mostly a page or less; now and then more than the ring holds.
+        let most = if state >> 60 == 0 { 100 } else { 8 };
+        let count = 1 + (state >> 32) as usize % most.min(PART / SECTOR - start);
+        let (range, sector) = (start * SECTOR..(start + count) * SECTOR, (thread * PART / SECTOR + start) as u64);
+        if state >> 63 == 0 {
+            model[range.clone()].fill(request as u8);
+            let data = &mut InBuf::new(&model[range.clone()]);
+            assert_eq!(driver.write(sector, request % 64 == 0, data), Ok(range.len()));
+        } else {
+            let mut room = vec![0xEE; range.len()];
+            assert_eq!(driver.read(sector, &mut OutBuf::new(&mut room)), Ok(range.len()));
+            assert!(room == model[range], "thread {thread}, request {request}");
+        }
+    }
+}
+
+#[test]
+fn a_crowd_shares_a_short_ring_and_nobody_waits_for_ever() {
+    let control = Zygote::get().and_then(|zygote| zygote.boot("crowd")).expect("a root");
+    let answered = process::poll(&[control.fd().as_raw_fd()], Some(Duration::from_secs(60)));
+    assert_eq!(answered, [true], "somebody waits for ever");
+    let (counts, _) = control.receive::<Result<DeviceCounts, String>>().expect("every thread ends well");
+    let counts = counts.expect("the host has memory and processes");
+    assert_eq!((counts.requests, counts.refused, counts.faults), (counts.completed, 0, 0), "{counts:?}");
+    assert!(counts.requests > (CROWD * REQUESTS) as u64 && counts.deepest == 8, "{counts:?}");
 }

@@ -132,6 +132,15 @@ impl Mapping {
         self.size
     }
 
+    /// Keeps it from processes that are forked from now on.
+    pub fn keep_from_children(&self) -> io::Result<()> {
+        // SAFETY: exactly the range that was mapped; nothing changes in this process.
+        match unsafe { libc::madvise(self.at.as_ptr().cast(), self.size, libc::MADV_DONTFORK) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
     /// Never unmaps it: it lives as long as the process.
     pub fn leak(self) -> NonNull<u8> {
         let at = self.at;

@@ -141,7 +141,11 @@ impl Workload for Blocks {
     }
 
     fn faulty_operation(&self) -> Option<&'static str> {
-        (self.subject == "ramdisk" && matches!(self.direction, Direction::Write)).then_some("Ramdisk::locate")
+        match (self.subject, self.direction) {
+            ("ramdisk", Direction::Write) => Some("Ramdisk::locate"),
+            ("vdisk", Direction::Write) => Some("RingBlock::locate"),
+            _ => None,
+        }
     }
 
     fn start(&self, env: &Env) -> Result<Box<dyn Session>, Errno> {

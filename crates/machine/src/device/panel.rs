@@ -75,7 +75,10 @@ impl Panel {
         if memory.size() < SIZE {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a panel needs a page"));
         }
-        Ok(Panel(Words::new(memory.map()?)))
+        let mapping = memory.map()?;
+        // A process forked from this one is no owner of the machine.
+        mapping.keep_from_children()?;
+        Ok(Panel(Words::new(mapping)))
     }
 
     fn get(&self, word: usize) -> u64 {

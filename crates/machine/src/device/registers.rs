@@ -32,7 +32,9 @@ impl Registers {
         if memory.size() < SIZE {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "registers need a page"));
         }
-        Ok(Registers(Words::new(memory.map()?)))
+        let mapping = memory.map()?;
+        mapping.keep_from_children()?;
+        Ok(Registers(Words::new(mapping)))
     }
 
     /// What a register holds.

@@ -100,14 +100,19 @@ impl RingBlock {
             && parse_status(self.device.register(Register::Status)) == (self.session, State::Ready)
     }
 
-    /// Refuses what is no request; `beyond` if it ends beyond the last sector.
+    /// The sector at which a request begins; none if it ends beyond the last one.
     #[inline(never)]
-    fn locate(&self, sector: u64, len: usize, beyond: Errno) -> Result<()> {
+    fn locate(&self, sector: u64, len: usize) -> Option<u64> {
+        let end = sector.checked_add((len / SECTOR) as u64)?;
+        (end <= self.sectors).then_some(sector)
+    }
+
+    /// Refuses what is no request; `beyond` if it ends beyond the last sector.
+    fn admit(&self, sector: u64, len: usize, beyond: Errno) -> Result<u64> {
         if !len.is_multiple_of(SECTOR) || len > self.longest {
             return Err(Errno::EINVAL);
         }
-        let end = sector.checked_add((len / SECTOR) as u64).ok_or(beyond)?;
-        if end <= self.sectors { Ok(()) } else { Err(beyond) }
+        self.locate(sector, len).ok_or(beyond)
     }
 
     /// Does a request of `len` bytes, a ring's worth at a time.
@@ -258,7 +263,7 @@ impl BlockDevice for RingBlock {
 
     fn read(&self, sector: u64, out: &mut OutBuf<'_>) -> Result<usize> {
         let len = out.remaining();
-        self.locate(sector, len, Errno::EIO)?;
+        let sector = self.admit(sector, len, Errno::EIO)?;
         if len > 0 {
             let result = self.transfer(Op::Read, false, sector, len, Buffer::Out(out));
             self.count(&result, |statistics| {
@@ -272,7 +277,7 @@ impl BlockDevice for RingBlock {
 
     fn write(&self, sector: u64, fua: bool, data: &mut InBuf<'_>) -> Result<usize> {
         let len = data.remaining();
-        self.locate(sector, len, Errno::ENOSPC)?;
+        let sector = self.admit(sector, len, Errno::ENOSPC)?;
         if len > 0 {
             let result = self.transfer(Op::Write, fua, sector, len, Buffer::In(data));
             self.count(&result, |statistics| {

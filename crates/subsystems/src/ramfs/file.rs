@@ -93,7 +93,8 @@ impl Pages {
         if size > SIZE_MAX {
             return Err(Errno::EFBIG);
         }
-        if size < self.size {
+        // Also to the size it has: that gives back the room beyond it.
+        if size <= self.size {
             drop(self.pages.split_off(&size.div_ceil(PAGE as u64)));
             if let Some(last) = self.pages.get_mut(&(size / PAGE as u64)) {
                 last[(size % PAGE as u64) as usize..].fill(0);
@@ -169,6 +170,8 @@ mod tests {
         assert_eq!(pages.allocate(0, SIZE_MAX, false), Err(Errno::ENOSPC));
         assert_eq!(pages.allocate(1, SIZE_MAX, false), Err(Errno::EFBIG));
         assert_eq!((pages.size(), pages.count()), (12_289, 4));
+        assert_eq!((pages.allocate(20_000, 9000, true), pages.count()), (Ok(()), 8));
+        assert_eq!((pages.truncate(12_289), pages.count()), (Ok(()), 4));
     }
 
     #[test]

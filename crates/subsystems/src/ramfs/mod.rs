@@ -196,16 +196,17 @@ impl FileSystem for RamFs {
     fn write(&self, ino: Ino, offset: u64, data: &mut InBuf<'_>) -> Result<usize> {
         let inode = self.get(ino)?;
         let mut pages = inode.file()?.write();
+        let count = pages.write(offset, data)?;
         inode.touch_contents();
-        pages.write(offset, data)
+        Ok(count)
     }
 
     fn append(&self, ino: Ino, data: &mut InBuf<'_>) -> Result<u64> {
         let inode = self.get(ino)?;
         let mut pages = inode.file()?.write();
         let end = pages.size();
-        inode.touch_contents();
         pages.write(end, data)?;
+        inode.touch_contents();
         Ok(pages.size())
     }
 
@@ -219,9 +220,10 @@ impl FileSystem for RamFs {
     fn readdir(&self, directory: Ino, cursor: u64, out: &mut OutBuf<'_>) -> Result<(u64, usize)> {
         let inode = self.get(directory)?;
         let parent = Ino(inode.parent.load(Relaxed));
-        let listed = inode.directory()?.read().list(directory, parent, cursor, out)?;
+        let names = inode.directory()?;
+        // As Linux does it, even if no entry fits.
         inode.touch_read();
-        Ok(listed)
+        names.read().list(directory, parent, cursor, out)
     }
 
     fn allocate(&self, ino: Ino, offset: u64, bytes: u64, keep_size: bool) -> Result<()> {

@@ -103,15 +103,14 @@ impl Credentials {
     pub fn owner(&self, directory: Attributes, kind: Kind, mode: u16) -> Owner {
         let inherits = directory.mode & SET_GID != 0;
         let gid = if inherits { directory.gid } else { self.gid };
+        // Judged by what was asked for, before the mask: as Linux does.
+        let runs_as_group = mode & (SET_GID | GROUP_EXECUTE) == SET_GID | GROUP_EXECUTE;
+        let masked = mode & !self.umask;
         let mode = match kind {
             Kind::Symlink => mode,
-            _ => mode & !self.umask,
-        };
-        let runs_as_group = mode & (SET_GID | GROUP_EXECUTE) == SET_GID | GROUP_EXECUTE;
-        let mode = match kind {
-            Kind::Directory if inherits => mode | SET_GID,
-            Kind::File if inherits && runs_as_group && !self.is_superuser() && self.gid != gid => mode & !SET_GID,
-            _ => mode,
+            Kind::Directory if inherits => masked | SET_GID,
+            Kind::File if inherits && runs_as_group && !self.is_superuser() && self.gid != gid => masked & !SET_GID,
+            _ => masked,
         };
         Owner { uid: self.uid, gid, mode }
     }

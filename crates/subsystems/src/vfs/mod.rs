@@ -98,15 +98,21 @@ impl VirtualFileSystem {
         self.apps.get(caller.app.0.into()).ok_or(Errno::EBADF)?.descriptors.get(fd)
     }
 
-    /// The file behind a descriptor that `bytes` bytes are to be written to, or that is to be cut.
-    fn file_to_change(&self, caller: Caller, fd: Fd, bytes: usize) -> Result<Arc<OpenFile>> {
+    /// Changes the file behind a descriptor, by `bytes` bytes, and what that means for its mode.
+    fn change<R>(
+        &self,
+        caller: Caller,
+        fd: Fd,
+        bytes: usize,
+        change: impl FnOnce(&OpenFile) -> Result<R>,
+    ) -> Result<R> {
         let app = self.apps.get(caller.app.0.into()).ok_or(Errno::EBADF)?;
         let file = app.descriptors.get(fd)?;
-        match file.changeable(bytes) {
-            Some(at) => self.drop_identity(&app.credentials(), at)?,
-            None => {}
+        let changed = change(&file)?;
+        if let Some(at) = file.changeable(bytes) {
+            self.drop_identity(&app.credentials(), at)?;
         }
-        Ok(file)
+        Ok(changed)
     }
 
     /// A walk and what it is for; once more, with every name looked up, while the inode was gone when it came to that.
@@ -168,7 +174,7 @@ impl Vfs for VirtualFileSystem {
     }
 
     fn write(&self, caller: Caller, fd: Fd, data: &mut InBuf<'_>) -> Result<usize> {
-        self.file_to_change(caller, fd, data.remaining())?.write(data)
+        self.change(caller, fd, data.remaining(), |file| file.write(data))
     }
 
     fn pread(&self, caller: Caller, fd: Fd, at: i64, out: &mut OutBuf<'_>) -> Result<usize> {
@@ -178,7 +184,7 @@ impl Vfs for VirtualFileSystem {
 
     fn pwrite(&self, caller: Caller, fd: Fd, at: i64, data: &mut InBuf<'_>) -> Result<usize> {
         let at = offset(at)?;
-        self.file_to_change(caller, fd, data.remaining())?.pwrite(at, data)
+        self.change(caller, fd, data.remaining(), |file| file.pwrite(at, data))
     }
 
     fn lseek(&self, caller: Caller, fd: Fd, offset: i64, whence: u32) -> Result<u64> {
@@ -187,7 +193,7 @@ impl Vfs for VirtualFileSystem {
 
     fn ftruncate(&self, caller: Caller, fd: Fd, to: u64) -> Result<()> {
         let to = size(to)?;
-        self.file_to_change(caller, fd, 1)?.truncate(to)
+        self.change(caller, fd, 1, |file| file.truncate(to))
     }
 
     fn truncate(&self, caller: Caller, path: &str, to: u64) -> Result<()> {
@@ -198,13 +204,13 @@ impl Vfs for VirtualFileSystem {
                 Kind::Directory => return Err(Errno::EISDIR),
                 _ => return Err(Errno::EINVAL),
             }
-            self.drop_identity(&walk.who, node.at)?;
-            walk.with(node, |fs, ino| fs.truncate(ino, to))
+            walk.with(node, |fs, ino| fs.truncate(ino, to))?;
+            self.drop_identity(&walk.who, node.at)
         })
     }
 
     fn fallocate(&self, caller: Caller, fd: Fd, flags: u32, offset: u64, bytes: u64) -> Result<()> {
-        self.file(caller, fd)?.allocate(flags, offset, bytes)
+        self.change(caller, fd, 1, |file| file.allocate(flags, offset, bytes))
     }
 
     fn fsync(&self, caller: Caller, fd: Fd) -> Result<()> {

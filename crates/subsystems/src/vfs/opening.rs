@@ -81,8 +81,8 @@ impl Walk<'_> {
             Kind::File => {
                 let held = hold()?;
                 if cut {
-                    self.vfs.drop_identity(&self.who, held.at)?;
                     fs.truncate(held.at.ino, 0)?;
+                    self.vfs.drop_identity(&self.who, held.at)?;
                 }
                 Ok(Object::File(held))
             }
