@@ -17,7 +17,12 @@ use std::thread;
 use std::time::Duration;
 
 use kd_api::ids::PipeId;
-use kd_api::interfaces::{block::BlockDevice, pipe::Pipe, syscalls::Syscalls, vfs::Vfs};
+use kd_api::interfaces::{
+    block::{BlockDevice, Statistics},
+    pipe::Pipe,
+    syscalls::Syscalls,
+    vfs::Vfs,
+};
 use kd_api::server::Dispatch;
 use kd_api::window::{BULK, SPILL, WINDOW, Window};
 use kd_api::{AppId, Caller, Errno, Handle, Imports, InBuf, Message, OutBuf, Result};
@@ -73,6 +78,9 @@ impl BlockDevice for Disk {
     }
     fn flush(&self) -> Result<()> {
         Ok(())
+    }
+    fn statistics(&self) -> Result<Statistics> {
+        Ok(Statistics::default())
     }
 }
 

@@ -12,6 +12,7 @@
 //! | [`trace`] | counting crossings |
 //! | [`hosted`] | a kernel in one process |
 //! | [`log`] | the kernel log |
+//! | [`info`] | what a kernel knows of itself, for its components |
 //! | [`board`] | what an app shows of itself while it runs |
 
 #![forbid(unsafe_code)]
@@ -20,6 +21,7 @@ pub mod app;
 pub mod board;
 pub mod control;
 pub mod hosted;
+pub mod info;
 pub mod log;
 pub mod manifest;
 pub mod order;

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use kd_api::around::Around;
 use kd_api::component::StartError;
 use kd_api::interfaces::block::{BlockDevice, BlockDeviceAround};
+use kd_api::interfaces::kernel::{self, KernelInfo};
 use kd_api::interfaces::syscalls::Syscalls;
 use kd_api::module::{DriverEnv, HostTable, Medium};
 use kd_api::{Component, Handle, Imports, Operation};
@@ -15,6 +16,7 @@ use kd_nucleus::{arena, futex};
 
 use crate::app::AppMain;
 use crate::control::Patch;
+use crate::info;
 use crate::log;
 use crate::manifest::{Entry, Kernel, Manifest, Placement, Source};
 use crate::order::OrderError;
@@ -119,6 +121,7 @@ pub fn prepare(manifest: &Manifest, parts: &Parts) -> Result<Vec<Prepared>, Boot
         }
         prepared.push(Prepared { entry: entry.clone(), placement, component, module, disk, medium: OnceLock::new() });
     }
+    info::open(manifest, &prepared)?;
     Ok(prepared)
 }
 
@@ -141,7 +144,11 @@ impl Prepared {
     /// Starts it in this process. Its disk is mapped at `place` of the direct map, in this process alone.
     pub fn start(&self, imports: &Imports, place: usize, host: &'static HostTable) -> Result<Started, BootError> {
         let Some(module) = &self.module else {
-            let started = (self.component.start)(imports);
+            let mut imports = imports.clone();
+            if let Some(info) = info::get().filter(|_| self.entry.imports.iter().any(|name| name == kernel::NAME)) {
+                imports.insert(kernel::NAME, Handle::new::<dyn KernelInfo>(info.clone()));
+            }
+            let started = (self.component.start)(&imports);
             let handle = started.map_err(|error| BootError::Start(self.entry.name.clone(), error))?;
             // A host that does not tell where its programs lie only takes the fault experiments away.
             let room = room::reserve_beside_program().ok();

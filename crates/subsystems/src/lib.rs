@@ -16,6 +16,7 @@ mod dirent;
 pub mod jfs;
 pub mod pipe;
 pub mod proc;
+pub mod procfs;
 pub mod ramfs;
 mod registry;
 mod sharded;

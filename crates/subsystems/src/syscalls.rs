@@ -13,7 +13,7 @@
 //! | `lseek` | `SEEK_DATA`, `SEEK_HOLE`: `EINVAL` | on tmpfs they work | not in this API |
 //! | `lseek` | positions in directories are unlike Linux's | opaque as well | each file system has its own |
 //! | `getdents64` | oldest first; what is made meanwhile is listed | tmpfs: newest first, not listed | POSIX leaves both open |
-//! | `read`, `write` over 64 KiB | other calls may come between the pieces | one call | a message carries no more |
+//! | `read`, `write` over 128 KiB | other calls may come between the pieces | one call | a message carries no more |
 //! | `write` to a pipe | waits when 65,536 bytes are in it | when 16 pages are in use | pages are Linux's, bytes are POSIX's |
 //! | `write` to a pipe without readers | `EPIPE` alone | `SIGPIPE` as well | apps have no signals |
 //! | `write` to a pipe | may answer `EAGAIN`: its server is full of waiting calls | never | server pools are bounded |

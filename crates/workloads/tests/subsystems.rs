@@ -7,7 +7,7 @@ mod support;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use kd_api::interfaces::block::{BlockDevice, SECTOR};
+use kd_api::interfaces::block::{BlockDevice, SECTOR, Statistics};
 use kd_api::interfaces::proc::Proc;
 use kd_api::interfaces::vfs::Vfs;
 use kd_api::{Errno, Handle, Imports, InBuf, OutBuf, Result};
@@ -54,6 +54,9 @@ impl BlockDevice for Disk {
 
     fn flush(&self) -> Result<()> {
         Ok(())
+    }
+    fn statistics(&self) -> Result<Statistics> {
+        Ok(Statistics::default())
     }
 }
 

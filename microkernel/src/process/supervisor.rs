@@ -15,7 +15,7 @@ use kd_boot::order::{OrderError, start_order};
 use kd_boot::root::{Apps, Core, TICK};
 use kd_boot::start::{BootError, Parts, Prepared, prepare};
 use kd_boot::trace::Counts;
-use kd_boot::{Manifest, log};
+use kd_boot::{Manifest, info, log};
 use kd_machine::clock;
 use kd_machine::memory::Memory;
 use kd_nucleus::{arena, channel};
@@ -58,6 +58,14 @@ impl Server {
         let (deaths, progress) = (VecDeque::new(), Vec::new());
         Server { members: vec![number], domain: None, restarts: 0, deaths, progress, violations: 0 }
     }
+
+    /// Tells the kernel's components where this server runs.
+    fn show(&self) {
+        let pid = self.domain.as_ref().map_or(0, |domain| domain.child.pid());
+        if let Some(info) = info::get() {
+            self.members.iter().for_each(|&member| info.set_domain(member, pid, self.restarts));
+        }
+    }
 }
 
 /// Refuses domains that need each other to start, although their components do not.
@@ -97,6 +105,7 @@ impl Supervisor {
             server.domain = Some(domain::start(&server.members, &prepared, &mut wiring)?);
         }
         let own = wiring.imports(Client::Supervisor, &prepared);
+        servers.iter().for_each(Server::show);
         Ok(Supervisor { parts, prepared, wiring, servers, own, apps: Apps::default(), last_look: 0 })
     }
 
@@ -107,6 +116,14 @@ impl Supervisor {
     /// The channels that a server answers.
     fn served(&self, server: usize) -> impl Iterator<Item = &wiring::Wire> {
         self.servers[server].members.iter().flat_map(|&member| self.wires(member))
+    }
+
+    /// Tells the kernel's components how many messages each server has taken up: the numbers in its channels say so.
+    fn show_crossings(&self) {
+        let Some(info) = info::get() else { return };
+        for member in 0..self.prepared.len() {
+            info.set_crossings(member, self.wires(member).map(|wire| wire.exchanges.count(&wire.channel)).sum());
+        }
     }
 
     /// What is wrong with a server, if anything is; a server that must go is killed.
@@ -165,6 +182,7 @@ impl Supervisor {
         let server = &mut self.servers[number];
         server.restarts += u32::from(started.is_some());
         server.domain = started;
+        server.show();
         events.push(Event { at: clock::now(), who: domain::name(&members, &self.prepared), what });
     }
 
@@ -220,6 +238,7 @@ impl Core for Supervisor {
         let look = clock::now() - self.last_look >= TICK.as_nanos() as u64;
         if look {
             self.last_look = clock::now();
+            self.show_crossings();
         }
         for number in 0..self.servers.len() {
             if let Some(what) = self.diagnose(number, look) {

@@ -14,8 +14,8 @@ use kd_api::server::Dispatch;
 use kd_api::{Caller, Handle, Imports};
 use kd_boot::Placement;
 use kd_boot::hosted::{KernelPage, Wiring};
-use kd_boot::log;
 use kd_boot::start::{BootError, Prepared, Started, host_table};
+use kd_boot::{info, log};
 use kd_nucleus::threads;
 
 pub use port::ThreadPort;
@@ -95,6 +95,9 @@ impl Wiring for Threads {
                 let handle: Handle = started.handle;
                 server.replace(handle.serve());
                 page.note_restart();
+                if let Some(info) = info::get() {
+                    info.set_domain(*number, std::process::id() as i32, info.restarts(*number) + 1);
+                }
             }
         }
     }

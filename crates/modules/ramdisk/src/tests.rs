@@ -43,7 +43,7 @@ fn stores_sectors_and_counts_requests() {
     assert_eq!(disk.write(2, false, &mut InBuf::new(&[7; 2 * SECTOR])), Ok(2 * SECTOR));
     assert_eq!(read(&disk, 1, 2 * SECTOR).unwrap(), [[0; SECTOR], [7; SECTOR]].concat());
     let statistics = disk.statistics.lock();
-    assert_eq!([statistics.reads, statistics.writes, statistics.sectors], [1, 1, 4]);
+    assert_eq!([statistics.sectors_read, statistics.sectors_written, statistics.writes], [2, 2, 1]);
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn refuses_what_is_no_sector_and_what_lies_beyond_the_end() {
     assert_eq!(disk.write(4, false, &mut InBuf::new(&[0; SECTOR])), Err(Errno::ENOSPC));
     assert_eq!(read(&disk, 4, 0), Ok(vec![]));
     let statistics = disk.statistics.lock();
-    assert_eq!([statistics.reads, statistics.writes, statistics.sectors], [1, 0, 0]);
+    assert_eq!([statistics.reads, statistics.writes, statistics.sectors_read], [1, 0, 0]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
-use kd_api::interfaces::block::{BlockDevice, SECTOR};
+use kd_api::interfaces::block::{BlockDevice, SECTOR, Statistics};
 use kd_api::interfaces::fs::{FileSystem, Kind};
 use kd_api::interfaces::pipe::Pipe;
 use kd_api::interfaces::vfs::{OPEN_MAX, Vfs, open, seek};
@@ -46,6 +46,9 @@ impl BlockDevice for Disk {
     }
     fn flush(&self) -> Result<()> {
         Ok(())
+    }
+    fn statistics(&self) -> Result<Statistics> {
+        Ok(Statistics::default())
     }
 }
 
