@@ -14,6 +14,7 @@ extern crate alloc;
 
 mod dirent;
 pub mod jfs;
+pub mod page_cache;
 pub mod pipe;
 pub mod proc;
 pub mod procfs;
