@@ -34,6 +34,12 @@ impl Rng {
         self.below(times) == 0
     }
 
+    /// A number below `end`, but once in so many times below `seldom`.
+    pub fn mostly(&mut self, times: usize, end: usize, seldom: usize) -> usize {
+        let end = if self.one_in(times) { seldom } else { end };
+        self.below(end)
+    }
+
     /// One of several.
     pub fn pick<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
         of.get(self.below(of.len()))

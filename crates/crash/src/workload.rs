@@ -97,20 +97,20 @@ fn propose(rng: &mut Rng, model: &Model) -> Option<Op> {
             (directories.len() < 5 && free(directory, &name)).then_some(Op::Mkdir { directory, name })
         }
         7 => {
-            let (name, length) = (name(rng), 1 + rng.below(if rng.one_in(3) { 1000 } else { 60 }));
+            let (name, length) = (name(rng), 1 + rng.mostly(3, 60, 1000));
             let target = char::from(b'0' + rng.below(10) as u8).to_string().repeat(length);
             free(directory, &name).then_some(Op::Symlink { directory, name, target })
         }
         8..12 => {
             let (node, size, _) = file?;
-            let offset = rng.below(size as usize + if rng.one_in(4) { 8192 } else { 1 }) as u64;
+            let offset = rng.mostly(4, size as usize + 1, size as usize + 8192) as u64;
             let offset = if rng.one_in(2) { offset & !4095 } else { offset };
-            let bytes = 1 + rng.below(if rng.one_in(3) { 16384 } else { 3000 });
+            let bytes = 1 + rng.mostly(3, 3000, 16384);
             room(size, offset + bytes as u64).then_some(Op::Write { node, offset, bytes })
         }
         12..15 => {
             let (node, size, _) = file?;
-            let bytes = 1 + rng.below(if rng.one_in(3) { 12000 } else { 2000 });
+            let bytes = 1 + rng.mostly(3, 2000, 12000);
             room(size, size + bytes as u64).then_some(Op::Append { node, bytes })
         }
         15 => {
@@ -196,6 +196,16 @@ impl Runner {
     /// On an empty file system.
     pub fn new(fs: Arc<dyn FileSystem>) -> Runner {
         Runner { fs, inodes: vec![ROOT_INO], model: Model::default() }
+    }
+
+    /// The file system.
+    pub fn fs(&self) -> &dyn FileSystem {
+        &*self.fs
+    }
+
+    /// The number of an inode there.
+    pub fn ino(&self, node: Node) -> Ino {
+        self.inodes[node]
     }
 
     /// Does one operation; the model follows if it succeeded.
