@@ -244,7 +244,8 @@ impl SuperBlock {
             at = self.with_room(|| {
                 // A run at a time: a full disk may give many small ones.
                 let handle = self.journal.begin(self.map_credits(2))?;
-                let part = match inode.map.read().run(at) {
+                let run = inode.map.read().run(at);
+                let part = match run {
                     Run::Hole(count) => {
                         let want = count.min(part - at);
                         let goal = inode.map.read().goal(at);
