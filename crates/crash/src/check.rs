@@ -204,14 +204,14 @@ fn difference(found: &[Name], known: &[Name], in_hand: Option<(u64, u64)>) -> Op
             && *to_known.entry(a.node).or_insert(b.node) == b.node
             && *to_found.entry(b.node).or_insert(a.node) == a.node;
         if !same {
-            return Some((at, format!("{a:?} instead of {b:?}")));
+            return Some((at, format!("{a} instead of {b}")));
         }
     }
     let at = found.len().min(known.len());
     match (found.get(at), known.get(at)) {
         (None, None) => None,
-        (Some(more), _) => Some((at, format!("{more:?}, which there is too much"))),
-        (_, Some(less)) => Some((at, format!("{less:?}, which is missing"))),
+        (Some(more), _) => Some((at, format!("{more}, which is too much"))),
+        (_, Some(less)) => Some((at, format!("{less}, which is missing"))),
     }
 }
 

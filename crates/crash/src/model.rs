@@ -5,6 +5,7 @@
 //! may be as it was in any state since the file was last synced.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use kd_api::interfaces::block::SECTOR;
@@ -36,6 +37,13 @@ pub struct Name {
     pub target: String,
 }
 
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Name { path, node, kind, links, size, target } = self;
+        write!(f, "{path:.40} ({kind:?} {node}, {links} links, {size} bytes, \"{target:.40}\")")
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Inode {
     File { content: Arc<Vec<u8>>, links: u32, held: bool },
@@ -52,14 +60,39 @@ struct Touched {
     data: Option<Node>,
 }
 
+/// What a file held from a state on.
+#[derive(Clone, Debug, Default)]
+struct Version {
+    state: usize,
+    size: usize,
+    /// Behind the end follow bytes that were cut off and not written over: they may still be on the disk, for a crash
+    /// to uncover that undoes the cut.
+    bytes: Arc<Vec<u8>>,
+}
+
+impl Version {
+    fn content(&self) -> &[u8] {
+        &self.bytes[..self.size]
+    }
+
+    /// Whether a disk may hold this at byte `at` of the file: behind the end, zeros or what was cut off.
+    fn may_hold(&self, at: usize, sector: &[u8]) -> bool {
+        let starts = |bytes: &[u8]| {
+            let (known, zeros) = sector.split_at(bytes.len().saturating_sub(at).min(sector.len()));
+            known == &bytes[bytes.len().min(at)..][..known.len()] && zeros.iter().all(|byte| *byte == 0)
+        };
+        starts(self.content()) || starts(&self.bytes)
+    }
+}
+
 /// What is, and all that was.
 #[derive(Clone, Debug)]
 pub struct Model {
     inodes: Vec<Inode>,
     /// The names by state.
     names: Vec<Arc<Vec<Name>>>,
-    /// Of each file, from which state on it held what.
-    contents: BTreeMap<Node, Vec<(usize, Arc<Vec<u8>>)>>,
+    /// Of each file what it held, from the oldest on.
+    contents: BTreeMap<Node, Vec<Version>>,
     touched: Vec<Touched>,
     /// The operations.
     pub ops: Vec<Op>,
@@ -148,7 +181,7 @@ impl Model {
         match op {
             Op::Create { directory, name } => {
                 let node = self.add(*directory, name, Inode::File { content: Arc::default(), links: 1, held: false });
-                self.contents.insert(node, vec![(number + 1, Arc::default())]);
+                self.contents.insert(node, vec![Version { state: number + 1, ..Version::default() }]);
                 touched = Touched { inodes: vec![*directory, node], data: Some(node) };
             }
             Op::Mkdir { directory, name } => {
@@ -183,9 +216,10 @@ impl Model {
             Op::Rename { directory, name, to_directory, to_name, flags } => {
                 let node = self.names_in(*directory)[name];
                 let replaced = self.names_in(*to_directory).get(to_name).copied();
-                touched.inodes = vec![*directory, *to_directory, node];
-                touched.inodes.extend(replaced);
+                // Two names of one file: nothing happens.
                 if replaced != Some(node) {
+                    touched.inodes = vec![*directory, *to_directory, node];
+                    touched.inodes.extend(replaced);
                     self.names_mut(*directory).remove(name);
                     self.names_mut(*to_directory).insert(to_name.clone(), node);
                     match replaced {
@@ -254,8 +288,11 @@ impl Model {
         let Inode::File { content, .. } = &mut self.inodes[node] else { return Touched::default() };
         let before = content.len();
         change(Arc::make_mut(content));
-        let resized = content.len() != before;
-        self.contents.entry(node).or_default().push((number + 1, content.clone()));
+        let (size, resized) = (content.len(), content.len() != before);
+        let versions = self.contents.entry(node).or_default();
+        let cut = versions.last().and_then(|last| last.bytes.get(size..)).unwrap_or(&[]);
+        let bytes = Arc::new([content.as_slice(), cut].concat());
+        versions.push(Version { state: number + 1, size, bytes });
         let inodes = if resized { vec![node] } else { Vec::new() };
         Touched { inodes, data: resized.then_some(node) }
     }
@@ -313,8 +350,8 @@ impl Model {
     /// What a file held in a state; nothing before it was made.
     pub fn content(&self, node: Node, state: usize) -> &[u8] {
         let versions = self.contents.get(&node).map_or(&[][..], |versions| versions);
-        let upto = versions.partition_point(|(since, _)| *since <= state);
-        upto.checked_sub(1).map_or(&[], |latest| &versions[latest].1)
+        let upto = versions.partition_point(|version| version.state <= state);
+        upto.checked_sub(1).map_or(&[], |latest| versions[latest].content())
     }
 
     /// The first sector of `found` that holds nothing a file may hold whose names are in state `names`, whose data are
@@ -324,25 +361,18 @@ impl Model {
     /// on the disk before the size that covers them.
     pub fn foreign_sector(&self, node: Node, found: &[u8], names: usize, since: usize, until: usize) -> Option<usize> {
         let versions = self.contents.get(&node).map_or(&[][..], |versions| versions);
-        let is_version = |content: &[u8], at: usize, sector: &[u8]| {
-            let (known, zeros) = sector.split_at(content.len().saturating_sub(at).min(sector.len()));
-            known == content.get(at..).unwrap_or(&[]).get(..known.len()).unwrap_or(&[]) && zeros.iter().all(|b| *b == 0)
-        };
-        let sectors = found.chunks(SECTOR).enumerate();
         let foreign = |(number, sector): &(usize, &[u8])| {
             let (at, end) = (number * SECTOR, number * SECTOR + sector.len());
-            let mut since = since;
-            for pair in versions.windows(2) {
-                let (state, shorter) = (pair[1].0, pair[0].1.len().min(pair[1].1.len()));
-                if state <= names && pair[0].1.len() != pair[1].1.len() && shorter < end {
-                    since = since.max(state);
-                }
-            }
+            let moved = versions.windows(2).rev().find(|pair| {
+                let (before, after) = (pair[0].size, pair[1].size);
+                pair[1].state <= names && before != after && before.min(after) < end
+            });
+            let since = moved.map_or(since, |pair| since.max(pair[1].state));
             // The version of state `since` is the newest that is not newer.
-            let first = versions.partition_point(|(state, _)| *state <= since).saturating_sub(1);
-            let mut allowed = versions[first..].iter().take_while(|(state, _)| *state <= until.max(since));
-            !allowed.any(|(_, content)| is_version(content, at, sector))
+            let first = versions.partition_point(|version| version.state <= since).saturating_sub(1);
+            let mut allowed = versions[first..].iter().take_while(|version| version.state <= until.max(since));
+            !allowed.any(|version| version.may_hold(at, sector))
         };
-        sectors.into_iter().find(foreign).map(|(number, _)| number)
+        found.chunks(SECTOR).enumerate().find(foreign).map(|(number, _)| number)
     }
 }
