@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("kd-nullblk", &["kd-api", "kd-module-rt", "kd-sync"]),
     ("kd-workloads", &["kd-api"]),
     ("kd-linux", &["kd-api"]),
+    ("kd-crash", &["kd-api", "kd-subsystems"]),
     ("kd-report", &[]),
     ("kd-nucleus", &["kd-api", "kd-machine", "kd-sync"]),
     ("kd-boot", &["kd-api", "kd-machine", "kd-nucleus", "kd-sync", "kd-workloads"]),
@@ -30,6 +31,7 @@ const HARNESS: &str = "kernel-debate";
 /// Where the compiler itself is told to refuse `unsafe`.
 const WITHOUT_UNSAFE: &[&str] = &[
     "crates/boot/src/lib.rs",
+    "crates/crash/src/lib.rs",
     "crates/modules/nullblk/src/lib.rs",
     "crates/modules/ramdisk/src/lib.rs",
     "crates/report/src/lib.rs",

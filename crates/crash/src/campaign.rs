@@ -29,6 +29,9 @@ const KEPT: usize = 10;
 pub enum Plant {
     /// The disk says that it has flushed, and has not; so too with FUA.
     SwallowFlushes,
+    /// A commit block is written together with what it seals and flushed with it, as with ext4's `journal_async_commit`.
+    /// With checksums that is safe for names (contents, which it orders no more, are not looked at); without it isn't.
+    AsyncCommit,
     /// `rename` is `unlink` and `link`, with a commit of the journal's thread in between.
     SplitRename,
 }
@@ -125,12 +128,10 @@ impl Recording {
             spans.push((before, recorder.position()));
         }
         let mut log = recorder.take();
-        if subject.plant == Some(Plant::SwallowFlushes) {
-            // Empty writes keep the numbering.
-            log.iter_mut().for_each(|request| match request {
-                Request::Flush => *request = Request::Write { sector: 0, data: Vec::new(), fua: false },
-                Request::Write { fua, .. } => *fua = false,
-            });
+        match subject.plant {
+            Some(Plant::SwallowFlushes) => swallow_flushes(&mut log),
+            Some(Plant::AsyncCommit) => commit_async(&mut log),
+            Some(Plant::SplitRename) | None => {}
         }
         let crashes = Crashes::new(&image, log, seed);
         Ok(Recording { seed, subject, model: runner.model, crashes, spans, totals })
@@ -153,7 +154,7 @@ impl Recording {
             acknowledged: &acknowledged,
             until: begun + 1,
             totals: self.totals,
-            contents: true,
+            contents: self.subject.plant != Some(Plant::AsyncCommit),
         };
         check(disk, self.subject.options, &expected)
     }
@@ -229,6 +230,26 @@ pub fn run(subject: Subject, seed: u64, states: u64, mut progress: impl FnMut(&S
         progress(&summary);
     }
     summary
+}
+
+/// Empty writes in place of flushes keep the numbering.
+fn swallow_flushes(log: &mut [Request]) {
+    log.iter_mut().for_each(|request| match request {
+        Request::Flush => *request = Request::Write { sector: 0, data: Vec::new(), fua: false },
+        Request::Write { fua, .. } => *fua = false,
+    });
+}
+
+/// Puts each commit block before the flush that precedes it.
+fn commit_async(log: &mut [Request]) {
+    for at in 1..log.len() {
+        if let Request::Write { data, fua, .. } = &mut log[at]
+            && data.starts_with(b"KDJL\x04\0\0\0")
+        {
+            *fua = false;
+            log.swap(at - 1, at);
+        }
+    }
 }
 
 impl Runner {

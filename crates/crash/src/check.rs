@@ -36,7 +36,9 @@ pub enum Fault {
         difference: String,
     },
     /// A sector holds what it never held since the file was last synced.
-    #[error("sector {sector} of {path} holds nothing that was written there since state {since} (names are of {names})")]
+    #[error(
+        "sector {sector} of {path} holds nothing that was written there since state {since} (names are of {names})"
+    )]
     Content {
         /// The file.
         path: String,

@@ -9,7 +9,7 @@ use crate::model::{Model, Node, ROOT, pattern};
 use crate::rng::Rng;
 
 /// Operations of a workload.
-pub const OPERATIONS: usize = 40;
+pub const OPERATIONS: usize = 60;
 /// Bytes of the largest file, and of all of them.
 const LARGEST: u64 = 40 << 10;
 const MOST: u64 = 240 << 10;
