@@ -11,6 +11,7 @@ mod trap;
 use std::fs::File;
 use std::io::Write;
 
+use kd_api::Errno;
 use kd_boot::app::App;
 use kd_boot::control::{Entry, Task};
 use kd_workloads::{Env, Session};
@@ -40,7 +41,10 @@ fn start(env: &Env, workload: &str, entry: Entry) -> Result<Box<dyn Session>, St
         Entry::Call => env.clone(),
         Entry::Trap => trap::around(env),
     };
-    found.start(&env).map_err(|errno| format!("{workload} did not start: {errno}"))
+    found.start(&env).map_err(|errno| match (errno, found.needs()) {
+        (Errno::ENOENT, Some(needs)) => format!("n/a: no {needs} here"),
+        _ => format!("{workload} did not start: {errno}"),
+    })
 }
 
 /// Writes one result; a harness that is gone needs none.

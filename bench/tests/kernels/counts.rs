@@ -2,7 +2,9 @@
 
 use kd_boot::board::Field;
 use kd_boot::control::Task;
+use kd_workloads::Group;
 use kernel_debate::app::count::{Counted, OPERATIONS};
+use kernel_debate::experiments::latency::{Configuration, crossings};
 
 use crate::{Config, MONOLITHIC, PROCESS};
 
@@ -67,4 +69,19 @@ fn warm_calls_of_the_monolithic_kernel_allocate_nothing() {
     }
     // What allocates is seen: a descriptor is made anew by each open.
     assert!(count(MONOLITHIC, false, &["open_close"])[0].2 >= OPERATIONS);
+}
+
+/// As each program's description says; `pipeline` is not here, because its reads come in as many pieces as they do.
+#[test]
+fn a_program_makes_the_calls_that_it_says() {
+    let process = Configuration::all().into_iter().find(|c| c.wait == Some("adaptive")).expect("it is measured");
+    let counts = crossings::count(process, &[Group::Macro]).expect("it boots");
+    // The log turns to its next segment every 16th operation: fdatasync, close, unlink, open.
+    for (name, expected) in [("source_tree", 66.0), ("mail_server", 15.0), ("kv_log", 33.25)] {
+        let count = counts.iter().find(|count| count.workload == name).expect("it was counted");
+        assert_eq!(count.failed, None, "{name}");
+        let to_vfs: Vec<f64> = count.edges.iter().filter(|edge| edge.0 == "vfs").map(|edge| edge.1).collect();
+        assert_eq!(to_vfs, [expected], "{name}: {:?}", count.edges);
+        assert_eq!(count.crossings, count.edges.iter().map(|edge| edge.1).sum::<f64>(), "{name}");
+    }
 }

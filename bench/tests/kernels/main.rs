@@ -2,6 +2,7 @@
 
 mod apps;
 mod counts;
+mod devices;
 mod differential;
 #[path = "../../../crates/subsystems/tests/differential/random.rs"]
 #[allow(dead_code)]

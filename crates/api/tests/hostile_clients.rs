@@ -19,6 +19,7 @@ use std::time::Duration;
 use kd_api::ids::PipeId;
 use kd_api::interfaces::{
     block::{BlockDevice, Statistics},
+    kernel::{ComponentInfo, KernelInfo},
     pipe::Pipe,
     syscalls::Syscalls,
     vfs::Vfs,
@@ -84,6 +85,24 @@ impl BlockDevice for Disk {
     }
 }
 
+/// What stands for a core.
+struct Core;
+
+impl KernelInfo for Core {
+    fn component(&self, _: u32) -> Result<ComponentInfo> {
+        Err(Errno::ENOENT)
+    }
+    fn uptime(&self) -> Result<u64> {
+        Ok(1)
+    }
+    fn command_line(&self, out: &mut OutBuf<'_>) -> Result<usize> {
+        Ok(out.write(b"quiet"))
+    }
+    fn log(&self, out: &mut OutBuf<'_>) -> Result<usize> {
+        Ok(out.write(b"a line"))
+    }
+}
+
 /// Every interface there is, and who to ask for what a call waits for.
 struct Kernel {
     servers: Vec<(String, Arc<dyn Dispatch>)>,
@@ -94,8 +113,13 @@ struct Kernel {
 fn boot() -> Kernel {
     let disk: Arc<dyn BlockDevice> = Arc::new(Disk);
     let mut started = Imports::default();
-    started.insert("ramdisk", Handle::new(disk.clone()));
-    let mut servers = vec![("disk".to_string(), Handle::new(disk).serve())];
+    for driver in ["ramdisk", "vdisk"] {
+        started.insert(driver, Handle::new(disk.clone()));
+    }
+    let core: Arc<dyn KernelInfo> = Arc::new(Core);
+    started.insert("kernel", Handle::new(core.clone()));
+    let mut servers = vec![("core".to_string(), Handle::new(core).serve())];
+    servers.extend([("disk".to_string(), Handle::new(disk).serve())]);
     for component in kd_subsystems::components() {
         let handle = (component.start)(&started).unwrap_or_else(|why| panic!("{}: {why}", component.name));
         servers.push((component.name.clone(), handle.serve()));

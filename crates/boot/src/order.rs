@@ -59,6 +59,7 @@ mod tests {
                 imports: imports.iter().map(|import| import.to_string()).collect(),
                 threads: 2,
                 disk: 0,
+                ring: None,
                 apps: false,
                 placement: None,
             })

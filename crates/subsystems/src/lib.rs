@@ -12,6 +12,7 @@
 
 extern crate alloc;
 
+pub mod block;
 mod dirent;
 pub mod jfs;
 pub mod page_cache;

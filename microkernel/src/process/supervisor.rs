@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use kd_api::interfaces::vfs::Vfs;
 use kd_api::{AppId, Imports};
 use kd_boot::control::{AppRun, Event, Status, What};
+use kd_boot::devices::Devices;
 use kd_boot::order::{OrderError, start_order};
 use kd_boot::root::{Apps, Core, TICK};
 use kd_boot::start::{BootError, Parts, Prepared, prepare};
@@ -36,6 +37,7 @@ pub struct Supervisor {
     prepared: Vec<Prepared>,
     wiring: Wiring,
     servers: Vec<Server>,
+    devices: Devices,
     own: Imports,
     apps: Apps,
     last_look: u64,
@@ -88,6 +90,7 @@ impl Supervisor {
     pub fn boot(manifest: Manifest, parts: Parts) -> Result<Supervisor, BootError> {
         let order = start_order(&manifest)?;
         let prepared = prepare(&manifest, &parts)?;
+        let devices = Devices::start(prepared.iter().filter_map(|prepared| prepared.link.as_ref()))?;
         let counts = manifest.trace.then(Counts::new).transpose()?;
         let mut wiring = Wiring::new(&manifest, counts)?;
         let mut servers: Vec<Server> = Vec::new();
@@ -106,7 +109,7 @@ impl Supervisor {
         }
         let own = wiring.imports(Client::Supervisor, &prepared);
         servers.iter().for_each(Server::show);
-        Ok(Supervisor { parts, prepared, wiring, servers, own, apps: Apps::default(), last_look: 0 })
+        Ok(Supervisor { parts, prepared, wiring, servers, devices, own, apps: Apps::default(), last_look: 0 })
     }
 
     fn wires(&self, component: usize) -> impl Iterator<Item = &wiring::Wire> {
@@ -139,7 +142,9 @@ impl Supervisor {
             let mut looks = members.iter().zip(progress);
             looks.find_map(|(&member, progress)| {
                 let interface = self.prepared[member].component.interface;
-                progress.look(member, (pid, members), interface, &self.wiring)
+                // As one that waits for another server, a driver that waits for its device is excused.
+                let busy = self.devices.busy(&self.prepared[member].entry.name);
+                progress.look(member, (pid, members), interface, &self.wiring, busy)
             })
         };
         let wrong = match (violations > *before, look) {
@@ -230,7 +235,7 @@ impl Core for Supervisor {
 
     fn watched(&self) -> Vec<i32> {
         let domains = self.servers.iter().filter_map(|server| Some(server.domain.as_ref()?.child.pidfd()));
-        domains.chain(self.apps.watched()).collect()
+        domains.chain(self.devices.watched()).chain(self.apps.watched()).collect()
     }
 
     fn tick(&mut self, events: &mut Vec<Event>) {
@@ -240,6 +245,7 @@ impl Core for Supervisor {
             self.last_look = clock::now();
             self.show_crossings();
         }
+        self.devices.tick(events);
         for number in 0..self.servers.len() {
             if let Some(what) = self.diagnose(number, look) {
                 let event =
@@ -264,9 +270,18 @@ impl Core for Supervisor {
         self.apps.kill(app)
     }
 
+    fn devices(&self) -> Option<&Devices> {
+        Some(&self.devices)
+    }
+
     fn counts(&self) -> Vec<(String, u64, u64)> {
         let Some(counts) = self.wiring.counts() else { return Vec::new() };
         let components = self.prepared.iter().enumerate();
-        components.flat_map(|(number, prepared)| counts.of(number, prepared.component.interface)).collect()
+        let of = |(number, prepared): (usize, &Prepared)| {
+            let component = &prepared.component;
+            let named = |(operation, crossings, bytes)| (format!("{}/{operation}", component.name), crossings, bytes);
+            counts.of(number, component.interface).map(named).collect::<Vec<_>>()
+        };
+        components.flat_map(of).collect()
     }
 }

@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn reads_zeros_drops_writes_and_has_an_end() {
-        let env = DriverEnv { medium: None, parameters: &[("gb", 1)] };
+        let env = DriverEnv { medium: None, device: None, parameters: &[("gb", 1)] };
         let device = NullBlock::probe(&env, &Parameters::given(&env)).unwrap();
         assert_eq!(device.capacity(), Ok(1 << 21));
         let last = (1 << 21) - 1;

@@ -25,7 +25,7 @@ impl Medium for Bytes {
 /// A disk of four sectors and a half.
 fn disk(parameters: &[(&str, u64)]) -> Ramdisk {
     let medium = Box::leak(Box::new(Bytes(StdMutex::new(vec![0; 9 * SECTOR / 2]))));
-    let env = DriverEnv { medium: Some(medium), parameters };
+    let env = DriverEnv { medium: Some(medium), device: None, parameters };
     Ramdisk::probe(&env, &Parameters::given(&env)).unwrap()
 }
 
@@ -63,6 +63,6 @@ fn its_longest_request_is_a_parameter_and_a_medium_is_needed() {
     let disk = disk(&[("max_kb", 1)]);
     assert_eq!(read(&disk, 0, 2 * SECTOR).map(|bytes| bytes.len()), Ok(2 * SECTOR));
     assert_eq!(read(&disk, 0, 3 * SECTOR), Err(Errno::EINVAL));
-    let env = DriverEnv { medium: None, parameters: &[] };
+    let env = DriverEnv { medium: None, device: None, parameters: &[] };
     assert_eq!(Ramdisk::probe(&env, &Parameters::given(&env)).err(), Some(Errno::ENODEV));
 }

@@ -11,6 +11,8 @@ use kd_api::interfaces::block::BlockDevice;
 use kd_api::interfaces::kernel::{ComponentInfo, KernelInfo};
 use kd_api::{Errno, OutBuf, Result};
 
+use crate::vfs::MOUNTS;
+
 /// Longest kernel log that is shown, in bytes.
 const LOG: usize = 128 * 1024;
 const NANOS: u64 = 1_000_000_000;
@@ -115,15 +117,13 @@ fn modules(kernel: &dyn KernelInfo) -> Result<Vec<u8>> {
 fn mounts(kernel: &dyn KernelInfo) -> Result<Vec<u8>> {
     written(|text| {
         for component in components(kernel) {
-            let (path, options) = match component.name.as_str() {
-                "ramfs" => ("/", "rw"),
-                "vfs" => ("/dev", "ro"),
-                "procfs" => ("/proc", "ro"),
-                "jfs" => ("/mnt", "rw"),
-                _ => continue,
-            };
-            let kind = if path == "/dev" { "devtmpfs" } else { &component.name };
-            writeln!(text, "{kind} {path} {kind} {options} 0 0")?;
+            let name = component.name.as_str();
+            match MOUNTS.iter().find(|(mounted, _, _)| *mounted == name) {
+                Some((_, path, _)) => writeln!(text, "{name} /{path} {name} rw 0 0")?,
+                None if name == "ramfs" => writeln!(text, "ramfs / ramfs rw 0 0")?,
+                None if name == "vfs" => writeln!(text, "devtmpfs /dev devtmpfs rw 0 0")?,
+                None => {}
+            }
         }
         Ok(())
     })

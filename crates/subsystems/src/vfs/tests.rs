@@ -172,9 +172,9 @@ fn exit_releases_everything() {
     assert_eq!(vfs.pipe(A), Ok((Fd(4), Fd(5))));
     assert_eq!(vfs.unlink(A, "/f"), Ok(()));
     assert_eq!(pread(&vfs, fd, 0, 9), Ok(b"x".to_vec()), "open, though nameless");
-    assert!(vfs.root.getattr(ino).is_ok());
+    assert!(vfs.mounts.of(super::mounts::TOP).fs.getattr(ino).is_ok());
     vfs.app_exited(AppId(1));
-    assert_eq!(vfs.root.getattr(ino), Err(Errno::ENOENT));
+    assert_eq!(vfs.mounts.of(super::mounts::TOP).fs.getattr(ino), Err(Errno::ENOENT));
     assert_eq!(pipes.close(kd_api::ids::PipeId(1), true), Err(Errno::EBADF), "the pipe is gone");
     assert_eq!(pread(&vfs, fd, 0, 9), Err(Errno::EBADF));
     assert_eq!(vfs.open(A, "/", 0, 0), Ok(Fd(3)), "the number may be an app's again");
