@@ -46,6 +46,11 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
             // A quick run is one on one core.
             for cores in if plan.quick { 1..=1 } else { 1..=2 } {
                 for (user, compute) in scale.shares(&*workload) {
+                    // The A/A pair watches the machine, for which it need not compute; a quick run draws no curve on the
+                    // disk, where it is the root's over again with smaller ratios.
+                    if user > 0 && (configuration.twin || plan.quick && workload.needs().is_some()) {
+                        continue;
+                    }
                     let workload_name = workload.name().into();
                     let key = Key { configuration, workload: workload_name, user, entry: Entry::Trap, cores };
                     want(&mut cells, Wanted { key, compute }, &*workload, plan, &mut samples);
