@@ -40,7 +40,7 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
     // With programs of many calls, waits that burn a core say nothing that latency does not.
     let burns = |wait: &str| wait == Wait::Spin.name() || wait == Wait::Yield.name();
     let configurations = Configuration::all().into_iter().filter(|c| !c.wait.is_some_and(burns));
-    let cells = |configuration| {
+    let cells = |configuration: Configuration| {
         let mut cells = Vec::new();
         for workload in workloads() {
             // A quick run is one on one core.
