@@ -19,6 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("kd-filedisk", &["kd-api", "kd-module-rt", "kd-ringblk"]),
     ("kd-workloads", &["kd-api"]),
     ("kd-linux", &["kd-api"]),
+    ("kd-crash", &["kd-api", "kd-subsystems"]),
     ("kd-report", &[]),
     ("kd-nucleus", &["kd-api", "kd-machine", "kd-sync"]),
     ("kd-boot", &["kd-api", "kd-machine", "kd-nucleus", "kd-sync", "kd-workloads"]),
@@ -34,6 +35,7 @@ const HARNESS: &str = "kernel-debate";
 const WITHOUT_UNSAFE: &[&str] = &[
     "crates/boot/src/lib.rs",
     "crates/modules/filedisk/src/lib.rs",
+    "crates/crash/src/lib.rs",
     "crates/modules/nullblk/src/lib.rs",
     "crates/modules/ramdisk/src/lib.rs",
     "crates/modules/ringblk/src/lib.rs",

@@ -43,12 +43,9 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
     let cells = |configuration| {
         let mut cells = Vec::new();
         for workload in workloads() {
-            for cores in [1, 2] {
+            // A quick run is one on one core.
+            for cores in if plan.quick { 1..=1 } else { 1..=2 } {
                 for (user, compute) in scale.shares(&*workload) {
-                    // A quick run draws the curve on one core.
-                    if user > 0 && cores > 1 && plan.quick {
-                        continue;
-                    }
                     let workload_name = workload.name().into();
                     let key = Key { configuration, workload: workload_name, user, entry: Entry::Trap, cores };
                     want(&mut cells, Wanted { key, compute }, &*workload, plan, &mut samples);

@@ -12,7 +12,7 @@
 
 pub(super) mod analyse;
 mod configuration;
-pub(super) mod crossings;
+pub mod crossings;
 pub(super) mod sample;
 
 use std::time::Duration;

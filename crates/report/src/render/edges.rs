@@ -56,6 +56,8 @@ pub fn table_of(results: &Results) -> String {
     for (_, row) in &rows {
         components.extend(row.keys().filter(|name| !components.contains(name)).copied().collect::<Vec<_>>());
     }
+    // Those that most workloads call come first.
+    components.sort_by_key(|name| std::cmp::Reverse(rows.iter().filter(|(_, row)| row.contains_key(name)).count()));
     if components.is_empty() {
         return String::new();
     }

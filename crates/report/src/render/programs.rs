@@ -35,7 +35,8 @@ pub fn section(results: &Results) -> Result<String, ReportError> {
     out += &edges::table_of(results);
     out += "<h3>Tables</h3>";
     for row in TABLES {
-        out += &matrix(row.2, false, &pick(results, Experiment::Macro, |r| fits(r, row)));
+        let caption = row.2.replace("a system call", "an operation");
+        out += &matrix(&caption, false, &pick(results, Experiment::Macro, |r| fits(r, row)));
     }
     let rounds = pick(results, Experiment::Macro, |r| r.metric == "user_rounds");
     out += &matrix("Rounds of user computation for each operation, as calibrated", false, &rounds);
