@@ -37,6 +37,7 @@ use crate::sharded::Sharded;
 use cache::Cache;
 use credentials::{App, Attributes, Credentials, WRITE};
 use devices::Devices;
+pub use devices::device_name;
 pub use mounts::MOUNTS;
 use mounts::{Location, Mounts};
 use open_file::{Object, OpenFile, PipeEnd};
