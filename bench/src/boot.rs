@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use kd_boot::Manifest;
 use kd_boot::board::{Board, Field};
 use kd_boot::control::{Answer, AppRun, Event, Patch, Request, Status, Task};
+use kd_boot::devices::{DeviceCounts, Order};
 use kd_nucleus::socket::Socket;
 use kd_nucleus::zygote::Zygote;
 
@@ -129,6 +130,14 @@ impl Boot {
         match self.ask(&Request::Counts)? {
             Answer::Counts(counts) => Ok(counts),
             _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Has a component's device do something; returns what it counted so far.
+    pub fn device(&self, component: &str, order: Order) -> Result<DeviceCounts, BootFailure> {
+        match self.ask(&Request::Device(component.into(), order))? {
+            Answer::Device(counts) => Ok(counts),
+            other => Err(BootFailure::Refused(format!("an answer out of turn: {other:?}"))),
         }
     }
 

@@ -84,6 +84,10 @@ pub fn begin(plan: &Plan, command: String) -> Result<Begun, ModuleError> {
         mode: if plan.quick { Mode::Quick } else { Mode::Full },
         boots: budget::boots(plan.quick) as u32,
         budgets: budget::BUDGETS.iter().map(|budget| (budget.experiment.to_owned(), seconds(budget))).collect(),
+        groups: kd_workloads::workloads()
+            .iter()
+            .map(|workload| (workload.name().to_owned(), workload.group().name().to_owned()))
+            .collect(),
         stolen_percent: None,
     };
     Ok(Begun { meta, at: Instant::now(), cpu: CpuTime::now() })

@@ -42,7 +42,8 @@ pub fn run(env: &Env, workloads: &[String], mut results: File, wait: impl Fn(u64
             }
         };
         // Warm: whatever is allocated once has been.
-        let warm = session.run(OPERATIONS);
+        let prepared = |session: &mut dyn kd_workloads::Session| session.prepare(OPERATIONS);
+        let warm = prepared(&mut *session).and_then(|()| session.run(OPERATIONS)).and(prepared(&mut *session));
         read(false, 0, None, &mut step);
         let before = arena::allocations();
         let counted = session.run(OPERATIONS);

@@ -40,6 +40,7 @@ fn measure(env: &Env, cell: &Cell, root: i32) -> Measured {
         switches: 0.0,
         failed: None,
     };
+    let env = &Env { compute: cell.compute, ..env.clone() };
     let done = start(env, &cell.workload, cell.entry).and_then(|session| batches(session, cell, root, &mut measured));
     measured.failed = done.err();
     measured
@@ -51,34 +52,68 @@ fn batches(mut session: Box<dyn Session>, cell: &Cell, root: i32, measured: &mut
     let begin = Instant::now();
     let budget = Duration::from_nanos(cell.budget);
     // Warm-up: double the batch until it is long enough, for a quarter of the budget at most.
+    let most = session.batch();
     let mut operations = 1u64;
     loop {
+        session.prepare(operations).map_err(|errno| failed(&errno))?;
         let batch = Instant::now();
         session.run(operations).map_err(|errno| failed(&errno))?;
         let took = batch.elapsed();
-        if took >= BATCH || begin.elapsed() > budget / 4 {
+        if took >= BATCH || begin.elapsed() > budget / 4 || most == Some(operations) {
             break;
         }
         let wanted = BATCH.as_nanos() as u64 * operations / (took.as_nanos() as u64).max(1);
-        operations = wanted.clamp(operations + 1, operations * 8);
+        operations = wanted.clamp(operations + 1, operations * 8).min(most.unwrap_or(u64::MAX));
     }
     // The partner, if any, has been forked by now: the family is complete.
-    let before = usage(root);
+    let mut meter = Meter::new(root);
+    meter.go_on();
     while measured.batches.len() < BATCHES_MAX && (begin.elapsed() < budget || measured.batches.len() < BATCHES_MIN) {
+        if most.is_some() {
+            meter.pause();
+            session.prepare(operations).map_err(|errno| failed(&errno))?;
+            meter.go_on();
+        }
         let batch = Instant::now();
         session.run(operations).map_err(|errno| failed(&errno))?;
         measured.batches.push(batch.elapsed().as_nanos() as f64 / operations as f64);
         measured.operations += operations;
     }
-    let after = usage(root);
-    measured.cpu = after.0.saturating_sub(before.0).as_nanos() as f64 / measured.operations as f64;
-    measured.switches = after.1.saturating_sub(before.1) as f64 / measured.operations as f64;
+    meter.pause();
+    measured.cpu = meter.cpu.as_nanos() as f64 / measured.operations as f64;
+    measured.switches = meter.switches as f64 / measured.operations as f64;
     session.check().map_err(|wrong| failed(&wrong))
 }
 
-/// CPU time and context switches of all processes of the boot.
-fn usage(root: i32) -> (Duration, u64) {
-    let family = family(root);
-    let cpu = family.iter().map(|&pid| process::cpu_time(pid)).sum();
-    (cpu, family.iter().map(|&pid| process::context_switches(pid)).sum())
+/// CPU time and context switches of all processes of the boot, while the meter runs.
+struct Meter {
+    family: Vec<i32>,
+    cpu: Duration,
+    switches: u64,
+    since: (Duration, u64),
+}
+
+impl Meter {
+    fn new(root: i32) -> Meter {
+        Meter { family: family(root), cpu: Duration::ZERO, switches: 0, since: (Duration::ZERO, 0) }
+    }
+
+    fn cpu(&self) -> Duration {
+        self.family.iter().map(|&pid| process::cpu_time(pid)).sum()
+    }
+
+    fn switches(&self) -> u64 {
+        self.family.iter().map(|&pid| process::context_switches(pid)).sum()
+    }
+
+    /// Reads the CPU time last, and [`Meter::pause`] first, so that reading the rest, which takes longer, is not in it.
+    fn go_on(&mut self) {
+        let switches = self.switches();
+        self.since = (self.cpu(), switches);
+    }
+
+    fn pause(&mut self) {
+        self.cpu += self.cpu().saturating_sub(self.since.0);
+        self.switches += self.switches().saturating_sub(self.since.1);
+    }
 }

@@ -6,11 +6,13 @@ mod measure;
 pub mod probe;
 mod rounds;
 mod script;
+mod text;
 mod trap;
 
 use std::fs::File;
 use std::io::Write;
 
+use kd_api::Errno;
 use kd_boot::app::App;
 use kd_boot::control::{Entry, Task};
 use kd_workloads::{Env, Session};
@@ -24,6 +26,7 @@ pub fn main(app: App) {
         Task::Canary(seed) => canary::run(&env, seed, &board),
         Task::Loop { workload, milliseconds } => rounds::repeat(&env, &workload, milliseconds, &board),
         Task::Probe(workloads) => probe::run(&env, &workloads, results),
+        Task::Text(paths) => text::run(&env, &paths, results),
         Task::Script(calls) => script::run(&env, &calls, results),
         Task::Count(workloads) => count::run(&env, &workloads, results, |step| {
             while board.get(kd_boot::board::Field::Stop) < step {
@@ -40,7 +43,10 @@ fn start(env: &Env, workload: &str, entry: Entry) -> Result<Box<dyn Session>, St
         Entry::Call => env.clone(),
         Entry::Trap => trap::around(env),
     };
-    found.start(&env).map_err(|errno| format!("{workload} did not start: {errno}"))
+    found.start(&env).map_err(|errno| match (errno, found.needs()) {
+        (Errno::ENOENT, Some(needs)) => format!("n/a: no {needs} here"),
+        _ => format!("{workload} did not start: {errno}"),
+    })
 }
 
 /// Writes one result; a harness that is gone needs none.

@@ -99,7 +99,7 @@ pub fn repeat(env: &Env, workload: &str, milliseconds: u64, board: &Board) {
     let begin = clock::now();
     board.set(Field::Running, 1);
     while board.get(Field::Stop) == 0 && (milliseconds == 0 || clock::now() - begin < milliseconds * 1_000_000) {
-        match session.run(16) {
+        match session.prepare(16).and_then(|()| session.run(16)) {
             Ok(()) => {
                 board.add(Field::Good, 16);
                 board.set(Field::LastGood, clock::now());

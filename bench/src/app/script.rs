@@ -5,10 +5,10 @@
 
 use std::fs::File;
 
-use kd_api::interfaces::fs::Kind;
-use kd_api::interfaces::vfs::{open, seek};
+use kd_api::interfaces::fs::{Kind, Stat};
+use kd_api::interfaces::vfs::{PATH_MAX, open, seek};
 use kd_api::{Errno, Fd, InBuf, OutBuf, Result};
-use kd_boot::script::{Call, Outcome};
+use kd_boot::script::{Call, Outcome, Seen};
 use kd_workloads::Env;
 
 use super::emit;
@@ -20,6 +20,8 @@ const UNTOUCHED: u8 = 0xEE;
 /// Permission bits that are compared. Linux clears setuid and setgid when a user writes who is not the superuser of the
 /// whole host, and in a private namespace nobody is.
 const MODE: u16 = 0o1777;
+/// Scripts set times before this one, in January 1970.
+const SET: u64 = 1_000_000_000_000_000;
 /// Longest file whose contents are compared.
 const FILE_MAX: usize = 1 << 20;
 
@@ -60,6 +62,30 @@ fn failed(errno: Errno) -> Outcome {
 
 fn number(result: Result<u64>) -> Outcome {
     result.map_or_else(failed, Outcome::Number)
+}
+
+/// What every kernel must tell alike.
+fn seen(stat: Result<Stat>) -> Outcome {
+    let kind = |kind| match kind {
+        Kind::File => 0o100_000,
+        Kind::Directory => 0o040_000,
+        Kind::Symlink => 0o120_000,
+        Kind::Block => 0o060_000,
+        Kind::Fifo => 0o010_000,
+    };
+    let stat = match stat {
+        Ok(stat) => stat,
+        Err(errno) => return failed(errno),
+    };
+    Outcome::Stat(Seen {
+        kind: kind(stat.kind),
+        mode: stat.mode & MODE,
+        links: stat.links,
+        owner: (stat.uid, stat.gid),
+        // A directory's size is each file system's own affair.
+        size: if stat.kind == Kind::Directory { 0 } else { stat.size },
+        times: [stat.atime, stat.mtime].map(|time| Some(time).filter(|time| *time < SET)),
+    })
 }
 
 /// FNV-1a.
@@ -122,7 +148,7 @@ impl Script<'_> {
             Call::Open { path, flags, mode } => {
                 let path = self.path(path);
                 let opened = sys.open(me, &path, *flags, *mode).map(|fd| {
-                    let directory = sys.stat(me, &path).is_ok_and(|stat| stat.kind == Kind::Directory);
+                    let directory = sys.fstat(me, fd).is_ok_and(|stat| stat.kind == Kind::Directory);
                     Open { fd, directory, pipe: None }
                 });
                 number(opened.map(|open| self.keep(open)))
@@ -165,10 +191,47 @@ impl Script<'_> {
             Call::Lseek(handle, ..) if self.open(*handle).is_some_and(|open| open.directory) => Outcome::Skipped,
             Call::Lseek(handle, offset, whence) => number(sys.lseek(me, self.fd(*handle), *offset, *whence)),
             Call::Fsync(handle) => number(sys.fsync(me, self.fd(*handle)).map(|()| 0)),
-            Call::Stat(path) => self.stat(&self.path(path)),
+            Call::Stat(path) => seen(sys.stat(me, &self.path(path))),
             Call::Mkdir(path, mode) => number(sys.mkdir(me, &self.path(path), *mode).map(|()| 0)),
             Call::Unlink(path) => number(sys.unlink(me, &self.path(path)).map(|()| 0)),
-            Call::Rename(from, to) => number(sys.rename(me, &self.path(from), &self.path(to), 0).map(|()| 0)),
+            Call::Rename(from, to, flags) => {
+                number(sys.rename(me, &self.path(from), &self.path(to), *flags).map(|()| 0))
+            }
+            Call::Rmdir(path) => number(sys.rmdir(me, &self.path(path)).map(|()| 0)),
+            Call::Link(from, to) => number(sys.link(me, &self.path(from), &self.path(to)).map(|()| 0)),
+            Call::Symlink(target, path) => number(sys.symlink(me, target, &self.path(path)).map(|()| 0)),
+            Call::Readlink(path, room) => self.read(*room, |out| sys.readlink(me, &self.path(path), out)),
+            Call::Lstat(path) => seen(sys.lstat(me, &self.path(path))),
+            // A pipe's attributes are each kernel's own.
+            Call::Fstat(handle) if self.open(*handle).is_some_and(|open| open.pipe.is_some()) => Outcome::Skipped,
+            Call::Fstat(handle) => seen(sys.fstat(me, self.fd(*handle))),
+            Call::Statfs(path) => number(sys.statfs(me, &self.path(path)).map(|stat| stat.block_size.into())),
+            Call::Truncate(path, size) => {
+                let path = self.path(path);
+                // That dates a file on ours alone.
+                if sys.stat(me, &path).is_ok_and(|stat| stat.size == *size as u64) {
+                    return Outcome::Skipped;
+                }
+                number(sys.truncate(me, &path, *size as u64).map(|()| 0))
+            }
+            Call::Ftruncate(handle, size) => number(sys.ftruncate(me, self.fd(*handle), *size as u64).map(|()| 0)),
+            Call::Fallocate(handle, flags, offset, bytes) => {
+                let allocated = sys.fallocate(me, self.fd(*handle), *flags, *offset as u64, *bytes as u64);
+                number(allocated.map(|()| 0))
+            }
+            Call::Fdatasync(handle) => number(sys.fdatasync(me, self.fd(*handle)).map(|()| 0)),
+            Call::Sync => number(sys.sync(me).map(|()| 0)),
+            Call::Dup(handle) => {
+                let duplicate = sys.dup(me, self.fd(*handle));
+                number(duplicate.map(|fd| match self.open(*handle) {
+                    Some(open) => self.keep(Open { fd, ..open }),
+                    None => 0,
+                }))
+            }
+            Call::Chmod(path, mode) => number(sys.chmod(me, &self.path(path), *mode).map(|()| 0)),
+            Call::Chown(path, uid, gid) => number(sys.chown(me, &self.path(path), *uid, *gid).map(|()| 0)),
+            Call::Utimens(path, atime, mtime) => number(sys.utimens(me, &self.path(path), *atime, *mtime).map(|()| 0)),
+            Call::Umask(mask) => number(sys.umask(me, *mask).map(u64::from)),
             Call::Getdents(handle, _) if self.open(*handle).is_some_and(|open| open.pipe.is_some()) => Outcome::Skipped,
             Call::Getdents(handle, room) => self.list(self.fd(*handle), *room).map_or_else(failed, Outcome::Names),
             Call::Pipe => match sys.pipe(me) {
@@ -190,15 +253,6 @@ impl Script<'_> {
         }
     }
 
-    fn stat(&self, path: &str) -> Outcome {
-        match self.env.sys.stat(self.env.caller, path) {
-            // A directory's size is each file system's own affair.
-            Ok(stat) if stat.kind == Kind::Directory => Outcome::Stat(true, stat.mode & MODE, stat.links, 0),
-            Ok(stat) => Outcome::Stat(false, stat.mode & MODE, stat.links, stat.size),
-            Err(errno) => failed(errno),
-        }
-    }
-
     /// What a directory lists from its start, read in pieces of `room` bytes.
     fn list(&self, fd: Fd, room: usize) -> Result<Vec<(String, u8)>> {
         let (sys, me) = (&self.env.sys, self.env.caller);
@@ -217,8 +271,15 @@ impl Script<'_> {
 
     fn walk(&self, path: &str, tree: &mut Vec<(String, Box<Outcome>, u64)>) -> Result<()> {
         let (sys, me) = (&self.env.sys, self.env.caller);
-        let stat = self.stat(path);
-        let directory = matches!(stat, Outcome::Stat(true, ..));
+        let stat = sys.lstat(me, path)?;
+        let directory = stat.kind == Kind::Directory;
+        if stat.kind == Kind::Symlink {
+            let Outcome::Bytes(_, target) = self.read(PATH_MAX, |out| sys.readlink(me, path, out)) else {
+                return Err(Errno::EIO);
+            };
+            tree.push((path.into(), Box::new(seen(Ok(stat))), target));
+            return Ok(());
+        }
         let fd = sys.open(me, path, open::RDONLY, 0)?;
         let (names, contents) = if directory {
             (self.list(fd, 4096), 0)
@@ -234,7 +295,7 @@ impl Script<'_> {
             }
         };
         sys.close(me, fd)?;
-        tree.push((path.into(), Box::new(stat), contents));
+        tree.push((path.into(), Box::new(seen(Ok(stat))), contents));
         let names = names?.into_iter().filter(|(name, _)| name != "." && name != "..");
         names.into_iter().try_for_each(|(name, _)| self.walk(&format!("{path}/{name}"), tree))
     }

@@ -32,5 +32,5 @@ pub fn around(env: &Env) -> Env {
     let partner = env.partner.clone();
     let partner =
         Arc::new(move |body: kd_workloads::PartnerBody| partner(Box::new(move |env: &Env| body(&around(env)))));
-    Env { sys, caller: env.caller, services, partner }
+    Env { sys, caller: env.caller, compute: env.compute, services, partner }
 }

@@ -29,6 +29,8 @@ enum Command {
     Bench(cmd::bench::Arguments),
     /// Run one workload on one kernel, to watch, profile or kill it
     Run(cmd::run::Arguments),
+    /// Check the file system after power failures at any moment
+    Crashcheck(cmd::crashcheck::Arguments),
     /// Render a folder's results again
     Report(cmd::report::Arguments),
     /// Tell which kernels, components, modules and workloads there are
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
     let done = match Usage::parse().command {
         Command::Bench(arguments) => cmd::bench::run(arguments, out),
         Command::Run(arguments) => cmd::run::run(&arguments, out),
+        Command::Crashcheck(arguments) => cmd::crashcheck::run(&arguments, out),
         Command::Report(arguments) => cmd::report::run(&arguments, out),
         Command::List(_) => cmd::list::run(out),
     };

@@ -4,6 +4,7 @@
 //! codes.
 
 pub mod bench;
+pub mod crashcheck;
 pub mod list;
 pub mod report;
 pub mod run;

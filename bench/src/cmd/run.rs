@@ -137,6 +137,7 @@ fn introduce(manifest: &Manifest, boot: &Boot, app: &RunningApp, out: &mut dyn W
         let Some((name, parent)) = name_and_parent(pid) else { continue };
         let mut what: Vec<&str> = status.iter().filter(|status| status.pid == pid).map(|of| of.name.as_str()).collect();
         what.extend((pid == app.pid).then_some("the app"));
+        what.extend((name == "kd-disk").then_some("a device"));
         what.extend((parent == zygote).then_some("the machine: disks, log, supervisor"));
         writeln!(out, "{pid:>8} {parent:>8} {name:<15} {}", what.join(", "))?;
     }

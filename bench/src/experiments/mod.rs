@@ -2,6 +2,7 @@
 
 pub mod faults;
 pub mod latency;
+pub mod macros;
 pub mod primitives;
 pub mod records;
 pub mod restart;

@@ -21,7 +21,14 @@ fn outcome(arguments: &[&str], scratch: &Scratch) -> (Option<i32>, String, Strin
 #[test]
 fn every_help_has_examples_and_list_names_what_there_is() {
     let scratch = Scratch::new();
-    for command in [&["--help"][..], &["bench", "--help"], &["run", "--help"], &["report", "--help"], &["list", "-h"]] {
+    for command in [
+        &["--help"][..],
+        &["bench", "--help"],
+        &["run", "--help"],
+        &["crashcheck", "-h"],
+        &["report", "--help"],
+        &["list", "-h"],
+    ] {
         let (code, out, _) = outcome(command, &scratch);
         assert_eq!(code, Some(0), "{command:?}");
         assert!(out.contains("Examples:\n  cargo debate "), "{command:?}: {out}");
@@ -41,7 +48,7 @@ fn bad_input_is_answered_with_one_message_and_its_remedy() {
     fs::write(scratch.path("file"), "").expect("the folder is ours");
     for (arguments, expected) in [
         (&["bench", "--quik"][..], "a similar argument exists: '--quick'"),
-        (&["bench", "--only", "everything"], "[possible values: latency, faults, restart]"),
+        (&["bench", "--only", "everything"], "[possible values: latency, macro, faults, restart]"),
         (&["bench", "--seed", "x"], "'x' for '--seed <N>'"),
         (&["bench", "--out", "file/out"], "cannot write to file/out"),
         (&["bench", "--out", "file"], "choose another output folder with `--out DIR`"),
@@ -50,6 +57,8 @@ fn bad_input_is_answered_with_one_message_and_its_remedy() {
         (&["run", "--kernel", "linux", "--workload", "stat", "--placement", "thread"], "`--placement` says nothing"),
         (&["run", "--kernel", "linux", "--workload", "stat", "--wait", "block"], "`--wait` says nothing"),
         (&["run", "--kernel", "linux"], "--workload <W>"),
+        (&["crashcheck", "--states", "0"], "0 is not in 1.."),
+        (&["crashcheck", "--state", "1000000"], "workload 1 has states 0 to "),
         (&["report", "nowhere"], "nowhere/results.json: No such file or directory"),
     ] {
         let (code, out, err) = outcome(arguments, &scratch);

@@ -2,7 +2,9 @@
 
 use kd_boot::board::Field;
 use kd_boot::control::Task;
+use kd_workloads::Group;
 use kernel_debate::app::count::{Counted, OPERATIONS};
+use kernel_debate::experiments::latency::{Configuration, crossings};
 
 use crate::{Config, MONOLITHIC, PROCESS};
 
@@ -39,6 +41,9 @@ fn crossings_and_copies_are_what_the_path_says() {
     let expected = [
         ("null_core", 0.0, 0.0),
         ("null_proc", 1.0, 0.0),
+        // The VFS knows the name and who may use it; it asks for the attributes, or for a hold and its release.
+        ("stat", 2.0, 0.0),
+        ("open_close", 4.0, 0.0),
         // The table asks the VFS, the VFS the file system, or the driver.
         ("read_1", 2.0, copied(1, 2)),
         ("read_64", 2.0, copied(64, 2)),
@@ -49,6 +54,10 @@ fn crossings_and_copies_are_what_the_path_says() {
         ("write_64k", 2.0, copied(65_536, 2)),
         ("ram0_read_4k", 2.0, copied(4096, 2)),
         ("ram0_write_4k", 2.0, copied(4096, 2)),
+        // The disk behind a ring has a queue before its driver.
+        ("vda_read_4k", 3.0, copied(4096, 3)),
+        ("vda_read_64k", 3.0, copied(65_536, 3)),
+        ("vda_write_4k", 3.0, copied(4096, 3)),
     ];
     let names: Vec<&str> = expected.iter().map(|(name, ..)| *name).collect();
     for ((name, crossings, bytes), seen) in expected.iter().zip(count(PROCESS, true, &names)) {
@@ -58,7 +67,8 @@ fn crossings_and_copies_are_what_the_path_says() {
 
 #[test]
 fn warm_calls_of_the_monolithic_kernel_allocate_nothing() {
-    let names = ["null_core", "null_proc", "stat", "read_1", "read_4k", "read_64k", "write_4k", "ram0_read_4k"];
+    let names =
+        ["null_core", "null_proc", "stat", "read_1", "read_4k", "read_64k", "write_4k", "ram0_read_4k", "vda_read_4k"];
     // The kernel's housekeeping thread allocates now and then; not five times in a row within a few microseconds.
     let repeated: Vec<&str> = names.iter().flat_map(|name| [*name; 5]).collect();
     let seen = count(MONOLITHIC, false, &repeated);
@@ -67,4 +77,19 @@ fn warm_calls_of_the_monolithic_kernel_allocate_nothing() {
     }
     // What allocates is seen: a descriptor is made anew by each open.
     assert!(count(MONOLITHIC, false, &["open_close"])[0].2 >= OPERATIONS);
+}
+
+/// As each program's description says; `pipeline` is not here, because its reads come in as many pieces as they do.
+#[test]
+fn a_program_makes_the_calls_that_it_says() {
+    let process = Configuration::all().into_iter().find(|c| c.wait == Some("adaptive")).expect("it is measured");
+    let counts = crossings::count(process, &[Group::Macro]).expect("it boots");
+    // The log turns to its next segment every 16th operation: fdatasync, close, unlink, open.
+    for (name, expected) in [("source_tree", 66.0), ("mail_server", 15.0), ("kv_log", 33.25)] {
+        let count = counts.iter().find(|count| count.workload == name).expect("it was counted");
+        assert_eq!(count.failed, None, "{name}");
+        let to_vfs: Vec<f64> = count.edges.iter().filter(|edge| edge.0 == "vfs").map(|edge| edge.1).collect();
+        assert_eq!(to_vfs, [expected], "{name}: {:?}", count.edges);
+        assert_eq!(count.crossings, count.edges.iter().map(|edge| edge.1).sum::<f64>(), "{name}");
+    }
 }

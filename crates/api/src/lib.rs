@@ -19,6 +19,7 @@ pub mod buf;
 pub mod client;
 pub mod completion;
 pub mod component;
+pub mod device;
 pub mod errno;
 mod extensions;
 pub mod ids;

@@ -5,6 +5,7 @@
 
 use core::sync::atomic::AtomicU32;
 
+use crate::device::Device;
 use crate::interfaces::block::BlockDevice;
 use crate::{InBuf, OutBuf, Result};
 
@@ -44,6 +45,8 @@ pub struct HostTable {
 pub struct DriverEnv<'a> {
     /// The medium its device has, if any.
     pub medium: Option<&'static dyn Medium>,
+    /// Its device, if it is one with a ring.
+    pub device: Option<&'static dyn Device>,
     /// Values of its parameters by name, checked against its declaration.
     pub parameters: &'a [(&'a str, u64)],
 }

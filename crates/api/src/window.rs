@@ -12,8 +12,8 @@ use crate::{InBuf, OutBuf};
 
 /// Bytes for strings and structured values: two paths of Linux's PATH_MAX.
 pub const SPILL: usize = 8192;
-/// Bytes of bulk data one message can carry.
-pub const BULK: usize = 64 * 1024;
+/// Bytes of bulk data one message can carry: 32 blocks, so that one request can fill a device's queue as Linux's can.
+pub const BULK: usize = 128 * 1024;
 /// Bytes of a whole window.
 pub const WINDOW: usize = SPILL + BULK;
 

@@ -17,7 +17,13 @@ use std::thread;
 use std::time::Duration;
 
 use kd_api::ids::PipeId;
-use kd_api::interfaces::{block::BlockDevice, pipe::Pipe, syscalls::Syscalls, vfs::Vfs};
+use kd_api::interfaces::{
+    block::{BlockDevice, Statistics},
+    kernel::{ComponentInfo, KernelInfo},
+    pipe::Pipe,
+    syscalls::Syscalls,
+    vfs::Vfs,
+};
 use kd_api::server::Dispatch;
 use kd_api::window::{BULK, SPILL, WINDOW, Window};
 use kd_api::{AppId, Caller, Errno, Handle, Imports, InBuf, Message, OutBuf, Result};
@@ -58,21 +64,54 @@ impl Scribble {
 }
 
 /// A disk in memory: what stands for a driver, whose own checks are its crate's to test.
-struct Disk;
+struct Disk(Mutex<Vec<u8>>);
+
+/// Its bytes: enough for a file system.
+const DISK: usize = 16 << 20;
+
+impl Disk {
+    /// The bytes from a sector on, at most so many.
+    fn range(sector: u64, bytes: usize) -> Option<std::ops::Range<usize>> {
+        let from = usize::try_from(sector).ok()?.checked_mul(512).filter(|from| *from < DISK)?;
+        Some(from..from + bytes.min(DISK - from))
+    }
+}
 
 impl BlockDevice for Disk {
     fn capacity(&self) -> Result<u64> {
-        Ok(8)
+        Ok(DISK as u64 / 512)
     }
     fn read(&self, sector: u64, out: &mut OutBuf<'_>) -> Result<usize> {
-        if sector < 8 { Ok(out.write_zeros(4096 - sector as usize * 512)) } else { Err(Errno::EIO) }
+        let range = Disk::range(sector, out.remaining()).ok_or(Errno::EIO)?;
+        Ok(out.write(&self.0.lock().expect("no panic")[range]))
     }
     fn write(&self, sector: u64, _: bool, data: &mut InBuf<'_>) -> Result<usize> {
-        let mut bytes = [0; 4096];
-        if sector < 8 { Ok(data.read(&mut bytes[sector as usize * 512..])) } else { Err(Errno::ENOSPC) }
+        let range = Disk::range(sector, data.remaining()).ok_or(Errno::ENOSPC)?;
+        Ok(data.read(&mut self.0.lock().expect("no panic")[range]))
     }
     fn flush(&self) -> Result<()> {
         Ok(())
+    }
+    fn statistics(&self) -> Result<Statistics> {
+        Ok(Statistics::default())
+    }
+}
+
+/// What stands for a core.
+struct Core;
+
+impl KernelInfo for Core {
+    fn component(&self, _: u32) -> Result<ComponentInfo> {
+        Err(Errno::ENOENT)
+    }
+    fn uptime(&self) -> Result<u64> {
+        Ok(1)
+    }
+    fn command_line(&self, out: &mut OutBuf<'_>) -> Result<usize> {
+        Ok(out.write(b"quiet"))
+    }
+    fn log(&self, out: &mut OutBuf<'_>) -> Result<usize> {
+        Ok(out.write(b"a line"))
     }
 }
 
@@ -84,10 +123,15 @@ struct Kernel {
 }
 
 fn boot() -> Kernel {
-    let disk: Arc<dyn BlockDevice> = Arc::new(Disk);
+    let disk: Arc<dyn BlockDevice> = Arc::new(Disk(Mutex::new(vec![0; DISK])));
     let mut started = Imports::default();
-    started.insert("ramdisk", Handle::new(disk.clone()));
-    let mut servers = vec![("disk".to_string(), Handle::new(disk).serve())];
+    for driver in ["ramdisk", "vdisk"] {
+        started.insert(driver, Handle::new(disk.clone()));
+    }
+    let core: Arc<dyn KernelInfo> = Arc::new(Core);
+    started.insert("kernel", Handle::new(core.clone()));
+    let mut servers = vec![("core".to_string(), Handle::new(core).serve())];
+    servers.extend([("disk".to_string(), Handle::new(disk).serve())]);
     for component in kd_subsystems::components() {
         let handle = (component.start)(&started).unwrap_or_else(|why| panic!("{}: {why}", component.name));
         servers.push((component.name.clone(), handle.serve()));

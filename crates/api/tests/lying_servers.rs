@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use kd_api::client::{Exchange, Port, REPEATS, Slot};
 use kd_api::ids::PipeId;
-use kd_api::interfaces::{block::*, fs::*, pipe::*, proc::*, syscalls::*, vfs::*};
+use kd_api::interfaces::{block::*, fs::*, kernel::*, pipe::*, proc::*, syscalls::*, vfs::*};
 use kd_api::window::{BULK, SPILL, Window};
 use kd_api::{Caller, Completion, Errno, Fd, InBuf, Ino, Message, Operation, OutBuf, Result};
 use kinds::{Kinds, KindsClient, Record, Shape};
@@ -143,7 +143,7 @@ fn room(bytes: usize) -> &'static mut OutBuf<'static> {
 fn calls(port: &Arc<Liar>) -> Vec<(String, Call)> {
     let record = Record { shape: Shape::Point, size: 1, tag: [0; 16] };
     let mut calls = calls! { port:
-        BlockDeviceClient { capacity(); read(0, room(512)); write(0, false, data(b"sector")); flush(); }
+        BlockDeviceClient { capacity(); read(0, room(512)); write(0, false, data(b"sector")); flush(); statistics(); }
         FileSystemClient {
             lookup(ROOT, "a"); getattr(ROOT); setattr(ROOT, SetAttr::default()); create(ROOT, "a", Kind::File, OWNER);
             symlink(ROOT, "a", "b", OWNER); readlink(ROOT, room(100)); link(Ino(2), ROOT, "a"); unlink(ROOT, "a");
@@ -151,6 +151,7 @@ fn calls(port: &Arc<Liar>) -> Vec<(String, Call)> {
             append(ROOT, data(b"")); truncate(ROOT, 9); readdir(ROOT, 0, room(64)); allocate(ROOT, 0, 9, true);
             fsync(ROOT, false); sync(); statfs(); hold(ROOT); release(ROOT);
         }
+        KernelInfoClient { component(0); uptime(); command_line(room(100)); log(room(100)); }
         PipeClient { create(); read(PipeId(1), room(10)); write(PipeId(1), data(b"x")); close(PipeId(1), true); }
         ProcClient { getpid(ME); }
         VfsClient {

@@ -35,7 +35,7 @@ pub fn env(
     services: Imports,
     partner: impl Fn(kd_workloads::PartnerBody) -> Result<(), kd_api::Errno> + Send + Sync + 'static,
 ) -> Env {
-    Env { sys, caller: kd_api::Caller::app(app), services, partner: Arc::new(partner) }
+    Env { sys, caller: kd_api::Caller::app(app), compute: 0, services, partner: Arc::new(partner) }
 }
 
 /// The processes of one boot: the root and all its descendants.

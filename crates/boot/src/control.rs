@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Manifest;
+use crate::devices::{DeviceCounts, Order};
 
 /// A request; with it may come descriptors.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -22,6 +23,8 @@ pub enum Request {
     Signal(String, i32),
     /// End an app.
     Kill(u32),
+    /// Have a component's device do something, and tell what it counted.
+    Device(String, Order),
     /// Tell what was counted (kernels booted with `trace`).
     Counts,
     /// Tell what the kernel log holds.
@@ -90,6 +93,8 @@ pub enum Task {
     Count(Vec<String>),
     /// Makes these calls and writes what came of each.
     Script(Vec<crate::script::Call>),
+    /// Reads these files whole and writes their texts.
+    Text(Vec<String>),
 }
 
 /// One measurement of one boot.
@@ -101,6 +106,8 @@ pub struct Cell {
     pub entry: Entry,
     /// The cores that everything of this boot is bound to.
     pub cores: Vec<usize>,
+    /// Rounds of user computation in each operation.
+    pub compute: u64,
     /// Nanoseconds for it, warm-up included.
     pub budget: u64,
 }
@@ -143,7 +150,9 @@ pub enum Answer {
     Events(Vec<Event>),
     /// Lines of the kernel log, oldest first: when, and what.
     Log(Vec<(u64, String)>),
-    /// Per interface operation: crossings, and bytes copied.
+    /// What a device counted.
+    Device(DeviceCounts),
+    /// Per component and operation of its interface (`vfs/Vfs.open`): crossings, and bytes copied.
     Counts(Vec<(String, u64, u64)>),
 }
 

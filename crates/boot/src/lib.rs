@@ -5,6 +5,7 @@
 //! | [`manifest`] | components, parameters and placement, as data |
 //! | [`order`] | the order in which components start; circles and missing imports |
 //! | [`start`] | one component started from its manifest entry, built in or loaded |
+//! | [`devices`] | the processes of devices with rings, and the way to them |
 //! | [`control`] | what the harness asks of a root process, and what it answers |
 //! | [`root`] | the loop of a root process: one boot's machine, its kernel and its apps |
 //! | [`script`] | system calls as data, to compare kernels by |
@@ -12,6 +13,7 @@
 //! | [`trace`] | counting crossings |
 //! | [`hosted`] | a kernel in one process |
 //! | [`log`] | the kernel log |
+//! | [`info`] | what a kernel knows of itself, for its components |
 //! | [`board`] | what an app shows of itself while it runs |
 
 #![forbid(unsafe_code)]
@@ -19,7 +21,9 @@
 pub mod app;
 pub mod board;
 pub mod control;
+pub mod devices;
 pub mod hosted;
+pub mod info;
 pub mod log;
 pub mod manifest;
 pub mod order;

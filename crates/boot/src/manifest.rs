@@ -59,6 +59,39 @@ pub enum Source {
     Module(Vec<(String, u64)>),
 }
 
+/// A device with a ring, in a process of the machine's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RingDevice {
+    /// Where it stores.
+    pub medium: MediumName,
+    /// Whether it reaches nothing but the frames lent to it. If not, the kernel's arenas become memory that it reaches
+    /// as well.
+    pub iommu: bool,
+    /// Nanoseconds that each request takes at least.
+    pub latency: u64,
+}
+
+/// What stores a device's sectors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MediumName {
+    /// Memory.
+    Memory,
+    /// A file of the host's without a name, in this folder.
+    File(std::path::PathBuf),
+}
+
+impl RingDevice {
+    /// A device over memory, as fast as it goes, that reaches nothing but its frames.
+    pub const fn memory() -> RingDevice {
+        RingDevice { medium: MediumName::Memory, iommu: true, latency: 0 }
+    }
+
+    /// The same over a file in a folder.
+    pub fn file(folder: &std::path::Path) -> RingDevice {
+        RingDevice { medium: MediumName::File(folder.into()), ..RingDevice::memory() }
+    }
+}
+
 /// One component of a kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
@@ -72,6 +105,9 @@ pub struct Entry {
     pub threads: u32,
     /// Bytes of the disk that its device has; 0 for none.
     pub disk: usize,
+    /// The ring before that disk, if the driver does not map it as memory.
+    #[serde(default)]
+    pub ring: Option<RingDevice>,
     /// Whether apps may call it directly.
     pub apps: bool,
     /// What stands between it and its callers, if not what the manifest says for all. In the microkernel, components
@@ -120,8 +156,12 @@ impl<'de> Deserialize<'de> for WaitName {
 
 /// Threads of a server unless a manifest says otherwise: three blocking calls at once, and one for everything else.
 pub const THREADS: u32 = 4;
+/// The interface of what can be mounted.
+const FILE_SYSTEM: &str = "FileSystem";
 /// Bytes of the standard RAM disk.
 pub const RAMDISK_BYTES: usize = 16 << 20;
+/// Bytes of the standard disk behind a ring.
+pub const VDISK_BYTES: usize = 128 << 20;
 
 impl Manifest {
     /// Where a component is placed.
@@ -129,9 +169,9 @@ impl Manifest {
         entry.placement.unwrap_or(self.placement)
     }
 
-    /// The standard kernel: every component that is registered, and the two driver modules.
+    /// The standard kernel: every component that is registered, and the driver modules.
     pub fn standard(kernel: Kernel, placement: Placement, registered: &[Component]) -> Manifest {
-        let mut entries: Vec<Entry> = registered
+        let entries: Vec<Entry> = registered
             .iter()
             .map(|component| Entry {
                 name: component.name.clone(),
@@ -139,26 +179,12 @@ impl Manifest {
                 imports: component.imports.iter().map(|import| import.to_string()).collect(),
                 threads: THREADS,
                 disk: 0,
+                ring: None,
                 apps: component.apps,
                 placement: None,
             })
             .collect();
-        for (name, disk) in [("ramdisk", RAMDISK_BYTES), ("nullblk", 0)] {
-            let source = Source::Module(Vec::new());
-            entries.push(Entry {
-                name: name.into(),
-                source,
-                imports: Vec::new(),
-                threads: THREADS,
-                disk,
-                apps: false,
-                placement: None,
-            });
-            if let Some(vfs) = entries.iter_mut().find(|entry| entry.name == "vfs") {
-                vfs.imports.push(name.into());
-            }
-        }
-        Manifest {
+        let mut standard = Manifest {
             kernel,
             placement,
             wait: WaitName(Wait::Adaptive),
@@ -167,6 +193,36 @@ impl Manifest {
             cores: Vec::new(),
             apps: 1,
             trace: false,
+        };
+        // The VFS mounts what there is besides its root.
+        let mounted = registered.iter().filter(|one| one.interface.name == FILE_SYSTEM).map(|one| one.name.clone());
+        if let Some(vfs) = standard.entries.iter_mut().find(|entry| entry.name == "vfs") {
+            let more: Vec<_> = mounted.filter(|name| !vfs.imports.contains(name)).collect();
+            vfs.imports.extend(more);
+        }
+        standard.add_driver("ramdisk", RAMDISK_BYTES, None);
+        standard.add_driver("nullblk", 0, None);
+        standard.add_driver("vdisk", VDISK_BYTES, Some(RingDevice::memory()));
+        standard
+    }
+
+    /// Adds a driver module whose device the VFS shows under `/dev` and `procfs` in its tables: directly, or by the queue
+    /// that is before it.
+    pub fn add_driver(&mut self, name: &str, disk: usize, ring: Option<RingDevice>) {
+        self.entries.push(Entry {
+            name: name.into(),
+            source: Source::Module(Vec::new()),
+            imports: Vec::new(),
+            threads: THREADS,
+            disk,
+            ring,
+            apps: false,
+            placement: None,
+        });
+        let queue = self.entries.iter().find(|entry| entry.imports.iter().any(|import| import == name));
+        let shown = queue.map_or(name, |queue| &queue.name).to_owned();
+        for entry in self.entries.iter_mut().filter(|entry| ["vfs", "procfs"].contains(&entry.name.as_str())) {
+            entry.imports.push(shown.clone());
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The order in which components start: imports first.
 
+use kd_api::interfaces::kernel::NAME;
+
 use crate::manifest::{Entry, Manifest};
 
 /// Why a manifest cannot be booted.
@@ -23,7 +25,8 @@ pub fn start_order(manifest: &Manifest) -> Result<Vec<usize>, OrderError> {
     let entries = &manifest.entries;
     let number = |import: &String| entries.iter().position(|entry| entry.name == *import);
     for entry in entries {
-        if let Some(import) = entry.imports.iter().find(|import| number(import).is_none()) {
+        let missing = |import: &&String| number(import).is_none() && *import != NAME;
+        if let Some(import) = entry.imports.iter().find(missing) {
             return Err(OrderError::Missing { component: entry.name.clone(), import: import.clone() });
         }
     }
@@ -56,6 +59,7 @@ mod tests {
                 imports: imports.iter().map(|import| import.to_string()).collect(),
                 threads: 2,
                 disk: 0,
+                ring: None,
                 apps: false,
                 placement: None,
             })

@@ -11,6 +11,7 @@ use kd_nucleus::process::{self, Child};
 use kd_nucleus::socket::Socket;
 
 use crate::control::{Answer, AppRun, Event, Request, Status, What};
+use crate::devices::Devices;
 use crate::start::BootError;
 use crate::{Manifest, app, board, log};
 
@@ -28,6 +29,10 @@ pub trait Core {
     fn signal(&mut self, component: &str, signal: i32) -> bool;
     /// Ends an app; `false` if there is none of this number.
     fn kill_app(&mut self, app: u32) -> bool;
+    /// The devices with rings.
+    fn devices(&self) -> Option<&Devices> {
+        None
+    }
     /// What a tracing boot counted: operation, crossings, bytes.
     fn counts(&self) -> Vec<(String, u64, u64)>;
     /// From now on an oops ends the machine, and the machine reboots the kernel.
@@ -107,6 +112,10 @@ fn answer(
             false => Answer::Failed(format!("no app {app} runs in a process of its own")),
         },
         Request::Log => Answer::Log(log::read().into_iter().map(|line| (line.at, line.text)).collect()),
+        Request::Device(name, order) => match core.devices().and_then(|devices| devices.order(&name, &order)) {
+            Some(counts) => Answer::Device(counts),
+            None => Answer::Failed(format!("`{name}` has no device with a ring")),
+        },
         Request::Counts => Answer::Counts(core.counts()),
         Request::PanicOnOops => {
             core.panic_on_oops();

@@ -43,7 +43,25 @@ pub enum Call {
     Stat(String),
     Mkdir(String, u32),
     Unlink(String),
-    Rename(String, String),
+    Rename(String, String, u32),
+    Rmdir(String),
+    Link(String, String),
+    /// What it says, and where it is.
+    Symlink(String, String),
+    Readlink(String, usize),
+    Lstat(String),
+    Fstat(Handle),
+    Statfs(String),
+    Truncate(String, i64),
+    Ftruncate(Handle, i64),
+    Fallocate(Handle, u32, i64, i64),
+    Fdatasync(Handle),
+    Sync,
+    Dup(Handle),
+    Chmod(String, u32),
+    Chown(String, u32, u32),
+    Utimens(String, u64, u64),
+    Umask(u32),
     Getdents(Handle, usize),
     Pipe,
     Getpid,
@@ -55,6 +73,23 @@ pub enum Call {
     Tree,
 }
 
+/// What `stat` tells that every kernel must tell alike.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// What it is, by `S_IFMT`'s number.
+    pub kind: u32,
+    /// Permission bits.
+    pub mode: u16,
+    /// Names.
+    pub links: u32,
+    /// User and group.
+    pub owner: (u32, u32),
+    /// Bytes; 0 for a directory.
+    pub size: u64,
+    /// When it was read and when it changed, where a call has set that; else `None`, for the present differs.
+    pub times: [Option<u64>; 2],
+}
+
 /// What came of one call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
@@ -62,8 +97,8 @@ pub enum Outcome {
     Number(u64),
     /// Bytes that were read: how many, and their FNV-1a hash together with the untouched rest of the room.
     Bytes(usize, u64),
-    /// What `stat` tells: directory, mode, links, size.
-    Stat(bool, u16, u32, u64),
+    /// What `stat` tells.
+    Stat(Seen),
     /// Names with their type, sorted.
     Names(Vec<(String, u8)>),
     /// Paths, each with what `stat` tells and the hash of its contents, sorted.

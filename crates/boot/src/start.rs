@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use kd_api::around::Around;
 use kd_api::component::StartError;
 use kd_api::interfaces::block::{BlockDevice, BlockDeviceAround};
+use kd_api::interfaces::kernel::{self, KernelInfo};
 use kd_api::interfaces::syscalls::Syscalls;
 use kd_api::module::{DriverEnv, HostTable, Medium};
 use kd_api::{Component, Handle, Imports, Operation};
@@ -15,6 +16,8 @@ use kd_nucleus::{arena, futex};
 
 use crate::app::AppMain;
 use crate::control::Patch;
+use crate::devices::Link;
+use crate::info;
 use crate::log;
 use crate::manifest::{Entry, Kernel, Manifest, Placement, Source};
 use crate::order::OrderError;
@@ -87,8 +90,10 @@ pub struct Prepared {
     /// The component as it is registered; for a driver module, what stands for it.
     pub component: Component,
     module: Option<ModuleFile>,
-    /// The disk of its device.
+    /// The disk of its device, where the driver maps it.
     pub disk: Option<Memory>,
+    /// The way to its device, where that has a ring.
+    pub link: Option<Link>,
     /// The disk as this process maps it, once: a driver started anew in the same process finds it where it was.
     medium: OnceLock<&'static DiskMedium>,
 }
@@ -109,16 +114,26 @@ pub fn prepare(manifest: &Manifest, parts: &Parts) -> Result<Vec<Prepared>, Boot
                 (module_component(&entry.name), Some(file))
             }
         };
-        let disk = match entry.disk {
-            0 => None,
-            bytes => Some(Memory::new(&format!("kd-disk-{}", entry.name), bytes)?),
+        let (disk, link) = match (entry.disk, &entry.ring) {
+            (0, None) => (None, None),
+            (bytes, None) => (Some(Memory::new(&format!("kd-disk-{}", entry.name), bytes)?), None),
+            (bytes, Some(ring)) => (None, Some(Link::new(prepared.len(), &entry.name, bytes, ring)?)),
         };
         let placement = manifest.placement_of(entry);
         if manifest.kernel == Kernel::Monolithic && placement != Placement::Direct {
             return Err(BootError::NoBoundary(entry.name.clone(), placement.name()));
         }
-        prepared.push(Prepared { entry: entry.clone(), placement, component, module, disk, medium: OnceLock::new() });
+        prepared.push(Prepared {
+            entry: entry.clone(),
+            placement,
+            component,
+            module,
+            disk,
+            link,
+            medium: OnceLock::new(),
+        });
     }
+    info::open(manifest, &prepared)?;
     Ok(prepared)
 }
 
@@ -141,16 +156,21 @@ impl Prepared {
     /// Starts it in this process. Its disk is mapped at `place` of the direct map, in this process alone.
     pub fn start(&self, imports: &Imports, place: usize, host: &'static HostTable) -> Result<Started, BootError> {
         let Some(module) = &self.module else {
-            let started = (self.component.start)(imports);
+            let mut imports = imports.clone();
+            if let Some(info) = info::get().filter(|_| self.entry.imports.iter().any(|name| name == kernel::NAME)) {
+                imports.insert(kernel::NAME, Handle::new::<dyn KernelInfo>(info.clone()));
+            }
+            let started = (self.component.start)(&imports);
             let handle = started.map_err(|error| BootError::Start(self.entry.name.clone(), error))?;
             // A host that does not tell where its programs lie only takes the fault experiments away.
             let room = room::reserve_beside_program().ok();
             return Ok(Started { handle, patch: room.map(|(base, code, data)| Patch { base, code, data }) });
         };
         let medium = self.medium(place)?.map(|medium| medium as &'static dyn Medium);
+        let device = self.link.as_ref().map(|link| link.port(host)).transpose()?;
         let Source::Module(parameters) = &self.entry.source else { unreachable!("a module has parameters") };
         let parameters: Vec<(&str, u64)> = parameters.iter().map(|(name, value)| (name.as_str(), *value)).collect();
-        let loaded = module.load(&self.entry.name, host, &DriverEnv { medium, parameters: &parameters })?;
+        let loaded = module.load(&self.entry.name, host, &DriverEnv { medium, device, parameters: &parameters })?;
         let patch = Patch { base: loaded.base, code: loaded.patch_code, data: loaded.patch_data };
         let device: Arc<dyn BlockDevice> = Arc::new(BlockDeviceAround { around: Plain, inner: loaded.driver });
         Ok(Started { handle: Handle::new(device), patch: Some(patch) })

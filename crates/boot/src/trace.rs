@@ -10,7 +10,7 @@ use kd_api::{Message, Operation, Result};
 use kd_machine::memory::{Memory, Words};
 
 /// Operations of one interface that are told apart.
-const OPERATIONS: usize = 32;
+const OPERATIONS: usize = 64;
 /// Components that are told apart.
 const COMPONENTS: usize = 64;
 

@@ -54,7 +54,7 @@ fn step<T>(step: &'static str, result: io::Result<T>) -> Result<T, EnterError> {
 }
 
 /// Moves the calling process, which must have one thread, into an empty tmpfs of its own, with a file of [`RAM0`] zero
-/// bytes at `/dev/ram0`, a umask of 0, and SIGPIPE ignored. Threads and children made afterwards share it.
+/// bytes at `/dev/ram0` and `/dev/vda`, a umask of 0, and SIGPIPE ignored. Threads and children made afterwards share it.
 ///
 /// # Errors
 /// What is missing, by [`EnterError`].
@@ -67,12 +67,13 @@ pub fn enter_private_tmpfs() -> Result<Linux, EnterError> {
     step("mount a tmpfs", host::mount(c"tmpfs", c"/proc", Some(c"tmpfs"), flags, Some(c"size=128m,mode=0755")))?;
     step("change the root directory", std::os::unix::fs::chroot("/proc"))?;
     step("change the present directory", std::env::set_current_dir("/"))?;
-    let umask = host::plain(UMASK, 0, 0, 0);
+    let umask = host::plain(UMASK, [0]);
     debug_assert!(umask.is_ok(), "umask can't fail");
     host::ignore_sigpipe();
     // Written, not only sized: a hole would be filled by the first access, and that would be measured.
     step("make /dev", fs::create_dir("/dev"))?;
     step("fill /dev/ram0", File::create("/dev/ram0").and_then(|mut file| file.write_all(&vec![0; RAM0])))?;
+    step("fill /dev/vda", File::create("/dev/vda").and_then(|mut file| file.write_all(&vec![0; RAM0])))?;
     Ok(Linux(()))
 }
 
@@ -88,7 +89,7 @@ fn unshare() -> Result<(), EnterError> {
         line.split_whitespace().nth(1).and_then(|id| id.parse().ok()).ok_or(io::ErrorKind::InvalidData.into())
     };
     let (user, group) = step("read its ids in /proc", ids("Uid:").and_then(|user| Ok((user, ids("Gid:")?))))?;
-    let new = |flags: i32| host::plain(UNSHARE, flags.into(), 0, 0);
+    let new = |flags: i32| host::plain(UNSHARE, [flags.into()]);
     let Err(with_user) = new(libc::CLONE_NEWUSER | libc::CLONE_NEWNS) else {
         // A file system takes no files from users it has no number for.
         step("map its group", fs::write("/proc/self/setgroups", "deny"))?;

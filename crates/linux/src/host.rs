@@ -14,9 +14,15 @@ use libc::{c_int, c_long};
 /// A call whose arguments are plain numbers.
 #[derive(Clone, Copy)]
 pub struct Plain(c_long);
-/// A call that takes a path and up to two numbers, by way of the present directory.
+/// A call that takes a path and up to three numbers, by way of the present directory.
 #[derive(Clone, Copy)]
 pub struct Pathed(c_long);
+/// A call that takes a path and a number, and no directory.
+#[derive(Clone, Copy)]
+pub struct Absolute(c_long);
+/// A call that takes two paths and flags, each path by way of the present directory.
+#[derive(Clone, Copy)]
+pub struct TwoPaths(c_long);
 /// A call that takes a descriptor, bytes going in and an offset.
 #[derive(Clone, Copy)]
 pub struct Input(c_long);
@@ -30,15 +36,30 @@ pub const CLOSE: Plain = Plain(libc::SYS_close);
 pub const LSEEK: Plain = Plain(libc::SYS_lseek);
 pub const FSYNC: Plain = Plain(libc::SYS_fsync);
 pub const UMASK: Plain = Plain(libc::SYS_umask);
+pub const FDATASYNC: Plain = Plain(libc::SYS_fdatasync);
+pub const SYNCFS: Plain = Plain(libc::SYS_syncfs);
+pub const DUP: Plain = Plain(libc::SYS_dup);
+pub const FTRUNCATE: Plain = Plain(libc::SYS_ftruncate);
+pub const FALLOCATE: Plain = Plain(libc::SYS_fallocate);
+pub const SETRESUID: Plain = Plain(libc::SYS_setresuid);
+pub const SETRESGID: Plain = Plain(libc::SYS_setresgid);
 pub const UNSHARE: Plain = Plain(libc::SYS_unshare);
 pub const OPENAT: Pathed = Pathed(libc::SYS_openat);
 pub const MKDIRAT: Pathed = Pathed(libc::SYS_mkdirat);
 pub const UNLINKAT: Pathed = Pathed(libc::SYS_unlinkat);
+pub const FCHMODAT: Pathed = Pathed(libc::SYS_fchmodat);
+pub const FCHOWNAT: Pathed = Pathed(libc::SYS_fchownat);
+pub const TRUNCATE: Absolute = Absolute(libc::SYS_truncate);
+pub const RENAMEAT2: TwoPaths = TwoPaths(libc::SYS_renameat2);
+pub const LINKAT: TwoPaths = TwoPaths(libc::SYS_linkat);
 pub const WRITE: Input = Input(libc::SYS_write);
 pub const PWRITE: Input = Input(libc::SYS_pwrite64);
 pub const READ: Output = Output(libc::SYS_read);
 pub const PREAD: Output = Output(libc::SYS_pread64);
 pub const GETDENTS: Output = Output(libc::SYS_getdents64);
+
+/// The present directory.
+const HERE: usize = libc::AT_FDCWD as usize;
 
 /// An error that the API has no name for is `EIO`.
 #[cold]
@@ -50,56 +71,122 @@ fn errno() -> Errno {
 /// # Safety
 /// The arguments are what the call wants; where it takes an address, the memory is valid for what it does with it.
 #[inline]
-unsafe fn call(number: c_long, arguments: [usize; 4]) -> Result<usize> {
-    let [a, b, c, d] = arguments;
+unsafe fn call<const N: usize>(number: c_long, arguments: [usize; N]) -> Result<usize> {
+    const { assert!(N <= 5) };
+    let [a, b, c, d, e] = std::array::from_fn(|at| arguments.get(at).copied().unwrap_or(0));
     // SAFETY: passed on. A call ignores registers beyond its arguments.
-    let result = unsafe { libc::syscall(number, a, b, c, d) };
+    let result = unsafe { libc::syscall(number, a, b, c, d, e) };
     if result < 0 { Err(errno()) } else { Ok(result as usize) }
 }
 
 #[inline]
-pub fn plain(call_of: Plain, a: i64, b: i64, c: i64) -> Result<usize> {
+pub fn plain<const N: usize>(call_of: Plain, arguments: [i64; N]) -> Result<usize> {
     // SAFETY: none of the calls that a `Plain` can name takes an address.
-    unsafe { call(call_of.0, [a as usize, b as usize, c as usize, 0]) }
+    unsafe { call(call_of.0, arguments.map(|argument| argument as usize)) }
 }
 
 #[inline]
-pub fn pathed(call_of: Pathed, path: &str, flags: u32, mode: u32) -> Result<usize> {
+pub fn pathed(call_of: Pathed, path: &str, a: u32, b: u32, c: u32) -> Result<usize> {
     with_path(path, |path| {
+        let numbers = [a, b, c].map(|number| number as usize);
         // SAFETY: these calls read a C string at their second argument and nothing else.
-        unsafe { call(call_of.0, [libc::AT_FDCWD as usize, path.as_ptr() as usize, flags as usize, mode as usize]) }
+        unsafe { call(call_of.0, [HERE, path.as_ptr() as usize, numbers[0], numbers[1], numbers[2]]) }
     })
 }
 
 #[inline]
-pub fn rename(from: &str, to: &str) -> Result<()> {
-    let here = libc::AT_FDCWD as usize;
+pub fn absolute(call_of: Absolute, path: &str, number: u64) -> Result<usize> {
+    // SAFETY: these calls read a C string at their first argument and nothing else.
+    with_path(path, |path| unsafe { call(call_of.0, [path.as_ptr() as usize, number as usize]) })
+}
+
+#[inline]
+pub fn two_paths(call_of: TwoPaths, from: &str, to: &str, flags: u32) -> Result<()> {
     with_path(from, |from| {
         with_path(to, |to| {
-            // SAFETY: renameat reads two C strings.
-            unsafe { call(libc::SYS_renameat, [here, from.as_ptr() as usize, here, to.as_ptr() as usize]) }
+            let (from, to) = (from.as_ptr() as usize, to.as_ptr() as usize);
+            // SAFETY: these calls read two C strings.
+            unsafe { call(call_of.0, [HERE, from, HERE, to, flags as usize]) }
         })
     })
     .map(drop)
 }
 
 #[inline]
-pub fn stat(path: &str) -> Result<libc::stat> {
+pub fn symlink(target: &str, path: &str) -> Result<()> {
+    with_path(target, |target| {
+        // SAFETY: symlinkat reads two C strings.
+        with_path(path, |path| unsafe {
+            call(libc::SYS_symlinkat, [target.as_ptr() as usize, HERE, path.as_ptr() as usize])
+        })
+    })
+    .map(drop)
+}
+
+#[inline]
+pub fn readlink(path: &str, out: &mut OutBuf<'_>) -> Result<usize> {
+    let (at, len) = out.as_raw();
+    let count = with_path(path, |path| {
+        // SAFETY: readlinkat reads a C string and writes at most `len` bytes; an `OutBuf` is writable for what is left.
+        unsafe { call(libc::SYS_readlinkat, [HERE, path.as_ptr() as usize, at as usize, len]) }
+    })?;
+    // SAFETY: the host has just written that many bytes there.
+    unsafe { out.assume_written(count) };
+    Ok(count)
+}
+
+/// `stat` or, with `AT_SYMLINK_NOFOLLOW`, `lstat`.
+#[inline]
+pub fn stat(path: &str, flags: c_int) -> Result<libc::stat> {
     let mut stat = MaybeUninit::<libc::stat>::uninit();
     with_path(path, |path| {
         let room = stat.as_mut_ptr() as usize;
         // SAFETY: newfstatat reads a C string and fills a `struct stat`.
-        unsafe { call(libc::SYS_newfstatat, [libc::AT_FDCWD as usize, path.as_ptr() as usize, room, 0]) }
+        unsafe { call(libc::SYS_newfstatat, [HERE, path.as_ptr() as usize, room, flags as usize]) }
     })?;
     // SAFETY: the call succeeded, so it has filled all of it.
     Ok(unsafe { stat.assume_init() })
 }
 
 #[inline]
+pub fn fstat(fd: i32) -> Result<libc::stat> {
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: fstat fills a `struct stat`.
+    unsafe { call(libc::SYS_fstat, [fd as usize, stat.as_mut_ptr() as usize]) }?;
+    // SAFETY: the call succeeded, so it has filled all of it.
+    Ok(unsafe { stat.assume_init() })
+}
+
+#[inline]
+pub fn statfs(path: &str) -> Result<libc::statfs> {
+    let mut stat = MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: statfs reads a C string and fills a `struct statfs`.
+    with_path(path, |path| unsafe { call(libc::SYS_statfs, [path.as_ptr() as usize, stat.as_mut_ptr() as usize]) })?;
+    // SAFETY: the call succeeded, so it has filled all of it.
+    Ok(unsafe { stat.assume_init() })
+}
+
+/// The two times as utimensat wants them.
+#[inline]
+pub fn utimens(path: &str, times: [libc::timespec; 2]) -> Result<()> {
+    with_path(path, |path| {
+        // SAFETY: utimensat reads a C string and two `struct timespec`.
+        unsafe { call(libc::SYS_utimensat, [HERE, path.as_ptr() as usize, times.as_ptr() as usize, 0]) }
+    })
+    .map(drop)
+}
+
+/// The calling thread leaves every group but its own.
+pub fn leave_groups() -> Result<()> {
+    // SAFETY: setgroups of none reads nothing.
+    unsafe { call(libc::SYS_setgroups, [0, 0]) }.map(drop)
+}
+
+#[inline]
 pub fn pipe() -> Result<[c_int; 2]> {
     let mut ends = [0; 2];
     // SAFETY: pipe2 fills two ints.
-    unsafe { call(libc::SYS_pipe2, [ends.as_mut_ptr() as usize, 0, 0, 0]) }?;
+    unsafe { call(libc::SYS_pipe2, [ends.as_mut_ptr() as usize, 0]) }?;
     Ok(ends)
 }
 

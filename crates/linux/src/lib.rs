@@ -8,8 +8,12 @@
 //!
 //! What differs from the other two kernels, on purpose: `/dev/ram0` is an ordinary file of [`RAM0`] bytes on the same
 //! tmpfs, not a block device, and there is no `/dev/nullb0`; `null` is `getppid`, the cheapest call that still enters
-//! the host's kernel; the caller is the process itself whatever [`Caller`](kd_api::Caller) says; and descriptors are
-//! those of the whole process, so whoever passes numbers that the API did not hand out can close the harness's own.
+//! the host's kernel; the caller is the process itself whatever [`Caller`](kd_api::Caller) says, and for its user and group
+//! the thread; descriptors are those of the whole process, so whoever passes numbers that the API did not hand out can
+//! close the harness's own; and `sync` opens the root directory and closes it again, since `syncfs` wants a descriptor.
+//!
+//! A user namespace that was made without privileges knows one user, so `set_user` is `EPERM` there for all others, and
+//! `chown` `EINVAL`.
 
 mod enter;
 mod host;
@@ -21,6 +25,6 @@ pub use syscalls::Linux;
 /// An empty system call of the host (`getppid`): one real mode switch, what the entry `trap` costs.
 #[inline]
 pub fn empty_system_call() {
-    let answered = host::plain(host::GETPPID, 0, 0, 0);
+    let answered = host::plain(host::GETPPID, []);
     debug_assert!(answered.is_ok(), "getppid can't fail");
 }

@@ -5,15 +5,16 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, ExitCode, Stdio};
 
-use kd_api::interfaces::fs::Kind;
+use kd_api::interfaces::fs::{Kind, rename};
 use kd_api::interfaces::syscalls::Syscalls;
-use kd_api::interfaces::vfs::{PATH_MAX, open, seek};
+use kd_api::interfaces::vfs::{PATH_MAX, allocate, open, seek, time};
 use kd_api::{Caller, Errno, Fd, InBuf, OutBuf};
 use kd_linux::{EnterError, RAM0, enter_private_tmpfs};
 
 const CASES: &[(&str, fn())] = &[
-    ("it_is_empty_but_for_ram0", it_is_empty_but_for_ram0),
+    ("it_is_empty_but_for_its_devices", it_is_empty_but_for_its_devices),
     ("calls_answer_as_the_host_does", calls_answer_as_the_host_does),
+    ("links_attributes_and_room_are_the_hosts", links_attributes_and_room_are_the_hosts),
     ("pipes_carry_bytes_and_end", pipes_carry_bytes_and_end),
     ("threads_are_refused", threads_are_refused),
 ];
@@ -89,10 +90,10 @@ fn names(linux: &impl Syscalls, path: &str) -> Vec<String> {
     names
 }
 
-fn it_is_empty_but_for_ram0() {
+fn it_is_empty_but_for_its_devices() {
     let linux = enter();
     assert_eq!(names(&linux, "/"), [".", "..", "dev"]);
-    assert_eq!(names(&linux, "/dev"), [".", "..", "ram0"]);
+    assert_eq!(names(&linux, "/dev"), [".", "..", "ram0", "vda"]);
     let ram0 = linux.stat(APP, "/dev/ram0").expect("it is there");
     assert_eq!((ram0.kind, ram0.size), (Kind::File, RAM0 as u64));
     assert_eq!(linux.getpid(APP), Ok(std::process::id()));
@@ -134,6 +135,40 @@ fn calls_answer_as_the_host_does() {
     assert_eq!(linux.stat(APP, "/dir\0gone"), Err(Errno::EINVAL));
     assert_eq!(linux.stat(APP, &"/".repeat(PATH_MAX)).map(|stat| stat.kind), Ok(Kind::Directory));
     assert_eq!(linux.stat(APP, &"/".repeat(PATH_MAX + 1)), Err(Errno::ENAMETOOLONG));
+}
+
+fn links_attributes_and_room_are_the_hosts() {
+    let linux = enter();
+    let fd = linux.open(APP, "/f", open::CREAT | open::RDWR, 0o644).expect("a new file");
+    assert_eq!(linux.ftruncate(APP, fd, 10_000), Ok(()));
+    assert_eq!(linux.fallocate(APP, fd, allocate::KEEP_SIZE, 0, 4096), Ok(()));
+    assert_eq!(linux.fstat(APP, fd).map(|stat| (stat.size, stat.blocks)), Ok((10_000, 8)));
+    assert_eq!(linux.truncate(APP, "/f", 5), Ok(()));
+    let again = linux.dup(APP, fd).expect("open");
+    assert_eq!((linux.close(APP, fd), linux.lseek(APP, again, 0, seek::END)), (Ok(()), Ok(5)));
+    assert_eq!((linux.fdatasync(APP, again), linux.sync(APP), linux.close(APP, again)), (Ok(()), Ok(()), Ok(())));
+
+    assert_eq!(linux.link(APP, "/f", "/g"), Ok(()));
+    assert_eq!(linux.symlink(APP, "f", "/l"), Ok(()));
+    let mut room = [0; 4];
+    assert_eq!((linux.readlink(APP, "/l", &mut OutBuf::new(&mut room)), &room), (Ok(1), b"f\0\0\0"));
+    assert_eq!(linux.lstat(APP, "/l").map(|stat| (stat.kind, stat.size)), Ok((Kind::Symlink, 1)));
+    assert_eq!(linux.stat(APP, "/l").map(|stat| (stat.kind, stat.links)), Ok((Kind::File, 2)));
+    assert_eq!(linux.rename(APP, "/g", "/l", rename::NOREPLACE), Err(Errno::EEXIST));
+    assert_eq!(linux.rename(APP, "/g", "/l", rename::EXCHANGE), Ok(()));
+    assert_eq!(linux.lstat(APP, "/g").map(|stat| stat.kind), Ok(Kind::Symlink));
+
+    assert_eq!((linux.umask(APP, 0o22), linux.umask(APP, 0)), (Ok(0), Ok(0o22)));
+    assert_eq!(linux.chmod(APP, "/f", 0o600), Ok(()));
+    assert_eq!(linux.utimens(APP, "/f", 1_000_000_007, time::OMIT), Ok(()));
+    let stat = linux.stat(APP, "/f").expect("it is there");
+    assert!((stat.mode, stat.atime) == (0o600, 1_000_000_007) && stat.mtime > stat.atime, "{stat:?}");
+    assert_eq!(linux.chown(APP, "/f", 0, u32::MAX), Ok(()));
+    assert_eq!((linux.mkdir(APP, "/d", 0o755), linux.rmdir(APP, "/d")), (Ok(()), Ok(())));
+    assert_eq!(linux.statfs(APP, "/").map(|stat| stat.block_size), Ok(4096));
+    assert_eq!(linux.set_user(APP, 0, 0), Ok(()));
+    let other = linux.set_user(APP, 12_345, 12_345);
+    assert!(matches!(other, Ok(()) | Err(Errno::EPERM)), "one user only may be mapped: {other:?}");
 }
 
 fn pipes_carry_bytes_and_end() {

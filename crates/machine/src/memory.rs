@@ -9,6 +9,8 @@ use std::ptr::NonNull;
 #[derive(Debug)]
 pub struct Memory {
     fd: OwnedFd,
+    /// Where it begins in what the descriptor stands for: 0 but for a [part](Memory::part).
+    offset: usize,
     size: usize,
 }
 
@@ -36,13 +38,13 @@ impl Memory {
         // SAFETY: a fresh descriptor that nobody else owns.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         File::from(fd.try_clone()?).set_len(size as u64)?;
-        Ok(Memory { fd, size })
+        Ok(Memory { fd, offset: 0, size })
     }
 
     /// The memory object behind a descriptor received from another process.
     pub fn from_fd(fd: OwnedFd) -> io::Result<Memory> {
         let size = File::from(fd.try_clone()?).metadata()?.len() as usize;
-        Ok(Memory { fd, size })
+        Ok(Memory { fd, offset: 0, size })
     }
 
     /// Bytes it has.
@@ -50,16 +52,47 @@ impl Memory {
         self.size
     }
 
+    /// The `size` bytes at `offset`, which must be a page's, as a memory object that shares them.
+    pub fn part(&self, offset: usize, size: usize) -> io::Result<Memory> {
+        if offset.checked_add(size).is_none_or(|end| end > self.size) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a part must lie within its whole"));
+        }
+        Ok(Memory { fd: self.fd.try_clone()?, offset: self.offset + offset, size })
+    }
+
+    /// Makes all of it zeros, and gives the host back what it took.
+    pub fn clear(&self) -> io::Result<()> {
+        let how = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+        // SAFETY: plain system call on our own descriptor; who maps the bytes reads zeros from then on.
+        match unsafe { libc::fallocate(self.fd.as_raw_fd(), how, self.offset as i64, self.size as i64) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// The descriptor, of the whole.
+    pub fn into_fd(self) -> OwnedFd {
+        self.fd
+    }
+
     /// Maps all of it, readable and writable, wherever the host likes.
     pub fn map(&self) -> io::Result<Mapping> {
         // SAFETY: a null hint replaces no mapping.
-        unsafe { map(std::ptr::null_mut(), self.size, libc::MAP_SHARED, self.fd.as_raw_fd()) }
+        unsafe { map(std::ptr::null_mut(), self.size, libc::MAP_SHARED, self.fd.as_raw_fd(), self.offset) }
     }
 
     /// Maps all of it at `address`; an error if anything is mapped there already.
     pub fn map_at(&self, address: usize) -> io::Result<Mapping> {
         // SAFETY: MAP_FIXED_NOREPLACE replaces no mapping.
-        unsafe { map(address as *mut _, self.size, libc::MAP_SHARED | libc::MAP_FIXED_NOREPLACE, self.fd.as_raw_fd()) }
+        unsafe {
+            map(
+                address as *mut _,
+                self.size,
+                libc::MAP_SHARED | libc::MAP_FIXED_NOREPLACE,
+                self.fd.as_raw_fd(),
+                self.offset,
+            )
+        }
     }
 }
 
@@ -73,14 +106,14 @@ impl AsFd for Memory {
 pub fn anonymous_at(address: usize, size: usize) -> io::Result<Mapping> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
     // SAFETY: MAP_FIXED_NOREPLACE replaces no mapping.
-    unsafe { map(address as *mut _, size, flags, -1) }
+    unsafe { map(address as *mut _, size, flags, -1, 0) }
 }
 
 /// # Safety
 /// The flags with the address must not replace a mapping that somebody uses.
-unsafe fn map(address: *mut libc::c_void, size: usize, flags: i32, fd: i32) -> io::Result<Mapping> {
+unsafe fn map(address: *mut libc::c_void, size: usize, flags: i32, fd: i32, offset: usize) -> io::Result<Mapping> {
     // SAFETY: by this function's contract; the result is checked.
-    let at = unsafe { libc::mmap(address, size, libc::PROT_READ | libc::PROT_WRITE, flags, fd, 0) };
+    let at = unsafe { libc::mmap(address, size, libc::PROT_READ | libc::PROT_WRITE, flags, fd, offset as i64) };
     match NonNull::new(at.cast()) {
         Some(at) if at.as_ptr() as isize != -1 => Ok(Mapping { at, size }),
         _ => Err(io::Error::last_os_error()),
@@ -97,6 +130,15 @@ impl Mapping {
     /// Bytes it has.
     pub fn size(&self) -> usize {
         self.size
+    }
+
+    /// Keeps it from processes that are forked from now on.
+    pub fn keep_from_children(&self) -> io::Result<()> {
+        // SAFETY: exactly the range that was mapped; nothing changes in this process.
+        match unsafe { libc::madvise(self.at.as_ptr().cast(), self.size, libc::MADV_DONTFORK) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
     }
 
     /// Never unmaps it: it lives as long as the process.

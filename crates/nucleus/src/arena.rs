@@ -8,17 +8,18 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io;
 use std::ptr::null_mut;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 
-use kd_machine::memory::anonymous_at;
+use kd_machine::memory::{Memory, anonymous_at};
 use talc::{ErrOnOom, Span, Talc, Talck};
 
 /// Where the region begins.
 pub const DIRECT_MAP: usize = 0x2000_0000_0000;
 /// Bytes of one place in it: an arena or a device's frames.
 pub const PLACE: usize = 64 << 20;
-/// Places in it.
-pub const PLACES: usize = 64;
+/// Places in it: the lower half for arenas and disks, the upper end for what devices with rings are lent.
+pub const PLACES: usize = 128;
 
 /// The address of a place.
 pub const fn place(number: usize) -> usize {
@@ -39,9 +40,27 @@ static ALLOCATOR: DomainAllocator = DomainAllocator {
     allocations: AtomicU64::new(0),
 };
 
+static PHYSICAL: OnceLock<Memory> = OnceLock::new();
+
+/// The memory behind the whole region, as one object: arenas adopted from now on, in this process and those forked from
+/// it, are parts of it. A machine needs that only if it has a device without an IOMMU, which reaches all of it; without,
+/// an arena is its domain's own.
+pub fn physical() -> io::Result<&'static Memory> {
+    let memory = Memory::new("kd-physical", PLACES * PLACE)?;
+    Ok(PHYSICAL.get_or_init(|| memory))
+}
+
+/// The memory of one place, empty.
+fn memory_of(number: usize) -> io::Result<std::ptr::NonNull<u8>> {
+    let Some(physical) = PHYSICAL.get() else { return Ok(anonymous_at(place(number), PLACE)?.leak()) };
+    let part = physical.part(number * PLACE, PLACE)?;
+    part.clear()?;
+    Ok(part.map_at(place(number))?.leak())
+}
+
 /// Makes this process a domain whose heap is the arena at a place. Once, and before it starts threads.
 pub fn adopt(number: usize) -> io::Result<()> {
-    let at = anonymous_at(place(number), PLACE)?.leak();
+    let at = memory_of(number)?;
     // SAFETY: fresh zero pages of `PLACE` bytes that stay mapped for ever and that nobody else knows of.
     let claimed = unsafe { ALLOCATOR.arena.lock().claim(Span::from_base_size(at.as_ptr(), PLACE)) };
     claimed.map_err(|()| io::Error::other("the arena is too small to be one"))?;

@@ -68,7 +68,7 @@ fn replaced(name: &str, old: &str, new: &str) -> Vec<u8> {
 
 fn load_ramdisk(disk: &Memory) -> LoadedModule {
     let medium: &'static dyn Medium = Box::leak(Box::new(DiskMedium::map(disk).unwrap()));
-    found("ramdisk").load("ramdisk", &HOST, &DriverEnv { medium: Some(medium), parameters: &[] }).unwrap()
+    found("ramdisk").load("ramdisk", &HOST, &DriverEnv { medium: Some(medium), device: None, parameters: &[] }).unwrap()
 }
 
 fn read(module: &LoadedModule, sector: u64) -> Result<[u8; SECTOR], Errno> {
@@ -111,7 +111,7 @@ fn a_module_for_another_kernel_is_refused_before_it_runs() {
     let other = VERMAGIC.replace("rustc 1", "rustc 0");
     let file = Altered::new("stamp", &replaced("ramdisk", VERMAGIC, &other));
     let file = ModuleFile::open(&file.0).unwrap();
-    let error = file.load("ramdisk", &HOST, &DriverEnv { medium: None, parameters: &[] }).err().unwrap();
+    let error = file.load("ramdisk", &HOST, &DriverEnv { medium: None, device: None, parameters: &[] }).err().unwrap();
     let ModuleError::WrongStamp { module, kernel, .. } = &error else { panic!("{error}") };
     assert_eq!((module.as_str(), kernel.as_str()), (other.as_str(), VERMAGIC));
 }
@@ -146,14 +146,17 @@ fn a_driver_reads_and_writes_and_its_memory_is_the_hosts() {
 
 #[test]
 fn parameters_reach_the_driver() {
-    let env = DriverEnv { medium: None, parameters: &[("gb", 2)] };
+    let env = DriverEnv { medium: None, device: None, parameters: &[("gb", 2)] };
     let module = found("nullblk").load("nullblk", &HOST, &env).unwrap();
     assert_eq!(module.driver.capacity(), Ok(2 << 21));
 }
 
 #[test]
 fn a_driver_that_does_not_start_is_an_error() {
-    let error = found("ramdisk").load("ramdisk", &HOST, &DriverEnv { medium: None, parameters: &[] }).err().unwrap();
+    let error = found("ramdisk")
+        .load("ramdisk", &HOST, &DriverEnv { medium: None, device: None, parameters: &[] })
+        .err()
+        .unwrap();
     assert!(matches!(error, ModuleError::Refused { errno: Errno::ENODEV, .. }), "{error}");
 }
 

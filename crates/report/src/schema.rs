@@ -58,6 +58,9 @@ pub struct Meta {
     pub boots: u32,
     /// Time budget of each experiment in seconds.
     pub budgets: BTreeMap<String, f64>,
+    /// Workload to the group that it is shown in: `syscall`, `file`, `storage`, `macro`. Files of older runs have none.
+    #[serde(default)]
+    pub groups: BTreeMap<String, String>,
     /// CPU time that the hypervisor gave to others, percent; `null` where the host doesn't tell.
     pub stolen_percent: Option<f64>,
 }
@@ -132,6 +135,8 @@ words! {
         Primitives = "primitives",
         /// System calls from end to end.
         Latency = "latency",
+        /// Whole workloads, and operations on a disk.
+        Macro = "macro",
         /// Real faults in a driver, and what they reach.
         Faults = "faults",
         /// A driver that dies under load, and what comes back.

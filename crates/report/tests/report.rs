@@ -41,8 +41,8 @@ fn the_page_is_one_file_without_network_or_script() {
 fn every_chart_has_a_title_and_follows_the_theme() {
     let html = page(&sample::results(), "charts");
     let charts = html.matches("role=\"img\"").count();
-    // Latency 4, ratios 6, restart 3, parts 2.
-    assert_eq!(charts, 15);
+    // Latency 4 and ratios 6, each for two groups; programs 3 and 3 curves; restart 3, parts 2.
+    assert_eq!(charts, 31);
     assert_eq!(html.matches("<title id=").count(), charts);
     assert_eq!(html.matches("<desc id=").count(), charts);
     assert!(!html.contains("#0102"), "a stand-in colour is left");
@@ -112,6 +112,62 @@ fn one_unsteady_pair_takes_out_its_own_cells_alone() {
 }
 
 #[test]
+fn programs_are_summed_up_for_each_share_of_computation() {
+    let sentence = |records: Vec<kd_report::Record>, name: &str| {
+        let html = page(&with(records), name);
+        answer(&html, "Programs").to_owned()
+    };
+    let dear = sentence(sample::programs(240_000.0), "dear");
+    assert!(
+        dear.contains("on 1 core and over 2 programs, 41.0× (33× to 51×), 21.0× with 50 % user computation"),
+        "{dear}"
+    );
+    assert!(dear.contains("Of its messages, 57.7 % go to ramfs"), "{dear}");
+    let cheap = sentence(sample::programs(0.0), "cheap");
+    assert!(cheap.contains("on 2 cores and over 1 program, 1× (1× to 1×)"), "{cheap}");
+    // A cell whose A/A pair is unsteady is left out, and a disk's operation is no program.
+    let mut records = sample::programs(240_000.0);
+    let aa = |r: &&mut kd_report::Record| r.metric == "aa_ratio" && r.workload == "source_tree" && r.cores == 1;
+    for r in records.iter_mut().filter(aa) {
+        (r.value, r.ci_low, r.ci_high) = (Some(1.2), Some(1.1), Some(1.3));
+    }
+    let one = sentence(records, "one-program");
+    assert!(one.contains("on 1 core and over 1 program, 51× (51× to 51×)"), "{one}");
+}
+
+#[test]
+fn edges_are_a_table_with_the_busiest_in_bold() {
+    let html = page(&with(sample::programs(1.0)), "edges");
+    let caption =
+        "Messages for each operation, and bytes copied with them, by the component that they went to; most in bold";
+    let table = table_of(&html, caption);
+    assert_eq!(table.matches("<b>90</b>").count(), 2, "{table}");
+    assert!(table.contains("<td>66<small>") && table.contains("<th scope=\"col\">to vfs</th>"), "{table}");
+    assert!(table.contains("Whole programs") && !table.contains("Single calls"), "{table}");
+    let none: Vec<_> = sample::programs(1.0).into_iter().filter(|r| !r.metric.starts_with("edge_")).collect();
+    assert!(!page(&with(none), "no-edges").contains(caption));
+}
+
+#[test]
+fn a_curve_has_a_line_for_each_kernel_and_the_shares_below() {
+    let html = page(&with(sample::programs(240_000.0)), "curve");
+    let (_, curve) = html.split_once("<title id=\"curve-0-t\">").expect("there is a first curve");
+    let curve = curve.split_once("</svg>").expect("it ends").0;
+    for words in [
+        "mail_server, 1 core, entry by trap",
+        "50 %",
+        "80 %",
+        "95 %",
+        "var(--linux)",
+        "var(--thread)",
+        "var(--process)",
+    ] {
+        assert!(curve.contains(words), "{words} in {curve}");
+    }
+    assert!(!curve.contains("var(--mono)"), "the monolith is the line at 1");
+}
+
+#[test]
 fn isolation_comes_out_either_way() {
     let isolation = |records: Vec<kd_report::Record>, name: &str| {
         let html = page(&with(records), name);
@@ -146,8 +202,8 @@ fn restart_comes_out_either_way() {
 #[test]
 fn what_was_not_run_is_said() {
     let html = page(&with(sample::primitives()), "partly");
-    assert!(html.contains("Not part of this run:</b> latency, faults, restart."));
-    for head in ["Latency", "Isolation", "Restart"] {
+    assert!(html.contains("Not part of this run:</b> latency, macro, faults, restart."));
+    for head in ["Latency", "Programs", "Isolation", "Restart"] {
         assert_eq!(answer(&html, head), "No verdict: the experiment was not part of this run.");
     }
     let gone: Vec<_> =

@@ -12,11 +12,13 @@
 
 extern crate alloc;
 
+pub mod block;
 mod dirent;
 pub mod jfs;
 pub mod page_cache;
 pub mod pipe;
 pub mod proc;
+pub mod procfs;
 pub mod ramfs;
 mod registry;
 mod sharded;

@@ -11,8 +11,15 @@ macro_rules! extensions {
 
 /// The subsystems: those that every kernel needs, each after those it imports, then the extensions.
 pub fn components() -> Vec<Component> {
-    let mut all =
-        vec![crate::proc::component(), crate::pipe::component(), crate::ramfs::component(), crate::vfs::component()];
+    let mut all = vec![
+        crate::proc::component(),
+        crate::pipe::component(),
+        crate::ramfs::component(),
+        crate::block::component(),
+        crate::jfs::component(),
+        crate::procfs::component(),
+        crate::vfs::component(),
+    ];
     all.extend(kd_api::extensions!(extensions));
     all
 }

@@ -42,6 +42,11 @@ impl WaitQueue {
         guard
     }
 
+    /// Threads that wait, as Linux's `waitqueue_active`: a hint, unless the mutex is held.
+    pub fn waiting(&self) -> u32 {
+        self.waiting.load(SeqCst)
+    }
+
     /// Wakes one waiter to look again.
     pub fn wake_one(&self) {
         self.wake(1);

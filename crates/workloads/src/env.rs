@@ -15,17 +15,12 @@ pub struct Env {
     pub sys: Arc<dyn Syscalls>,
     /// Who this app is.
     pub caller: Caller,
+    /// Rounds of computation on its own data that each operation of a [macro](crate::Group::Macro) workload makes.
+    pub compute: u64,
     /// Components that offer something beyond the system calls, by name.
     pub services: Imports,
     /// Runs a body as a second app that shares this one's descriptors, as a thread or as a process; returns at once.
     ///
     /// Whether its memory is shared is not said, so a body talks to its session through the kernel alone.
     pub partner: Arc<dyn Fn(PartnerBody) -> Result<(), Errno> + Send + Sync>,
-}
-
-impl Env {
-    /// The file of this app for the workload of this name: `/<workload>-<app>`, so that no two apps share one.
-    pub(crate) fn path(&self, workload: &str) -> String {
-        format!("/{workload}-{}", self.caller.app.0)
-    }
 }

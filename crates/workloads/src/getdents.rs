@@ -1,12 +1,13 @@
 //! Reading a directory of 100 files.
 //!
-//! One operation is two calls: an `lseek` back to the start, then one `getdents64` with room for all. The directory
-//! itself stays when the session ends, empty, because the API has no `rmdir`; the next session takes it over.
+//! One operation is two calls: an `lseek` back to the start, then one `getdents64` with room for all.
 
 use kd_api::interfaces::vfs::{open, seek};
 use kd_api::{Errno, Fd, OutBuf};
 
-use crate::{Env, Session, Workload, Wrong};
+use crate::calls::make_directory;
+use crate::place::Place;
+use crate::{Env, Group, Session, Workload, Wrong};
 
 /// Files in the directory.
 const FILES: usize = 100;
@@ -28,6 +29,10 @@ impl Workload for Getdents {
          a call that does real work in the file system and returns structured data."
     }
 
+    fn group(&self) -> Group {
+        Group::File
+    }
+
     fn subject(&self) -> &'static str {
         "ramfs"
     }
@@ -41,11 +46,8 @@ impl Workload for Getdents {
     }
 
     fn start(&self, env: &Env) -> Result<Box<dyn Session>, Errno> {
-        let path = env.path(self.name());
-        match env.sys.mkdir(env.caller, &path, 0o700) {
-            Ok(()) | Err(Errno::EEXIST) => {}
-            Err(errno) => return Err(errno),
-        }
+        let path = Place::Root.path(env, self.name());
+        make_directory(env, &path)?;
         let fd = env.sys.open(env.caller, &path, open::RDONLY | open::DIRECTORY, 0)?;
         let session = GetdentsSession { env: env.clone(), path, fd, buffer: vec![0; ROOM] };
         for index in 0..FILES {
@@ -109,6 +111,7 @@ impl Drop for GetdentsSession {
             let _ = self.env.sys.unlink(self.env.caller, &self.file(index));
         }
         let _ = self.env.sys.close(self.env.caller, self.fd);
+        let _ = self.env.sys.rmdir(self.env.caller, &self.path);
     }
 }
 
@@ -117,7 +120,7 @@ fn name(index: usize) -> String {
 }
 
 /// The names in a sequence of `linux_dirent64`, if it is one.
-fn names(mut entries: &[u8]) -> Option<Vec<&[u8]>> {
+pub fn names(mut entries: &[u8]) -> Option<Vec<&[u8]>> {
     let mut names = Vec::new();
     while !entries.is_empty() {
         let length = u16::from_le_bytes(entries.get(16..18)?.try_into().ok()?);

@@ -5,20 +5,35 @@
 //! nothing but calls, [`Session::verify`] a round of load whose data is known and checked, byte by byte, and
 //! [`Session::audit`] reads back at the end everything that was ever acknowledged.
 //!
+//! | group | what | files |
+//! | --- | --- | --- |
+//! | syscall | one call | `null`, `names`, `blocks`, `getdents`, `pipe` |
+//! | file | one operation on a file | `files` |
+//! | storage | the same on the disk's file system, and the disk itself | `files`, `blocks` |
+//! | macro | a program: calls in the mix that it makes, with a settable share of computation | `source_tree`, `mail_server`, `kv_log`, `pipeline` |
+//!
 //! A new workload is one file here and one line in [`registry`], or comes with its interface and component as an
 //! [extension](kd_api::extensions); the harness needs no change.
 
 #![forbid(unsafe_code)]
 
 mod blocks;
+mod calls;
+mod compute;
 mod env;
+mod files;
 mod getdents;
+mod kv_log;
 mod ledger;
+mod mail_server;
 mod names;
 mod null;
 mod pattern;
 mod pipe;
+mod pipeline;
+mod place;
 pub mod registry;
+mod source_tree;
 mod workload;
 
 macro_rules! modules {
@@ -28,4 +43,4 @@ kd_api::extensions!(modules);
 
 pub use env::{Env, PartnerBody};
 pub use registry::{UnknownWorkload, find, workloads};
-pub use workload::{Audit, Session, Verdict, Workload, Wrong};
+pub use workload::{Audit, Group, Session, Verdict, Workload, Wrong};

@@ -6,7 +6,8 @@ use kd_api::interfaces::fs::Kind;
 use kd_api::interfaces::vfs::open;
 use kd_api::{Errno, InBuf, OutBuf};
 
-use crate::{Env, Session, Workload, Wrong};
+use crate::place::Place;
+use crate::{Env, Group, Session, Workload, Wrong};
 
 /// What the file holds.
 const CONTENT: &[u8] = b"content";
@@ -26,6 +27,10 @@ macro_rules! named {
 
             fn about(&self) -> &'static str {
                 $about
+            }
+
+            fn group(&self) -> Group {
+                Group::File
             }
 
             fn subject(&self) -> &'static str {
@@ -69,7 +74,7 @@ struct Named {
 
 impl Named {
     fn new(env: &Env, workload: &str) -> Result<Named, Errno> {
-        let (named, sys) = (Named { env: env.clone(), path: env.path(workload) }, &env.sys);
+        let (named, sys) = (Named { env: env.clone(), path: Place::Root.path(env, workload) }, &env.sys);
         let fd = sys.open(env.caller, &named.path, open::CREAT | open::TRUNC | open::WRONLY, 0o600)?;
         let written = sys.write(env.caller, fd, &mut InBuf::new(CONTENT));
         sys.close(env.caller, fd)?;

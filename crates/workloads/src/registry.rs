@@ -2,10 +2,16 @@
 
 use crate::Workload;
 use crate::blocks::Blocks;
+use crate::files::FileOperation;
 use crate::getdents::Getdents;
+use crate::kv_log::KvLog;
+use crate::mail_server::MailServer;
 use crate::names::{OpenClose, Stat};
 use crate::null::{NullCore, NullProc};
 use crate::pipe::Pingpong;
+use crate::pipeline::Pipeline;
+use crate::place::Place;
+use crate::source_tree::SourceTree;
 
 macro_rules! extensions {
     ($($name:ident)*) => { [$(crate::$name::workloads()),*] };
@@ -31,6 +37,16 @@ pub fn workloads() -> Vec<Box<dyn Workload>> {
         Box::new(Getdents),
         Box::new(Pingpong),
     ];
+    for place in [Place::Root, Place::Disk] {
+        all.extend(FileOperation::all(place).map(|operation| -> Box<dyn Workload> { Box::new(operation) }));
+    }
+    all.extend(Blocks::vda().map(|blocks| -> Box<dyn Workload> { Box::new(blocks) }));
+    for place in [Place::Root, Place::Disk] {
+        all.push(Box::new(SourceTree(place)));
+        all.push(Box::new(MailServer(place)));
+        all.push(Box::new(KvLog(place)));
+    }
+    all.push(Box::new(Pipeline));
     all.extend(kd_api::extensions!(extensions).into_iter().flatten());
     all
 }
@@ -74,7 +90,7 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_answered_with_those_there_are() {
-        let error = find("rename").err().expect("there is none").to_string();
-        assert!(error.starts_with("there is no workload `rename`; there are: null_core, null_proc, stat"), "{error}");
+        let error = find("reboot").err().expect("there is none").to_string();
+        assert!(error.starts_with("there is no workload `reboot`; there are: null_core, null_proc, stat"), "{error}");
     }
 }

@@ -4,12 +4,44 @@ use kd_api::Errno;
 
 use crate::Env;
 
+/// What a workload asks a kernel for, by which reports put it together with others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Group {
+    /// One system call, its way through the kernel and its data.
+    Syscall,
+    /// One operation on a file or directory, under lmbench's names.
+    File,
+    /// The same on what a block device holds, and the device itself.
+    Storage,
+    /// What a whole program does.
+    Macro,
+}
+
+impl Group {
+    /// Every group, in the order of reports.
+    pub const ALL: [Group; 4] = [Group::Syscall, Group::File, Group::Storage, Group::Macro];
+
+    /// Its name in results.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Group::Syscall => "syscall",
+            Group::File => "file",
+            Group::Storage => "storage",
+            Group::Macro => "macro",
+        }
+    }
+}
+
 /// One kind of work, as data and as the means to start it.
 pub trait Workload: Send + Sync {
     /// Its name, in snake_case, by which results and command lines call it.
     fn name(&self) -> &'static str;
     /// What one operation is, and what it shows: a sentence or two.
     fn about(&self) -> &'static str;
+    /// What it belongs with.
+    fn group(&self) -> Group {
+        Group::Syscall
+    }
     /// The component it exercises most; `core` for the kernel core itself.
     fn subject(&self) -> &'static str;
     /// Apps at work: 1, or 2 with a partner.
@@ -18,6 +50,10 @@ pub trait Workload: Send + Sync {
     }
     /// The longest chain of servers below the app in a kernel that isolates every component.
     fn hops(&self) -> u32;
+    /// What it needs that not every kernel has; where that is missing, its start fails with `ENOENT`.
+    fn needs(&self) -> Option<&'static str> {
+        None
+    }
     /// Whether it calls a component of ours directly, which the host's kernel cannot have.
     fn is_service(&self) -> bool {
         false
@@ -40,7 +76,23 @@ pub trait Workload: Send + Sync {
 
 /// A workload at work. Dropping it removes its files, as far as the kernel still answers.
 pub trait Session: Send {
-    /// The timed loop: this many operations, and nothing but their calls; it allocates nothing.
+    /// How many operations one preparation suffices for; `None` for work that needs none.
+    fn batch(&self) -> Option<u64> {
+        None
+    }
+
+    /// Makes ready for so many operations, outside the timed part: makes what they will remove, removes what the last
+    /// ones made. To be called before each [`Session::run`], for at most [`Session::batch`] operations.
+    ///
+    /// # Errors
+    /// Those of the calls.
+    fn prepare(&mut self, operations: u64) -> Result<(), Errno> {
+        let _ = operations;
+        Ok(())
+    }
+
+    /// The timed loop: this many operations, and nothing but their calls (and, in a [`Group::Macro`] workload, the
+    /// computation that it was told to make); it allocates nothing.
     ///
     /// # Errors
     /// Those of the calls; `EIO` for an answer of another length than asked for. The session stays usable.

@@ -8,7 +8,8 @@
 //! - sleeps with all its threads, waits for no other server, and the supervisor itself got to run many times meanwhile
 //!   ([`IDLE_TICKS`]): a lock never released. A server that a busy machine keeps waiting is runnable, not asleep.
 //!
-//! A server that waits for another is excused: the other is the culprit. An operation marked blocking may wait as long
+//! A server that waits for another is excused: the other is the culprit; and a driver that sleeps while its device has
+//! requests in hand. An operation marked blocking may wait as long
 //! as it likes, as long as it burns no CPU time.
 
 use std::time::Duration;
@@ -46,6 +47,7 @@ impl Progress {
         (pid, members): (i32, &[usize]),
         interface: &InterfaceInfo,
         wiring: &Wiring,
+        device_busy: bool,
     ) -> Option<&'static str> {
         let served = wiring.wires.iter().enumerate().filter(|(_, wire)| wire.server == server);
         let now: Vec<(usize, Stuck)> =
@@ -76,7 +78,7 @@ impl Progress {
             call.taken
                 && interface.operation(call.operation).is_some_and(|operation| operation.blocking || operation.deferred)
         };
-        if self.seen.iter().all(|(_, call)| blocking(call)) || process::is_runnable(pid) {
+        if device_busy || self.seen.iter().all(|(_, call)| blocking(call)) || process::is_runnable(pid) {
             self.ticks = 0;
             return None;
         }

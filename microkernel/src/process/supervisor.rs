@@ -8,14 +8,17 @@ use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
 
+use kd_api::component::Interface;
+use kd_api::interfaces::fs::FileSystem;
 use kd_api::interfaces::vfs::Vfs;
 use kd_api::{AppId, Imports};
 use kd_boot::control::{AppRun, Event, Status, What};
+use kd_boot::devices::Devices;
 use kd_boot::order::{OrderError, start_order};
 use kd_boot::root::{Apps, Core, TICK};
 use kd_boot::start::{BootError, Parts, Prepared, prepare};
 use kd_boot::trace::Counts;
-use kd_boot::{Manifest, log};
+use kd_boot::{Manifest, info, log};
 use kd_machine::clock;
 use kd_machine::memory::Memory;
 use kd_nucleus::{arena, channel};
@@ -36,6 +39,7 @@ pub struct Supervisor {
     prepared: Vec<Prepared>,
     wiring: Wiring,
     servers: Vec<Server>,
+    devices: Devices,
     own: Imports,
     apps: Apps,
     last_look: u64,
@@ -57,6 +61,14 @@ impl Server {
     fn new(number: usize) -> Server {
         let (deaths, progress) = (VecDeque::new(), Vec::new());
         Server { members: vec![number], domain: None, restarts: 0, deaths, progress, violations: 0 }
+    }
+
+    /// Tells the kernel's components where this server runs.
+    fn show(&self) {
+        let pid = self.domain.as_ref().map_or(0, |domain| domain.child.pid());
+        if let Some(info) = info::get() {
+            self.members.iter().for_each(|&member| info.set_domain(member, pid, self.restarts));
+        }
     }
 }
 
@@ -80,6 +92,7 @@ impl Supervisor {
     pub fn boot(manifest: Manifest, parts: Parts) -> Result<Supervisor, BootError> {
         let order = start_order(&manifest)?;
         let prepared = prepare(&manifest, &parts)?;
+        let devices = Devices::start(prepared.iter().filter_map(|prepared| prepared.link.as_ref()))?;
         let counts = manifest.trace.then(Counts::new).transpose()?;
         let mut wiring = Wiring::new(&manifest, counts)?;
         let mut servers: Vec<Server> = Vec::new();
@@ -97,7 +110,8 @@ impl Supervisor {
             server.domain = Some(domain::start(&server.members, &prepared, &mut wiring)?);
         }
         let own = wiring.imports(Client::Supervisor, &prepared);
-        Ok(Supervisor { parts, prepared, wiring, servers, own, apps: Apps::default(), last_look: 0 })
+        servers.iter().for_each(Server::show);
+        Ok(Supervisor { parts, prepared, wiring, servers, devices, own, apps: Apps::default(), last_look: 0 })
     }
 
     fn wires(&self, component: usize) -> impl Iterator<Item = &wiring::Wire> {
@@ -107,6 +121,14 @@ impl Supervisor {
     /// The channels that a server answers.
     fn served(&self, server: usize) -> impl Iterator<Item = &wiring::Wire> {
         self.servers[server].members.iter().flat_map(|&member| self.wires(member))
+    }
+
+    /// Tells the kernel's components how many messages each server has taken up: the numbers in its channels say so.
+    fn show_crossings(&self) {
+        let Some(info) = info::get() else { return };
+        for member in 0..self.prepared.len() {
+            info.set_crossings(member, self.wires(member).map(|wire| wire.exchanges.count(&wire.channel)).sum());
+        }
     }
 
     /// What is wrong with a server, if anything is; a server that must go is killed.
@@ -122,7 +144,9 @@ impl Supervisor {
             let mut looks = members.iter().zip(progress);
             looks.find_map(|(&member, progress)| {
                 let interface = self.prepared[member].component.interface;
-                progress.look(member, (pid, members), interface, &self.wiring)
+                // As one that waits for another server, a driver that waits for its device is excused.
+                let busy = self.devices.busy(&self.prepared[member].entry.name);
+                progress.look(member, (pid, members), interface, &self.wiring, busy)
             })
         };
         let wrong = match (violations > *before, look) {
@@ -150,6 +174,11 @@ impl Supervisor {
                 channel::reset(&wire.channel);
             }
         }
+        let interface = |&member: &usize| self.prepared[member].component.interface.name;
+        if members.iter().any(|member| interface(member) == <dyn FileSystem>::info().name) {
+            // Before its successor answers anybody.
+            self.own.all::<dyn Vfs>().for_each(|(_, vfs)| vfs.file_system_restarted());
+        }
         let server = &mut self.servers[number];
         server.progress.fill_with(Progress::default);
         server.deaths.push_back(now);
@@ -165,6 +194,7 @@ impl Supervisor {
         let server = &mut self.servers[number];
         server.restarts += u32::from(started.is_some());
         server.domain = started;
+        server.show();
         events.push(Event { at: clock::now(), who: domain::name(&members, &self.prepared), what });
     }
 
@@ -212,7 +242,7 @@ impl Core for Supervisor {
 
     fn watched(&self) -> Vec<i32> {
         let domains = self.servers.iter().filter_map(|server| Some(server.domain.as_ref()?.child.pidfd()));
-        domains.chain(self.apps.watched()).collect()
+        domains.chain(self.devices.watched()).chain(self.apps.watched()).collect()
     }
 
     fn tick(&mut self, events: &mut Vec<Event>) {
@@ -220,7 +250,9 @@ impl Core for Supervisor {
         let look = clock::now() - self.last_look >= TICK.as_nanos() as u64;
         if look {
             self.last_look = clock::now();
+            self.show_crossings();
         }
+        self.devices.tick(events);
         for number in 0..self.servers.len() {
             if let Some(what) = self.diagnose(number, look) {
                 let event =
@@ -245,9 +277,18 @@ impl Core for Supervisor {
         self.apps.kill(app)
     }
 
+    fn devices(&self) -> Option<&Devices> {
+        Some(&self.devices)
+    }
+
     fn counts(&self) -> Vec<(String, u64, u64)> {
         let Some(counts) = self.wiring.counts() else { return Vec::new() };
         let components = self.prepared.iter().enumerate();
-        components.flat_map(|(number, prepared)| counts.of(number, prepared.component.interface)).collect()
+        let of = |(number, prepared): (usize, &Prepared)| {
+            let component = &prepared.component;
+            let named = |(operation, crossings, bytes)| (format!("{}/{operation}", component.name), crossings, bytes);
+            counts.of(number, component.interface).map(named).collect::<Vec<_>>()
+        };
+        components.flat_map(of).collect()
     }
 }

@@ -7,7 +7,7 @@ use kd_api::{Caller, Handle, Imports};
 use kd_boot::start::{BootError, Prepared};
 use kd_boot::trace::{Counts, TracedPort};
 use kd_boot::{Manifest, Placement};
-use kd_nucleus::channel::{Bell, Channel, ChannelPort, Wait};
+use kd_nucleus::channel::{Bell, Channel, ChannelPort, Exchanges, Wait};
 
 /// Who calls through a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub struct Wire {
     pub server: usize,
     /// The memory between them.
     pub channel: Channel,
+    /// Exchanges so far, as whoever supervises the server counts them.
+    pub exchanges: Exchanges,
 }
 
 /// Whether two components are in one domain: the same one, or both without a process of their own.
@@ -72,7 +74,7 @@ impl Wiring {
         let mut wires = Vec::new();
         for (client, server) in ends {
             let channel = Channel::new(&format!("kd-channel-{}", manifest.entries[server].name), &bells[server])?;
-            wires.push(Wire { client, server, channel });
+            wires.push(Wire { client, server, channel, exchanges: Exchanges::default() });
         }
         Ok(Wiring { wires, wait: manifest.wait.0, counts })
     }

@@ -1,6 +1,5 @@
 //! From samples to records: medians with intervals, and ratios to the monolithic kernel block by block.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use kd_boot::control::Entry;
@@ -10,40 +9,45 @@ use kd_report::stats::{self, Estimate, Statistic};
 use rayon::prelude::*;
 
 use super::configuration::{Configuration, entry_word};
-use super::sample::{Key, Samples};
+use super::sample::{Key, Samples, Table};
 use crate::experiments::Plan;
 use crate::experiments::records::{Subject, unstable};
 
 /// Resamples of each bootstrap.
 const RESAMPLES: usize = 2_000;
 
-/// All records of the samples.
-pub fn records(samples: &BTreeMap<Key, Samples>, plan: &Plan) -> Vec<Record> {
+/// All records of an experiment's samples.
+pub fn records(experiment: Experiment, samples: &Table, plan: &Plan) -> Vec<Record> {
     let cells: Vec<(usize, (&Key, &Samples))> = samples.iter().enumerate().collect();
     let of_cell = |(number, (key, cell)): (usize, (&Key, &Samples))| {
         let seed = plan.seed.wrapping_add(number as u64);
-        if key.configuration.twin { twin(samples, key, cell, seed) } else { one(samples, key, cell, seed) }
+        let subject = subject(experiment, key);
+        if key.configuration.twin {
+            twin(subject, samples, key, cell, seed)
+        } else {
+            one(subject, samples, key, cell, seed)
+        }
     };
-    let mut records: Vec<Record> = cells.into_par_iter().flat_map_iter(of_cell).collect();
-    records.push(timer_cost());
-    records
+    cells.into_par_iter().flat_map_iter(of_cell).collect()
 }
 
-fn subject(key: &Key) -> Subject {
+fn subject(experiment: Experiment, key: &Key) -> Subject {
     Subject {
-        experiment: Experiment::Latency,
+        experiment,
         kernel: key.configuration.kernel_word(),
         placement: key.configuration.placement_word(),
         wait: key.configuration.wait_word(),
         entry: entry_word(key.entry),
         cores: key.cores as u32,
-        workload: key.workload.clone(),
+        workload: match key.user {
+            0 => key.workload.clone(),
+            user => format!("{}/user_{user}", key.workload),
+        },
     }
 }
 
 /// The figures of one cell.
-fn one(samples: &BTreeMap<Key, Samples>, key: &Key, cell: &Samples, seed: u64) -> Vec<Record> {
-    let subject = subject(key);
+fn one(subject: Subject, samples: &Table, key: &Key, cell: &Samples, seed: u64) -> Vec<Record> {
     if cell.latency.iter().all(Vec::is_empty) {
         let reason = cell.reason.as_deref().unwrap_or("no boot gave a figure");
         return vec![
@@ -88,13 +92,13 @@ fn one(samples: &BTreeMap<Key, Samples>, key: &Key, cell: &Samples, seed: u64) -
 }
 
 /// The A/A pair: the monolithic kernel over itself.
-fn twin(samples: &BTreeMap<Key, Samples>, key: &Key, cell: &Samples, seed: u64) -> Vec<Record> {
+fn twin(subject: Subject, samples: &Table, key: &Key, cell: &Samples, seed: u64) -> Vec<Record> {
     let Some(base) = samples.get(&Key { configuration: Configuration::MONOLITHIC, ..key.clone() }) else {
         return Vec::new();
     };
     let ratio: Option<Estimate> = stats::ratio(&cell.latency, &base.latency, stats::median, RESAMPLES, seed);
     let boots = cell.latency.len();
-    let record = subject(key).estimate("aa_ratio", "median", "ratio", ratio, boots);
+    let record = subject.estimate("aa_ratio", "median", "ratio", ratio, boots);
     match ratio.map(|ratio| stats::stability(ratio.interval)) {
         Some(Err(why)) => vec![unstable(record, why)],
         _ => vec![record],
@@ -102,7 +106,7 @@ fn twin(samples: &BTreeMap<Key, Samples>, key: &Key, cell: &Samples, seed: u64) 
 }
 
 /// What reading the clock costs: a batch of at least 400 us is timed by two readings.
-fn timer_cost() -> Record {
+pub fn timer_cost() -> Record {
     const READINGS: u32 = 100_000;
     let begin = Instant::now();
     for _ in 0..READINGS {

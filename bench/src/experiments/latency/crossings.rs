@@ -1,10 +1,12 @@
 //! Crossings and bytes per call: counted, not estimated, in a boot with counting clients.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kd_boot::board::Field;
 use kd_boot::control::Task;
 use kd_report::schema::{Entry, Experiment, Record};
+use kd_workloads::Group;
 
 use super::configuration::Configuration;
 use crate::app::count::{Counted, OPERATIONS};
@@ -21,28 +23,47 @@ pub struct Count {
     pub crossings: f64,
     /// Bytes copied into and out of windows per operation.
     pub bytes: f64,
+    /// The same for each component that was called: its name, messages, bytes.
+    pub edges: Vec<(String, f64, f64)>,
     /// Why it was not counted.
     pub failed: Option<String>,
 }
 
-/// Counts every workload on one configuration.
-pub fn count(configuration: Configuration) -> Result<Vec<Count>, BootFailure> {
+/// Messages and bytes so far, by the component they went to.
+type Totals = BTreeMap<String, (u64, u64)>;
+
+fn totals(boot: &Boot) -> Result<Totals, BootFailure> {
+    let mut totals = Totals::new();
+    for (name, crossings, bytes) in boot.counts()? {
+        let component = name.split('/').next().unwrap_or_default();
+        let sum = totals.entry(component.into()).or_default();
+        *sum = (sum.0 + crossings, sum.1 + bytes);
+    }
+    Ok(totals)
+}
+
+/// Counts every workload of these groups on one configuration.
+pub fn count(configuration: Configuration, groups: &[Group]) -> Result<Vec<Count>, BootFailure> {
     let mut manifest = configuration.manifest();
     manifest.trace = true;
     let boot = Boot::new(&manifest)?;
-    let workloads: Vec<String> = kd_workloads::workloads().iter().map(|workload| workload.name().into()).collect();
+    let workloads = kd_workloads::workloads().into_iter().filter(|workload| groups.contains(&workload.group()));
+    let workloads: Vec<String> = workloads.map(|workload| workload.name().into()).collect();
     let mut app = boot.start(1, configuration.apps_apart(), Task::Count(workloads))?;
-    let totals = |boot: &Boot| -> Result<(u64, u64), BootFailure> {
-        Ok(boot.counts()?.iter().fold((0, 0), |sum, (_, crossings, bytes)| (sum.0 + crossings, sum.1 + bytes)))
-    };
     let mut counts = Vec::new();
-    let (mut step, mut before) = (0, (0, 0));
+    let (mut step, mut before) = (0, Totals::new());
     while let Some(counted) = app.line_within::<Counted>(Duration::from_secs(20))? {
         let now = totals(&boot)?;
         if counted.done {
             let per = |now: u64, before: u64| (now - before) as f64 / OPERATIONS as f64;
-            let (crossings, bytes) = (per(now.0, before.0), per(now.1, before.1));
-            counts.push(Count { workload: counted.workload, crossings, bytes, failed: counted.failed });
+            let edge = |(component, now): (&String, &(u64, u64))| {
+                let before = before.get(component).copied().unwrap_or_default();
+                (component.clone(), per(now.0, before.0), per(now.1, before.1))
+            };
+            let edges: Vec<_> = now.iter().map(edge).filter(|(_, crossings, _)| *crossings > 0.0).collect();
+            let sum = |of: fn(&(String, f64, f64)) -> f64| edges.iter().map(of).sum();
+            let (crossings, bytes) = (sum(|edge| edge.1), sum(|edge| edge.2));
+            counts.push(Count { workload: counted.workload, crossings, bytes, edges, failed: counted.failed });
         }
         before = now;
         step += 1;
@@ -51,14 +72,14 @@ pub fn count(configuration: Configuration) -> Result<Vec<Count>, BootFailure> {
     Ok(counts)
 }
 
-/// Records of the counts.
-pub fn records(plan: &Plan) -> Result<Vec<Record>, BootFailure> {
+/// Records of the counts: in all, and for each component as the other end of an edge.
+pub fn records(experiment: Experiment, groups: &[Group], plan: &Plan) -> Result<Vec<Record>, BootFailure> {
     let process = Configuration::all().into_iter().filter(|c| c.wait == Some("adaptive"));
     let mut records = Vec::new();
     for configuration in process.chain([Configuration::MONOLITHIC]) {
-        for count in count(configuration)? {
+        for count in count(configuration, groups)? {
             let subject = Subject {
-                experiment: Experiment::Latency,
+                experiment,
                 kernel: configuration.kernel_word(),
                 placement: configuration.placement_word(),
                 wait: "none",
@@ -66,12 +87,15 @@ pub fn records(plan: &Plan) -> Result<Vec<Record>, BootFailure> {
                 cores: plan.cores.len() as u32,
                 workload: count.workload,
             };
-            match count.failed {
-                Some(why) => records.push(subject.unavailable("crossings", "mean", "count", &why)),
-                None => {
-                    records.push(subject.value("crossings", "mean", "count", count.crossings, OPERATIONS));
-                    records.push(subject.value("copied_bytes", "mean", "bytes", count.bytes, OPERATIONS));
-                }
+            if let Some(why) = count.failed {
+                records.push(subject.unavailable("crossings", "mean", "count", &why));
+                continue;
+            }
+            records.push(subject.value("crossings", "mean", "count", count.crossings, OPERATIONS));
+            records.push(subject.value("copied_bytes", "mean", "bytes", count.bytes, OPERATIONS));
+            for (component, crossings, bytes) in count.edges {
+                records.push(subject.value("edge_crossings", &component, "count", crossings, OPERATIONS));
+                records.push(subject.value("edge_bytes", &component, "bytes", bytes, OPERATIONS));
             }
         }
     }

@@ -10,21 +10,48 @@
 //! | [`analyse`] | estimates and ratios as records |
 //! | [`crossings`] | crossings and bytes per call, counted in a boot of their own |
 
-mod analyse;
+pub(super) mod analyse;
 mod configuration;
-mod crossings;
-mod sample;
+pub mod crossings;
+pub(super) mod sample;
+
+use std::time::Duration;
 
 pub use configuration::Configuration;
-use kd_report::schema::Record;
+use kd_boot::control::Entry;
+use kd_report::schema::{Experiment, Record};
+use kd_workloads::Group;
+use sample::{Design, Key, Table, Wanted, want};
 
 use super::{Plan, Progress};
 use crate::boot::BootFailure;
+use crate::budget;
+
+/// What is measured: single operations. Those on a disk are the experiment `macro`'s.
+const GROUPS: [Group; 2] = [Group::Syscall, Group::File];
 
 /// Runs the experiment.
 pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailure> {
-    let samples = sample::take(plan, progress)?;
-    let mut records = analyse::records(&samples, plan);
-    records.extend(crossings::records(plan)?);
+    let mut samples = Table::new();
+    let cells = |configuration| {
+        let mut cells = Vec::new();
+        for workload in kd_workloads::workloads().iter().filter(|workload| GROUPS.contains(&workload.group())) {
+            for (entry, cores) in [(Entry::Call, 1), (Entry::Call, 2), (Entry::Trap, 1), (Entry::Trap, 2)] {
+                let key = Key { configuration, workload: workload.name().into(), user: 0, entry, cores };
+                want(&mut cells, Wanted { key, compute: 0 }, &**workload, plan, &mut samples);
+            }
+        }
+        (configuration, cells)
+    };
+    let design = Design {
+        cells: Configuration::all().into_iter().map(cells).collect(),
+        boots: budget::boots(plan.quick),
+        time: Duration::from_secs(budget::seconds("latency", plan.quick)),
+        stream: 1,
+    };
+    design.take(plan, &mut samples, progress)?;
+    let mut records = analyse::records(Experiment::Latency, &samples, plan);
+    records.push(analyse::timer_cost());
+    records.extend(crossings::records(Experiment::Latency, &GROUPS, plan)?);
     Ok(records)
 }

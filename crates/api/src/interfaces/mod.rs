@@ -3,6 +3,7 @@
 
 pub mod block;
 pub mod fs;
+pub mod kernel;
 pub mod pipe;
 pub mod proc;
 pub mod syscalls;

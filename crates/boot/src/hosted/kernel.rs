@@ -20,6 +20,7 @@ use super::ports::{Ports, SYSCALLS, exports};
 use crate::app::{self, App};
 use crate::board::Board;
 use crate::control::AppRun;
+use crate::info;
 use crate::manifest::{Entry, Manifest};
 use crate::order::start_order;
 use crate::start::{BootError, Parts, Prepared};
@@ -59,6 +60,9 @@ pub fn run(
             page.set_patch(number, patch);
         }
         kernel.handles[number] = Some(started.handle);
+        if let Some(info) = info::get() {
+            info.set_domain(number, std::process::id() as i32, 0);
+        }
     }
     let mut pools = Vec::new();
     for app in 1..=manifest.apps {

@@ -16,6 +16,7 @@ use super::ports::{Ports, SYSCALLS, exports};
 use crate::Manifest;
 use crate::app::env;
 use crate::control::{AppRun, Event, Status, What};
+use crate::devices::Devices;
 use crate::log;
 use crate::root::{Apps, Core};
 use crate::start::{BootError, Parts, Prepared, prepare};
@@ -29,6 +30,7 @@ pub struct Hosted {
     ports: Ports,
     page: &'static KernelPage,
     kernel: Option<(Child, Socket)>,
+    devices: Devices,
     apps: Apps,
     reboots: u32,
     oopses: u64,
@@ -39,6 +41,7 @@ impl Hosted {
     /// Boots a kernel.
     pub fn boot(manifest: Manifest, parts: Parts, wiring: &'static dyn Wiring) -> Result<Hosted, BootError> {
         let prepared: &'static [Prepared] = prepare(&manifest, &parts)?.leak();
+        let devices = Devices::start(prepared.iter().filter_map(|prepared| prepared.link.as_ref()))?;
         let page: &'static KernelPage = Box::leak(Box::new(KernelPage::new()?));
         page.set_panic_on_oops(manifest.panic_on_oops);
         let ports = Ports::new(&manifest, exports(prepared).len())?;
@@ -51,6 +54,7 @@ impl Hosted {
             ports,
             page,
             kernel: None,
+            devices,
             apps,
             reboots: 0,
             oopses: 0,
@@ -161,11 +165,13 @@ impl Core for Hosted {
     }
 
     fn watched(&self) -> Vec<i32> {
-        self.kernel.iter().map(|(kernel, _)| kernel.pidfd()).chain(self.apps.watched()).collect()
+        let kernel = self.kernel.iter().map(|(kernel, _)| kernel.pidfd());
+        kernel.chain(self.devices.watched()).chain(self.apps.watched()).collect()
     }
 
     fn tick(&mut self, events: &mut Vec<Event>) {
         self.note_oopses(events);
+        self.devices.tick(events);
         let exit = self.kernel.as_mut().and_then(|(kernel, _)| kernel.poll());
         if let Some(exit) = exit {
             let at = clock::now();
@@ -202,6 +208,10 @@ impl Core for Hosted {
 
     fn kill_app(&mut self, app: u32) -> bool {
         self.apps.kill(app)
+    }
+
+    fn devices(&self) -> Option<&Devices> {
+        Some(&self.devices)
     }
 
     fn counts(&self) -> Vec<(String, u64, u64)> {

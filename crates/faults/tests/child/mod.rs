@@ -82,7 +82,7 @@ fn victim() {
     for sector in 0..SECTORS {
         medium.write((sector * SECTOR) as u64, &mut InBuf::new(&[sector as u8; SECTOR])).unwrap();
     }
-    let env = DriverEnv { medium: Some(Box::leak(Box::new(medium))), parameters: &[] };
+    let env = DriverEnv { medium: Some(Box::leak(Box::new(medium))), device: None, parameters: &[] };
     let module = ModuleFile::find("ramdisk").unwrap().load("ramdisk", &HOST, &env).unwrap();
     let object: &'static [u8] = vec![OBJECT; 64].leak();
     let (room, object) = ([module.patch_code, module.patch_data], object.as_ptr() as usize + 16);

@@ -5,7 +5,9 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-use kd_api::interfaces::block::{BlockDevice, SECTOR};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use kd_api::interfaces::block::{BlockDevice, SECTOR, Statistics};
 use kd_api::module::DriverEnv;
 use kd_api::{Errno, InBuf, OutBuf, Result};
 
@@ -21,13 +23,19 @@ kd_module_rt::driver! {
 }
 
 /// One device.
+#[derive(Default)]
 struct NullBlock {
     sectors: u64,
+    reads: AtomicU64,
+    sectors_read: AtomicU64,
+    writes: AtomicU64,
+    sectors_written: AtomicU64,
+    flushes: AtomicU64,
 }
 
 impl NullBlock {
     fn probe(_: &DriverEnv<'_>, parameters: &Parameters) -> Result<NullBlock> {
-        Ok(NullBlock { sectors: parameters.gb * (1 << 30) / SECTOR as u64 })
+        Ok(NullBlock { sectors: parameters.gb * (1 << 30) / SECTOR as u64, ..NullBlock::default() })
     }
 
     /// Whether a request ends within the device.
@@ -54,6 +62,8 @@ impl BlockDevice for NullBlock {
     fn read(&self, sector: u64, out: &mut OutBuf<'_>) -> Result<usize> {
         let len = out.remaining();
         self.check(sector, len, Errno::EIO)?;
+        self.reads.fetch_add(1, Relaxed);
+        self.sectors_read.fetch_add((len / SECTOR) as u64, Relaxed);
         Ok(out.write_zeros(len))
     }
 
@@ -61,11 +71,21 @@ impl BlockDevice for NullBlock {
         let len = data.remaining();
         self.check(sector, len, Errno::ENOSPC)?;
         data.skip(len);
+        self.writes.fetch_add(1, Relaxed);
+        self.sectors_written.fetch_add((len / SECTOR) as u64, Relaxed);
         Ok(len)
     }
 
     fn flush(&self) -> Result<()> {
+        self.flushes.fetch_add(1, Relaxed);
         Ok(())
+    }
+
+    fn statistics(&self) -> Result<Statistics> {
+        let [reads, sectors_read, writes, sectors_written, flushes] =
+            [&self.reads, &self.sectors_read, &self.writes, &self.sectors_written, &self.flushes]
+                .map(|count| count.load(Relaxed));
+        Ok(Statistics { reads, sectors_read, writes, sectors_written, flushes, ..Statistics::default() })
     }
 }
 
@@ -75,7 +95,7 @@ mod tests {
 
     #[test]
     fn reads_zeros_drops_writes_and_has_an_end() {
-        let env = DriverEnv { medium: None, parameters: &[("gb", 1)] };
+        let env = DriverEnv { medium: None, device: None, parameters: &[("gb", 1)] };
         let device = NullBlock::probe(&env, &Parameters::given(&env)).unwrap();
         assert_eq!(device.capacity(), Ok(1 << 21));
         let last = (1 << 21) - 1;

@@ -10,7 +10,7 @@ extern crate alloc;
 
 use alloc::boxed::Box;
 
-use kd_api::interfaces::block::{BlockDevice, SECTOR};
+use kd_api::interfaces::block::{BlockDevice, SECTOR, Statistics};
 use kd_api::module::{DriverEnv, Medium};
 use kd_api::{Errno, InBuf, OutBuf, Result};
 use kd_sync::Mutex;
@@ -24,14 +24,6 @@ kd_module_rt::driver! {
         max_kb: 1024 in 1..=1_048_576 => "longest request in KiB; longer ones are refused with EINVAL",
     },
     probe: Ramdisk::probe,
-}
-
-/// What was asked of a disk, as in Linux's `/sys/block/ram0/stat`.
-#[derive(Debug, Default)]
-struct Statistics {
-    reads: u64,
-    writes: u64,
-    sectors: u64,
 }
 
 /// One disk.
@@ -66,9 +58,10 @@ impl Ramdisk {
         }
         let mut statistics = self.statistics.lock();
         let offset = self.locate(sector, len).ok_or(beyond)?;
-        let count = if write { &mut statistics.writes } else { &mut statistics.reads };
+        let Statistics { reads, sectors_read, writes, sectors_written, .. } = &mut **statistics;
+        let (count, sectors) = if write { (writes, sectors_written) } else { (reads, sectors_read) };
         *count += 1;
-        statistics.sectors += (len / SECTOR) as u64;
+        *sectors += (len / SECTOR) as u64;
         Ok(offset)
     }
 }
@@ -89,7 +82,12 @@ impl BlockDevice for Ramdisk {
     }
 
     fn flush(&self) -> Result<()> {
+        self.statistics.lock().flushes += 1;
         Ok(())
+    }
+
+    fn statistics(&self) -> Result<Statistics> {
+        Ok(**self.statistics.lock())
     }
 }
 

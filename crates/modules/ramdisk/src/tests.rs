@@ -25,7 +25,7 @@ impl Medium for Bytes {
 /// A disk of four sectors and a half.
 fn disk(parameters: &[(&str, u64)]) -> Ramdisk {
     let medium = Box::leak(Box::new(Bytes(StdMutex::new(vec![0; 9 * SECTOR / 2]))));
-    let env = DriverEnv { medium: Some(medium), parameters };
+    let env = DriverEnv { medium: Some(medium), device: None, parameters };
     Ramdisk::probe(&env, &Parameters::given(&env)).unwrap()
 }
 
@@ -43,7 +43,7 @@ fn stores_sectors_and_counts_requests() {
     assert_eq!(disk.write(2, false, &mut InBuf::new(&[7; 2 * SECTOR])), Ok(2 * SECTOR));
     assert_eq!(read(&disk, 1, 2 * SECTOR).unwrap(), [[0; SECTOR], [7; SECTOR]].concat());
     let statistics = disk.statistics.lock();
-    assert_eq!([statistics.reads, statistics.writes, statistics.sectors], [1, 1, 4]);
+    assert_eq!([statistics.sectors_read, statistics.sectors_written, statistics.writes], [2, 2, 1]);
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn refuses_what_is_no_sector_and_what_lies_beyond_the_end() {
     assert_eq!(disk.write(4, false, &mut InBuf::new(&[0; SECTOR])), Err(Errno::ENOSPC));
     assert_eq!(read(&disk, 4, 0), Ok(vec![]));
     let statistics = disk.statistics.lock();
-    assert_eq!([statistics.reads, statistics.writes, statistics.sectors], [1, 0, 0]);
+    assert_eq!([statistics.reads, statistics.writes, statistics.sectors_read], [1, 0, 0]);
 }
 
 #[test]
@@ -63,6 +63,6 @@ fn its_longest_request_is_a_parameter_and_a_medium_is_needed() {
     let disk = disk(&[("max_kb", 1)]);
     assert_eq!(read(&disk, 0, 2 * SECTOR).map(|bytes| bytes.len()), Ok(2 * SECTOR));
     assert_eq!(read(&disk, 0, 3 * SECTOR), Err(Errno::EINVAL));
-    let env = DriverEnv { medium: None, parameters: &[] };
+    let env = DriverEnv { medium: None, device: None, parameters: &[] };
     assert_eq!(Ramdisk::probe(&env, &Parameters::given(&env)).err(), Some(Errno::ENODEV));
 }

@@ -15,11 +15,13 @@
 //! that reconnecting needs nothing from a client.
 
 mod client;
+mod exchanges;
 mod layout;
 mod scrub;
 mod server;
 
 pub use client::ChannelPort;
+pub use exchanges::Exchanges;
 pub use layout::{Bell, CALL_SLOTS, Channel, Counters};
 pub use scrub::{Stuck, abandon, reset, scrub, stuck};
 pub use server::{Pool, abandon_current};

@@ -1,18 +1,23 @@
-//! The answer: one sentence each on latency, isolation and restart, computed from the facts.
+//! The answer: one sentence each on latency, programs, isolation and restart, computed from the facts.
 //!
 //! Each can come out either way, names its core budget, and says so when the run is unstable or has no figures.
 
-use super::facts::{Containment, Latency, Return, containment, latency, ratios, returned, still_works};
+use super::edges::busiest;
+use super::facts::{
+    Containment, Latency, Overhead, Return, containment, latency, overhead, ratios, returned, still_works,
+};
 use super::faults::is_outcome;
 use super::number::{cores, show, show_interval};
 use super::series::{Series, pick};
 use crate::schema::{Entry, Experiment, Kernel, Record, Results, Status};
 use crate::stats::Interval;
 
-/// The three sentences, plain text.
+/// The sentences, plain text.
 pub struct Answer {
     /// What a protection boundary costs on each system call.
     pub latency: String,
+    /// What that comes to in whole programs.
+    pub programs: String,
     /// What it keeps in.
     pub isolation: String,
     /// What it brings back.
@@ -23,6 +28,7 @@ pub struct Answer {
 pub fn answer(results: &Results) -> Answer {
     Answer {
         latency: latency_sentence(results),
+        programs: programs_sentence(results),
         isolation: isolation_sentence(results),
         restart: restart_sentence(results),
     }
@@ -95,6 +101,33 @@ fn latency_sentence(results: &Results) -> String {
     budgets.dedup();
     let parts: Vec<String> = budgets.into_iter().map(budget).collect();
     format!("The {} is, {}.", series.label(), parts.join("; "))
+}
+
+fn programs_sentence(results: &Results) -> String {
+    let facts = overhead(results);
+    let Some(first) = facts.first() else {
+        return nothing(results, Experiment::Macro, |r| r.metric == "latency_ratio");
+    };
+    let budget = |n: u32| {
+        let own: Vec<&Overhead> = facts.iter().filter(|o| o.cores == n).collect();
+        let ratio = |x: f64| show(x, "ratio");
+        let part = |o: &&Overhead| match o.user {
+            0 => format!("{} ({} to {})", ratio(o.mean), ratio(o.range.0), ratio(o.range.1)),
+            user => format!("{} with {user} % user computation", ratio(o.mean)),
+        };
+        let programs = own.iter().map(|o| o.judged).max().unwrap_or(0);
+        let s = if programs == 1 { "" } else { "s" };
+        let parts: Vec<String> = own.iter().map(part).collect();
+        format!("on {} and over {programs} program{s}, {}", cores(n), parts.join(", "))
+    };
+    let mut budgets: Vec<u32> = facts.iter().map(|o| o.cores).collect();
+    budgets.dedup();
+    let parts: Vec<String> = budgets.into_iter().map(budget).collect();
+    let edge = busiest(results, "macro").map_or(String::new(), |(component, share)| {
+        format!(" Of its messages, {} go to {component}, more than to any other component.", show(share, "share"))
+    });
+    let label = first.series.label();
+    format!("Geometric mean of the {label}'s time over the monolith's: {}.{edge}", parts.join("; "))
 }
 
 /// The column that stands for a kernel, by the rule of [`representative`](super::series::representative).

@@ -117,14 +117,15 @@ fn shorten(name: &str) -> String {
 }
 
 /// A log scale with ends at 1, 2 or 5 times a power of ten.
-struct Scale {
+pub struct Scale {
     low: f64,
     high: f64,
     pixels: (i32, i32),
 }
 
 impl Scale {
-    fn new(values: impl Iterator<Item = f64>, pixels: (i32, i32)) -> Self {
+    /// One that holds all of these, over these pixels.
+    pub fn new(values: impl Iterator<Item = f64>, pixels: (i32, i32)) -> Self {
         let (low, high) = values
             .filter(|v| *v > 0.0 && v.is_finite())
             .fold((f64::INFINITY, 0.0f64), |(low, high), v| (low.min(v), high.max(v)));
@@ -134,14 +135,15 @@ impl Scale {
         }
     }
 
-    fn at(&self, value: f64) -> i32 {
+    /// Where a value is.
+    pub fn at(&self, value: f64) -> i32 {
         let share = (value.max(self.low) / self.low).ln() / (self.high / self.low).ln();
         let (from, to) = self.pixels;
         from + (share.min(1.0) * f64::from(to - from)).round() as i32
     }
 
     /// Powers of ten over long ranges, else 1, 2 and 5 times each.
-    fn ticks(&self) -> Vec<f64> {
+    pub fn ticks(&self) -> Vec<f64> {
         let steps: &[f64] = if self.high / self.low > 300.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
         let decades = self.low.log10().floor() as i32..=self.high.log10().ceil() as i32;
         let all = decades.flat_map(|d| steps.iter().map(move |s| s * 10f64.powi(d)));

@@ -4,10 +4,10 @@
 //! pair is unstable gets no verdict; it is counted instead.
 
 use super::faults::{count, is_outcome};
-use super::series::{Series, all_settings, pick, representative};
+use super::series::{Series, all_settings, group, pick, representative, share};
 use crate::schema::{Entry, Experiment, Kernel, Record, Results, Status};
 use crate::stats::{Interval, TOLERANCE, Verdict, geometric_mean, stability, verdict, wilson};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Verdicts on one core budget and entry.
 pub struct Latency {
@@ -36,11 +36,15 @@ impl Latency {
     }
 }
 
-/// The latency ratios of the series that stands for the microkernel.
+/// The latency ratios of the series that stands for the microkernel, on single calls.
 pub fn ratios(results: &Results) -> (Option<Series>, Vec<&Record>) {
+    ratios_of(results, Experiment::Latency)
+}
+
+fn ratios_of(results: &Results, experiment: Experiment) -> (Option<Series>, Vec<&Record>) {
     let is_ratio =
         |r: &Record| r.metric == "latency_ratio" && r.statistic == "median" && r.kernel == Kernel::Microkernel;
-    let mut records = pick(results, Experiment::Latency, is_ratio);
+    let mut records = pick(results, experiment, is_ratio);
     let measured: Vec<&Record> = records.iter().filter(|r| r.value.is_some()).copied().collect();
     let series = representative(&measured).or_else(|| representative(&records));
     records.retain(|r| series.as_ref() == Some(&Series::of(r)));
@@ -59,15 +63,17 @@ pub fn unsteady(results: &Results) -> Vec<(&Record, String)> {
 
 /// All A/A pairs with a figure.
 pub fn aa_pairs(results: &Results) -> Vec<&Record> {
-    pick(results, Experiment::Latency, |r| r.metric == "aa_ratio" && r.value.is_some())
+    let of = |experiment| pick(results, experiment, |r| r.metric == "aa_ratio" && r.value.is_some());
+    [of(Experiment::Latency), of(Experiment::Macro)].concat()
 }
 
-/// Whether an unsteady A/A pair spoils a ratio: the same core budget, workload and entry. A pair over something that
+/// Whether an unsteady A/A pair spoils a ratio: the same core budget, workload (whatever its share of user computation)
+/// and entry. A pair over something that
 /// isn't a workload of its own (such as `all`) spoils every workload.
 fn spoils(aa: &Record, r: &Record, workloads: &[&str]) -> bool {
     let entry = aa.entry == r.entry || matches!(aa.entry, Entry::None) || r.entry == Entry::Once;
-    let workload = aa.workload == r.workload || !workloads.contains(&aa.workload.as_str());
-    aa.cores == r.cores && entry && workload
+    let workload = aa.workload == share(r).0 || !workloads.contains(&aa.workload.as_str());
+    aa.experiment == r.experiment && aa.cores == r.cores && entry && workload
 }
 
 /// Those of the ratios that may not be relied on: unstable themselves, or beside an unsteady A/A pair.
@@ -106,6 +112,38 @@ pub fn latency(results: &Results) -> Vec<Latency> {
         l
     };
     all_settings(&records).into_iter().map(one).collect()
+}
+
+/// What a boundary costs whole programs with a share of user computation.
+pub struct Overhead {
+    /// Kernel, placement, wait.
+    pub series: Series,
+    /// Core budget.
+    pub cores: u32,
+    /// Share of user computation in percent.
+    pub user: u32,
+    /// Geometric mean of the ratios that may be relied on, and how many they are.
+    pub mean: f64,
+    /// See `mean`.
+    pub judged: usize,
+    /// The least and the greatest of them.
+    pub range: (f64, f64),
+}
+
+/// The overhead of the series that stands for the microkernel, by core budget and share.
+pub fn overhead(results: &Results) -> Vec<Overhead> {
+    let (Some(series), mut records) = ratios_of(results, Experiment::Macro) else { return Vec::new() };
+    let spoilt = spoilt(results, &records);
+    records.retain(|r| group(results, r) == "macro" && r.value.is_some() && !spoilt.contains(r));
+    let settings: BTreeSet<(u32, u32)> = records.iter().map(|r| (r.cores, share(r).1)).collect();
+    let one = |(cores, user)| {
+        let own = records.iter().filter(|r| (r.cores, share(r).1) == (cores, user));
+        let values: Vec<f64> = own.filter_map(|r| r.value).collect();
+        let range = values.iter().fold((f64::INFINITY, 0.0f64), |(low, high), v| (low.min(*v), high.max(*v)));
+        let mean = geometric_mean(&values)?;
+        Some(Overhead { series: series.clone(), cores, user, mean, judged: values.len(), range })
+    };
+    settings.into_iter().filter_map(one).collect()
 }
 
 /// How many activated faults stayed inside the faulty component, over all faults.

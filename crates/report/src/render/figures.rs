@@ -3,9 +3,9 @@
 use super::dots::{Dot, Panel, WIDTH};
 use super::html::{Cell, Group, Notes, fold, table};
 use super::ink::{Ink, Place, legend, picture};
-use super::series::{Series, all_series, all_settings, all_workloads, cell, setting_label};
+use super::series::{GROUPS, Series, all_series, all_settings, all_workloads, cell, group, setting_label};
 use crate::ReportError;
-use crate::schema::Record;
+use crate::schema::{Record, Results};
 use std::collections::BTreeSet;
 
 /// One panel for each core budget and entry among the records, with the legend above.
@@ -37,6 +37,28 @@ pub fn panels(id: &str, what: &str, records: &[&Record], baseline: Option<f64>) 
         out += &picture((&format!("{id}-{i}"), &title, &desc), size, Place::Page, |area| panel.draw(area))?;
     }
     Ok(out + "</div>")
+}
+
+/// The same for each group of workloads, under its heading.
+pub fn grouped(
+    results: &Results,
+    id: &str,
+    what: &str,
+    records: &[&Record],
+    baseline: Option<f64>,
+) -> Result<String, ReportError> {
+    if records.is_empty() {
+        return panels(id, what, records, baseline);
+    }
+    let mut out = String::new();
+    for (word, heading) in GROUPS {
+        let here: Vec<&Record> = records.iter().filter(|r| group(results, r) == word).copied().collect();
+        if !here.is_empty() {
+            out += &format!("<h4>{heading}</h4>");
+            out += &panels(&format!("{id}-{word}"), what, &here, baseline)?;
+        }
+    }
+    Ok(out)
 }
 
 /// The panel of records that share a setting.

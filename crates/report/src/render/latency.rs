@@ -3,13 +3,14 @@
 //! The time comes first, the ratio to the monolith second, then what the time hides: CPU burnt on all cores, context
 //! switches, crossings and bytes copied.
 
-use super::figures::{matrix, panels};
+use super::edges;
+use super::figures::{grouped, matrix};
 use super::series::pick;
 use crate::ReportError;
 use crate::schema::{Experiment, Record, Results};
 
 /// A metric, the statistics under which it is shown, the caption of its table.
-type Row = (&'static str, &'static [&'static str], &'static str);
+pub type Row = (&'static str, &'static [&'static str], &'static str);
 
 const MEDIAN: &[&str] = &["median"];
 /// What is counted may come as either: a count for each operation doesn't vary.
@@ -19,7 +20,7 @@ const LATENCY: Row = ("latency", MEDIAN, "Time of a system call: median and 95 %
 const RATIO: Row = ("latency_ratio", MEDIAN, "Ratio of the time to the monolithic kernel's");
 
 /// Every table of the section; the last two are the ruler.
-const TABLES: [Row; 11] = [
+pub const TABLES: [Row; 11] = [
     LATENCY,
     ("latency", &["p10"], "Time of a system call: tenth percentile of the batches"),
     ("latency", &["p90"], "Time of a system call: ninetieth percentile of the batches"),
@@ -33,24 +34,25 @@ const TABLES: [Row; 11] = [
     ("timer_cost", &["mean"], "Cost of reading the clock, not subtracted"),
 ];
 
-fn fits(r: &Record, (metric, statistics, _): Row) -> bool {
+/// Whether a record belongs into such a table.
+pub fn fits(r: &Record, (metric, statistics, _): Row) -> bool {
     r.metric == metric && statistics.contains(&r.statistic.as_str())
 }
 
 /// Whether the section shows a record.
 pub fn shows(r: &Record) -> bool {
-    r.experiment == Experiment::Latency && TABLES.iter().any(|row| fits(r, *row))
+    r.experiment == Experiment::Latency && (TABLES.iter().any(|row| fits(r, *row)) || edges::is_edge(r))
 }
 
 /// The section without its heading.
 pub fn section(results: &Results) -> Result<String, ReportError> {
     let of = |row: Row| pick(results, Experiment::Latency, |r| fits(r, row));
     let mut out = String::from("<h3>Time of a system call</h3>");
-    out += &panels("lat", "Time of a system call", &of(LATENCY), None)?;
+    out += &grouped(results, "lat", "Time of a system call", &of(LATENCY), None)?;
     out += "<h3>Ratio to the monolithic kernel</h3><p>Right of the line at 1 is slower than the monolith with the same \
             entry, cores and workload. Where the message counts as the trap, the microkernel's call entry stands over \
             the monolith's trap.</p>";
-    out += &panels("ratio", "Ratio to the monolithic kernel", &of(RATIO), Some(1.0))?;
+    out += &grouped(results, "ratio", "Ratio to the monolithic kernel", &of(RATIO), Some(1.0))?;
     out += "<h3>Tables</h3>";
     for row in TABLES {
         out += &matrix(row.2, false, &of(row));

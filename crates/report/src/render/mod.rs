@@ -4,8 +4,10 @@
 //! the records; the fixed words say only what was asked and how it was measured.
 
 mod answer;
+mod curve;
 mod disclosure;
 mod dots;
+mod edges;
 mod facts;
 mod faults;
 mod figures;
@@ -16,6 +18,7 @@ mod latency;
 mod number;
 mod other;
 mod primitives;
+mod programs;
 mod restart;
 mod series;
 mod summary;
@@ -53,7 +56,7 @@ fn page(results: &Results) -> Result<String, ReportError> {
         )
     };
     let answer = answer::answer(results);
-    let [a, b, c] = [&answer.latency, &answer.isolation, &answer.restart].map(|s| escape(s));
+    let [a, p, b, c] = [&answer.latency, &answer.programs, &answer.isolation, &answer.restart].map(|s| escape(s));
     Ok([
         format!(
             "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
@@ -63,10 +66,11 @@ fn page(results: &Results) -> Result<String, ReportError> {
         head(results),
         banners(results),
         format!(
-            "<section id=\"answer\"><h2>The answer of this run</h2><dl><dt>Latency</dt><dd>{a}</dd><dt>Isolation</dt>\
+            "<section id=\"answer\"><h2>The answer of this run</h2><dl><dt>Latency</dt><dd>{a}</dd><dt>Programs</dt><dd>{p}</dd><dt>Isolation</dt>\
              <dd>{b}</dd><dt>Restart</dt><dd>{c}</dd></dl></section>"
         ),
         section("latency", "Latency of system calls", latency::METHOD, latency::section(results)?),
+        section("macro", "Whole programs and storage", programs::METHOD, programs::section(results)?),
         section("faults", "Fault isolation", faults::METHOD, faults::section(results)),
         section("restart", "Driver restart", restart::METHOD, restart::section(results)?),
         section("primitives", "Parts on their own", primitives::METHOD, primitives::section(results)?),
@@ -92,6 +96,7 @@ fn head(results: &Results) -> String {
          <p class=\"method\">{} · commit {} · <a href=\"results.json\">results.json</a> · how it was measured: \
          <a href=\"../../bench/METHODOLOGY.md\">bench/METHODOLOGY.md</a> · where we may favour one side: \
          <a href=\"../../bench/BIAS.md\">bench/BIAS.md</a></p><nav><a href=\"#latency\">Latency</a> \
+         <a href=\"#macro\">Programs</a> \
          <a href=\"#faults\">Faults</a> <a href=\"#restart\">Restart</a> <a href=\"#primitives\">Parts</a> \
          <a href=\"#machine\">Disclosure</a></nav></header>",
         escape(&m.date),

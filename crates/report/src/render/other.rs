@@ -2,12 +2,13 @@
 
 use super::html::{Cell, Group, Notes, fold, table};
 use super::series::{Series, setting_label};
-use super::{faults, latency, primitives, restart};
+use super::{faults, latency, primitives, programs, restart};
 use crate::schema::{Experiment, Record, Results};
 
 /// The table, or nothing when every record has its place.
 pub fn section(results: &Results) -> String {
-    let shown = |r: &&Record| primitives::shows(r) || latency::shows(r) || faults::shows(r) || restart::shows(r);
+    let sections = [primitives::shows, latency::shows, programs::shows, faults::shows, restart::shows];
+    let shown = |r: &&Record| sections.iter().any(|shows| shows(r));
     let rest: Vec<&Record> = results.records.iter().filter(|r| !shown(r)).collect();
     if rest.is_empty() {
         return String::new();

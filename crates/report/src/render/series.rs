@@ -92,6 +92,26 @@ pub fn all_workloads(records: &[&Record]) -> Vec<String> {
     records.iter().filter(|r| seen.insert(&r.workload)).map(|r| r.workload.clone()).collect()
 }
 
+/// A group of workloads: the word that results have for it, and its heading.
+pub const GROUPS: [(&str, &str); 4] = [
+    ("syscall", "Single calls"),
+    ("file", "Operations on files"),
+    ("storage", "Storage: the same on a disk, and the disk itself"),
+    ("macro", "Whole programs"),
+];
+
+/// The group of a record's workload; what none is stated for is a single call.
+pub fn group<'a>(results: &'a Results, r: &Record) -> &'a str {
+    let (workload, _) = share(r);
+    results.meta.groups.get(workload).map_or(GROUPS[0].0, |group| group)
+}
+
+/// A record's workload without its share of user computation, and that share in percent: `source_tree/user_80`.
+pub fn share(r: &Record) -> (&str, u32) {
+    let split = r.workload.split_once("/user_").and_then(|(workload, share)| Some((workload, share.parse().ok()?)));
+    split.unwrap_or((&r.workload, 0))
+}
+
 /// The record of one cell.
 pub fn cell<'a>(records: &[&'a Record], setting: Setting, workload: &str, series: &Series) -> Option<&'a Record> {
     let here = |r: &&&Record| (r.cores, r.entry) == setting && r.workload == workload && Series::of(r) == *series;

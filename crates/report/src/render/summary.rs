@@ -1,10 +1,11 @@
 //! The short table at the end of a run: plain text, a dozen or two lines.
 
 use super::answer::answer;
-use super::facts::{containment, latency, ratios, returned, spoilt, unsteady};
+use super::facts::{containment, latency, overhead, ratios, returned, spoilt, unsteady};
 use super::number::{line, show};
 use super::series::setting_label;
 use crate::schema::{Entry, Kernel, Record, Results, Status};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 /// Workloads of the ratio table, at most: the least, the greatest and those in between, evenly.
@@ -38,6 +39,15 @@ pub fn summary_table(results: &Results) -> String {
         // `line` says so itself where the record does.
         let flag = if spoilt.contains(r) && r.status == Status::Ok { " unstable" } else { "" };
         let _ = writeln!(out, "    {:<44} {}{flag}", format!("{}, 1 core, trap", r.workload), line(r));
+    }
+    let overhead = overhead(results);
+    if let Some(name) = overhead.first().map(|o| o.series.label()) {
+        let _ = writeln!(out, "Programs: {name} over monolithic, by share of user computation (geometric mean)");
+    }
+    for n in overhead.iter().map(|o| o.cores).collect::<BTreeSet<_>>() {
+        let own = overhead.iter().filter(|o| o.cores == n);
+        let parts: Vec<String> = own.map(|o| format!("{} %: {}", o.user, show(o.mean, "ratio"))).collect();
+        let _ = writeln!(out, "  {:<46} {}", super::number::cores(n), parts.join("   "));
     }
     let _ = writeln!(out, "Faults that stayed inside the component (95 % interval)");
     for c in containment(results) {

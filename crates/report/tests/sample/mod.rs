@@ -62,6 +62,14 @@ pub fn meta() -> Meta {
         mode: Mode::Quick,
         boots: 5,
         budgets: [("latency".to_owned(), 40.0), ("faults".to_owned(), 25.0)].into(),
+        groups: map(&[
+            ("stat", "file"),
+            ("open_close", "file"),
+            ("getdents_100", "file"),
+            ("disk_create", "storage"),
+            ("source_tree", "macro"),
+            ("mail_server", "macro"),
+        ]),
         stolen_percent: Some(0.12),
     }
 }
@@ -149,6 +157,65 @@ pub fn latency(factor: f64, aa: f64) -> Vec<Record> {
     out.extend(once);
     let clock = ["clock", "timer_cost", "mean", "ns"];
     out.push(Record { cores: 1, ..record(Experiment::Latency, Kernel::Limit, "host", "none", clock, 24.0) });
+    out
+}
+
+/// Whole programs and one operation on a disk: the microkernel takes `extra` ns more for each operation.
+pub fn programs(extra: f64) -> Vec<Record> {
+    let mut out = Vec::new();
+    for (cores, w, base) in [(1, "source_tree", 40_000.0), (2, "source_tree", 38_000.0), (1, "mail_server", 6_000.0)] {
+        for user in [0, 50, 80, 95] {
+            let name = if user == 0 { w.to_owned() } else { format!("{w}/user_{user}") };
+            let mono = base / (1.0 - f64::from(user) / 100.0);
+            let mut put = |kernel, place: &str, wait: &str, metric: &str, unit: &str, v: f64| {
+                let r = record(Experiment::Macro, kernel, place, wait, [&name, metric, "median", unit], v);
+                out.push(within(Record { cores, entry: Entry::Trap, ..r }, 0.04));
+            };
+            put(Kernel::Monolithic, "direct", "none", "latency", "ns", mono);
+            if user == 0 {
+                put(Kernel::Monolithic, "direct", "none", "aa_ratio", "ratio", 1.002);
+            }
+            put(Kernel::Linux, "host", "none", "latency_ratio", "ratio", 1.0 + 0.4 * base / mono);
+            for (place, wait, factor) in
+                [("thread", "none", 2.4), ("process", "block", 1.3), ("process", "adaptive", 1.0)]
+            {
+                let calls = if w == "source_tree" { base * 0.8 } else { base * 1.25 };
+                let time = mono + extra * factor * calls / 6_000.0;
+                put(Kernel::Microkernel, place, wait, "latency", "ns", time);
+                put(Kernel::Microkernel, place, wait, "latency_ratio", "ratio", time / mono);
+            }
+            if user > 0 && cores == 1 {
+                let rounds = record(
+                    Experiment::Macro,
+                    Kernel::Monolithic,
+                    "direct",
+                    "none",
+                    [&name, "user_rounds", "total", "count"],
+                    (mono - base) / 20.0,
+                );
+                out.push(Record { cores, entry: Entry::Trap, ..rounds });
+            }
+        }
+        for (component, crossings, bytes) in [("vfs", 66.0, 260_000.0), ("ramfs", 90.0, 252_000.0)] {
+            for (metric, unit, v) in [("edge_crossings", "count", crossings), ("edge_bytes", "bytes", bytes)] {
+                let what = [w, metric, component, unit];
+                let r = record(Experiment::Macro, Kernel::Microkernel, "process", "none", what, v);
+                if cores == 1 {
+                    out.push(Record { entry: Entry::Call, ..r });
+                }
+            }
+        }
+    }
+    let disk = record(
+        Experiment::Macro,
+        Kernel::Microkernel,
+        "process",
+        "adaptive",
+        ["disk_create", "latency_ratio", "median", "ratio"],
+        9.0,
+    );
+    out.push(within(Record { cores: 1, entry: Entry::Trap, ..disk.clone() }, 0.1));
+    out.push(unavailable(Record { entry: Entry::Trap, ..disk }, "n/a: no file system mounted at /mnt here"));
     out
 }
 
@@ -289,6 +356,7 @@ pub fn primitives() -> Vec<Record> {
 pub fn results() -> Results {
     let mut records = primitives();
     records.extend(latency(1.0, 1.001));
+    records.extend(programs(240_000.0));
     records.extend(faults(12));
     records.extend(restart(1_300.0));
     Results { meta: meta(), records }

@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 use kd_api::interfaces::fs::Kind;
 use kd_api::{Errno, Ino, OutBuf, Result};
 
+use super::check_name;
 use super::inode::Inode;
 use crate::dirent;
 
@@ -57,6 +58,18 @@ impl Directory {
         let (position, inode) = self.names.remove(name)?;
         self.order.remove(&position);
         Some(inode)
+    }
+
+    /// Whether a name can be made: `EEXIST`, and what [`check_name`] and [`Directory::check_alive`] say.
+    pub fn check_free(&self, name: &str) -> Result<()> {
+        match check_name(name) {
+            Err(Errno::EBUSY) => return Err(Errno::EEXIST),
+            checked => checked?,
+        }
+        if self.names.contains_key(name) {
+            return Err(Errno::EEXIST);
+        }
+        self.check_alive()
     }
 
     /// `ENOENT` in a removed directory.

@@ -9,7 +9,8 @@ use alloc::vec::Vec;
 
 use kd_api::{Errno, InBuf, OutBuf, Result};
 
-const PAGE: usize = 4096;
+/// Bytes of a page.
+pub const PAGE: usize = 4096;
 /// Largest size, as tmpfs's: what a signed offset can say.
 pub const SIZE_MAX: u64 = i64::MAX as u64;
 
@@ -39,6 +40,11 @@ impl Pages {
     /// Bytes.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Pages that are there.
+    pub fn count(&self) -> u64 {
+        self.pages.len() as u64
     }
 
     /// Reads from `offset`; 0 at the end.
@@ -87,13 +93,39 @@ impl Pages {
         if size > SIZE_MAX {
             return Err(Errno::EFBIG);
         }
-        if size < self.size {
+        // Also to the size it has: that gives back the room beyond it.
+        if size <= self.size {
             drop(self.pages.split_off(&size.div_ceil(PAGE as u64)));
             if let Some(last) = self.pages.get_mut(&(size / PAGE as u64)) {
                 last[(size % PAGE as u64) as usize..].fill(0);
             }
         }
         self.size = size;
+        Ok(())
+    }
+
+    /// Makes every page from `offset` on, `bytes` far, or none: `ENOSPC`, `EFBIG`. The size grows unless `keep_size`.
+    pub fn allocate(&mut self, offset: u64, bytes: u64, keep_size: bool) -> Result<()> {
+        let end = offset.checked_add(bytes).filter(|end| *end <= SIZE_MAX).ok_or(Errno::EFBIG)?;
+        let numbers = offset / PAGE as u64..end.div_ceil(PAGE as u64);
+        let missing = numbers.end.saturating_sub(numbers.start).saturating_sub(self.count());
+        // Asked for at once first: a claim beyond all memory is refused before it has taken any.
+        let all = usize::try_from(missing).ok().and_then(|pages| pages.checked_mul(PAGE)).ok_or(Errno::ENOSPC)?;
+        Vec::<u8>::new().try_reserve_exact(all).map_err(|_| Errno::ENOSPC)?;
+        let mut made = Vec::new();
+        for number in numbers {
+            if !self.pages.contains_key(&number) {
+                let Ok(page) = empty_page() else {
+                    made.iter().for_each(|number| drop(self.pages.remove(number)));
+                    return Err(Errno::ENOSPC);
+                };
+                self.pages.insert(number, page);
+                made.push(number);
+            }
+        }
+        if !keep_size {
+            self.size = self.size.max(end);
+        }
         Ok(())
     }
 }
@@ -124,6 +156,22 @@ mod tests {
         assert_eq!((pages.size(), pages.pages.len()), (4095, 1));
         assert_eq!(pages.truncate(4100), Ok(()));
         assert_eq!(read(&pages, 4093, 100), b"\0a\0\0\0\0\0");
+    }
+
+    #[test]
+    fn room_is_made_at_once_or_not_at_all() {
+        let mut pages = Pages::default();
+        assert_eq!(pages.write(5000, &mut InBuf::new(b"a")), Ok(1));
+        assert_eq!(pages.allocate(4095, 2, true), Ok(()));
+        assert_eq!((pages.size(), pages.count()), (5001, 2));
+        assert_eq!(pages.allocate(4095, 8194, false), Ok(()));
+        assert_eq!((pages.size(), pages.count()), (12_289, 4));
+        assert_eq!(read(&pages, 4999, 3), b"\0a\0");
+        assert_eq!(pages.allocate(0, SIZE_MAX, false), Err(Errno::ENOSPC));
+        assert_eq!(pages.allocate(1, SIZE_MAX, false), Err(Errno::EFBIG));
+        assert_eq!((pages.size(), pages.count()), (12_289, 4));
+        assert_eq!((pages.allocate(20_000, 9000, true), pages.count()), (Ok(()), 8));
+        assert_eq!((pages.truncate(12_289), pages.count()), (Ok(()), 4));
     }
 
     #[test]

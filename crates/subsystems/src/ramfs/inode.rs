@@ -1,49 +1,83 @@
-//! Inodes: what a name leads to, and when it may go.
+//! Inodes: what a name leads to, whose it is, and when it may go.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{
-    AtomicU64,
+    AtomicU16, AtomicU32, AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed},
 };
 
-use kd_api::interfaces::fs::{Kind, Stat};
+use kd_api::interfaces::fs::{Kind, Owner, SetAttr, Stat};
 use kd_api::{Errno, Ino, Result};
-use kd_sync::RwLock;
+use kd_sync::{RwLock, now};
 
 use super::directory::Directory;
-use super::file::Pages;
+use super::file::{PAGE, Pages};
 
-/// A file or directory.
+/// Longest target that tmpfs keeps within the inode; a longer one takes a page.
+const SHORT_TARGET: usize = 128;
+/// Sectors of a page, the unit of `st_blocks`.
+const SECTORS: u64 = (PAGE / 512) as u64;
+
+/// A file, directory or symbolic link.
 pub struct Inode {
     pub ino: Ino,
-    mode: u16,
     pub counts: Counts,
     /// A directory's parent; changes only under the file system's rename lock.
     pub parent: AtomicU64,
+    attributes: Attributes,
     body: Body,
 }
 
-enum Body {
+/// Each on its own, as on Linux: who looks meanwhile may see one changed and the other not yet.
+struct Attributes {
+    mode: AtomicU16,
+    uid: AtomicU32,
+    gid: AtomicU32,
+    atime: AtomicU64,
+    mtime: AtomicU64,
+    ctime: AtomicU64,
+}
+
+/// What an inode holds.
+pub enum Body {
     File(RwLock<Pages>),
     Directory(RwLock<Directory>),
+    Symlink(Box<str>),
+}
+
+impl Body {
+    /// An empty one; `EINVAL` for a kind that needs more than its name.
+    pub fn empty(kind: Kind) -> Result<Body> {
+        match kind {
+            Kind::File => Ok(Body::File(RwLock::default())),
+            Kind::Directory => Ok(Body::Directory(RwLock::default())),
+            Kind::Block | Kind::Fifo | Kind::Symlink => Err(Errno::EINVAL),
+        }
+    }
 }
 
 impl Inode {
-    /// A new one: a file with one name, or a directory with its own and its `.`.
-    pub fn new(ino: Ino, parent: Ino, kind: Kind, mode: u16) -> Result<Arc<Inode>> {
-        let (links, body) = match kind {
-            Kind::File => (1, Body::File(RwLock::default())),
-            Kind::Directory => (2, Body::Directory(RwLock::default())),
-            Kind::Block | Kind::Fifo | Kind::Symlink => return Err(Errno::EINVAL),
+    /// A new one: with one name, and a directory with its `.` as well.
+    pub fn new(ino: Ino, parent: Ino, owner: Owner, body: Body) -> Arc<Inode> {
+        let links = if matches!(body, Body::Directory(_)) { 2 } else { 1 };
+        let now = now();
+        let attributes = Attributes {
+            mode: (owner.mode & 0o7777).into(),
+            uid: owner.uid.into(),
+            gid: owner.gid.into(),
+            atime: now.into(),
+            mtime: now.into(),
+            ctime: now.into(),
         };
-        let parent = AtomicU64::new(parent.0);
-        Ok(Arc::new(Inode { ino, mode: mode & 0o7777, counts: Counts::new(links), parent, body }))
+        Arc::new(Inode { ino, counts: Counts::new(links), parent: parent.0.into(), attributes, body })
     }
 
     pub fn kind(&self) -> Kind {
         match self.body {
             Body::File(_) => Kind::File,
             Body::Directory(_) => Kind::Directory,
+            Body::Symlink(_) => Kind::Symlink,
         }
     }
 
@@ -51,11 +85,12 @@ impl Inode {
         self.kind() == Kind::Directory
     }
 
-    /// Its contents; `EISDIR`.
+    /// Its contents; `EISDIR`, `EINVAL`.
     pub fn file(&self) -> Result<&RwLock<Pages>> {
         match &self.body {
             Body::File(pages) => Ok(pages),
             Body::Directory(_) => Err(Errno::EISDIR),
+            Body::Symlink(_) => Err(Errno::EINVAL),
         }
     }
 
@@ -63,28 +98,75 @@ impl Inode {
     pub fn directory(&self) -> Result<&RwLock<Directory>> {
         match &self.body {
             Body::Directory(directory) => Ok(directory),
-            Body::File(_) => Err(Errno::ENOTDIR),
+            _ => Err(Errno::ENOTDIR),
         }
+    }
+
+    /// What a symbolic link says; `EINVAL`.
+    pub fn target(&self) -> Result<&str> {
+        match &self.body {
+            Body::Symlink(target) => Ok(target),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// It was read. Like `relatime`: noted only if it was not read since it last changed.
+    pub fn touch_read(&self) {
+        let Attributes { atime, mtime, ctime, .. } = &self.attributes;
+        let last = atime.load(Relaxed);
+        if last <= mtime.load(Relaxed) || last <= ctime.load(Relaxed) {
+            atime.store(now(), Relaxed);
+        }
+    }
+
+    /// Its contents changed.
+    pub fn touch_contents(&self) {
+        let now = now();
+        self.attributes.mtime.store(now, Relaxed);
+        self.attributes.ctime.store(now, Relaxed);
+    }
+
+    /// It changed otherwise.
+    pub fn touch(&self) {
+        self.attributes.ctime.store(now(), Relaxed);
+    }
+
+    /// Changes attributes.
+    pub fn set(&self, change: SetAttr) {
+        let to = &self.attributes;
+        let store = |at: &AtomicU64, value: Option<u64>| value.into_iter().for_each(|value| at.store(value, Relaxed));
+        change.mode.into_iter().for_each(|mode| to.mode.store(mode & 0o7777, Relaxed));
+        change.uid.into_iter().for_each(|uid| to.uid.store(uid, Relaxed));
+        change.gid.into_iter().for_each(|gid| to.gid.store(gid, Relaxed));
+        store(&to.atime, change.atime);
+        store(&to.mtime, change.mtime);
+        self.touch();
     }
 
     /// What `stat` tells; takes the inode's lock.
     pub fn stat(&self) -> Stat {
-        let size = match &self.body {
-            Body::File(pages) => pages.read().size(),
-            Body::Directory(directory) => directory.read().size(),
+        let (size, blocks) = match &self.body {
+            Body::File(pages) => {
+                let pages = pages.read();
+                (pages.size(), pages.count() * SECTORS)
+            }
+            Body::Directory(directory) => (directory.read().size(), 0),
+            Body::Symlink(target) if target.len() < SHORT_TARGET => (target.len() as u64, 0),
+            Body::Symlink(target) => (target.len() as u64, SECTORS),
         };
+        let Attributes { mode, uid, gid, atime, mtime, ctime } = &self.attributes;
         Stat {
             ino: self.ino.0,
             kind: self.kind(),
-            mode: self.mode,
+            mode: mode.load(Relaxed),
             links: self.counts.links(),
-            uid: 0,
-            gid: 0,
+            uid: uid.load(Relaxed),
+            gid: gid.load(Relaxed),
             size,
-            blocks: 0,
-            atime: 0,
-            mtime: 0,
-            ctime: 0,
+            blocks,
+            atime: atime.load(Relaxed),
+            mtime: mtime.load(Relaxed),
+            ctime: ctime.load(Relaxed),
         }
     }
 }
@@ -103,9 +185,18 @@ impl Counts {
         (self.0.load(Relaxed) / Counts::LINK) as u32
     }
 
-    /// One more name, or one more subdirectory.
+    /// One more subdirectory: its parent can't go meanwhile.
     pub fn link(&self) {
         self.0.fetch_add(Counts::LINK, Relaxed);
+    }
+
+    /// One more name; `ENOENT` if there is none any more, `EMLINK` at the largest number.
+    pub fn link_again(&self) -> Result<()> {
+        let linked = |counts: u64| match counts / Counts::LINK {
+            0 => Err(Errno::ENOENT),
+            _ => counts.checked_add(Counts::LINK).ok_or(Errno::EMLINK),
+        };
+        self.change(linked).map(drop)
     }
 
     /// One fewer; `true` if the inode goes.
@@ -121,7 +212,7 @@ impl Counts {
     /// One more hold; `ENOENT` if the inode has gone.
     pub fn hold(&self) -> Result<()> {
         let held = |counts: u64| if counts == 0 { Err(Errno::ENOENT) } else { Counts::holds(counts, 1) };
-        self.change(held).map(|_| ())
+        self.change(held).map(drop)
     }
 
     /// One hold fewer; `true` if the inode goes, `EINVAL` if there was none.

@@ -4,11 +4,13 @@
 //! rename between two directories takes the rename lock (Linux's `s_vfs_rename_mutex`): as it alone changes who is
 //! whose ancestor, "ancestors first" stands still while it looks.
 //!
-//! An inode goes when it has neither names nor holds. Numbers are never used again, so an old number is `ENOENT`.
+//! An inode goes when it has neither names nor holds. Numbers are never used again, nor by a
+//! successor after a restart, so an old number is `ENOENT`.
 
 mod directory;
 mod file;
 mod inode;
+mod rename;
 #[cfg(test)]
 mod tests;
 
@@ -16,12 +18,13 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use kd_api::interfaces::fs::{FileSystem, Kind, NAME_MAX, Owner, ROOT, SetAttr, Stat, StatFs};
+use kd_api::interfaces::vfs::PATH_MAX;
 use kd_api::{Component, Errno, InBuf, Ino, OutBuf, Result};
-use kd_sync::Mutex;
+use kd_sync::{Mutex, now};
 
 use crate::sharded::Sharded;
-use directory::Directory;
-use inode::Inode;
+use file::PAGE;
+use inode::{Body, Inode};
 
 /// The file system.
 pub struct RamFs {
@@ -50,24 +53,15 @@ impl RamFs {
     /// One with an empty root directory.
     pub fn new() -> Result<RamFs> {
         let inodes = Sharded::new();
-        inodes.insert(ROOT.0, Inode::new(ROOT, ROOT, Kind::Directory, 0o755)?);
-        Ok(RamFs { inodes, next: AtomicU64::new(ROOT.0 + 1), renaming: Mutex::new(()) })
+        let owner = Owner { uid: 0, gid: 0, mode: 0o755 };
+        inodes.insert(ROOT.0, Inode::new(ROOT, ROOT, owner, Body::empty(Kind::Directory)?));
+        // Counted from the time of the start, so that what still names an inode of one that died finds nothing here.
+        let first = now().max(ROOT.0) + 1;
+        Ok(RamFs { inodes, next: AtomicU64::new(first), renaming: Mutex::new(()) })
     }
 
     fn get(&self, ino: Ino) -> Result<Arc<Inode>> {
         self.inodes.get(ino.0).ok_or(Errno::ENOENT)
-    }
-
-    /// Whether `ancestor` is `of` or above it; a stable answer only under the rename lock.
-    fn is_above(&self, ancestor: Ino, of: Ino) -> bool {
-        let mut at = of;
-        while at != ancestor {
-            match self.get(at) {
-                Ok(inode) if at != ROOT => at = Ino(inode.parent.load(Relaxed)),
-                _ => return false,
-            }
-        }
-        true
     }
 
     /// An inode lost a name, and perhaps its last.
@@ -77,50 +71,19 @@ impl RamFs {
         }
     }
 
-    /// The move itself, with its directories locked; `to_names` is `None` within one directory. Returns what was
-    /// replaced, to be dropped after the locks.
-    fn exchange(
-        &self,
-        (from, from_names, name): (&Inode, &mut Directory, &str),
-        (to, to_names, to_name): (&Inode, Option<&mut Directory>, &str),
-    ) -> Result<Option<(Arc<Inode>, bool)>> {
-        let across = to_names.is_some();
-        let source = from_names.get(name).ok_or(Errno::ENOENT)?.clone();
-        let target = to_names.as_deref().unwrap_or(from_names).get(to_name).cloned();
-        if across && source.is_directory() && self.is_above(source.ino, to.ino) {
-            return Err(Errno::EINVAL);
+    /// Puts a new inode under a name that must be free.
+    fn make(&self, directory: Ino, name: &str, owner: Owner, body: Body) -> Result<Stat> {
+        let parent = self.get(directory)?;
+        let mut names = parent.directory()?.write();
+        names.check_free(name)?;
+        let inode = Inode::new(Ino(self.next.fetch_add(1, Relaxed)), directory, owner, body);
+        self.inodes.insert(inode.ino.0, inode.clone());
+        names.insert(name, inode.clone());
+        parent.touch_contents();
+        if inode.is_directory() {
+            parent.counts.link();
         }
-        if across && target.as_ref().is_some_and(|t| t.is_directory() && self.is_above(t.ino, from.ino)) {
-            return Err(Errno::ENOTEMPTY);
-        }
-        match &target {
-            Some(target) if target.ino == source.ino => return Ok(None),
-            Some(target) => match (source.is_directory(), target.is_directory()) {
-                (true, false) => return Err(Errno::ENOTDIR),
-                (false, true) => return Err(Errno::EISDIR),
-                (false, false) => {}
-                (true, true) => target.directory()?.write().retire()?,
-            },
-            None => to_names.as_deref().unwrap_or(from_names).check_alive()?,
-        }
-        from_names.remove(name);
-        let to_names = to_names.unwrap_or(from_names);
-        to_names.remove(to_name);
-        to_names.insert(to_name, source.clone());
-        if across && source.is_directory() {
-            from.counts.unlink();
-            to.counts.link();
-            source.parent.store(to.ino.0, Relaxed);
-        }
-        Ok(target.map(|target| {
-            let gone = if target.is_directory() {
-                to.counts.unlink();
-                target.counts.unlink_all()
-            } else {
-                target.counts.unlink()
-            };
-            (target, gone)
-        }))
+        Ok(inode.stat())
     }
 }
 
@@ -143,23 +106,44 @@ impl FileSystem for RamFs {
         Ok(self.get(ino)?.stat())
     }
 
+    fn setattr(&self, ino: Ino, change: SetAttr) -> Result<Stat> {
+        let inode = self.get(ino)?;
+        inode.set(change);
+        Ok(inode.stat())
+    }
+
     fn create(&self, directory: Ino, name: &str, kind: Kind, owner: Owner) -> Result<Stat> {
-        let parent = self.get(directory)?;
-        let mut names = parent.directory()?.write();
-        match check_name(name) {
-            Err(Errno::EBUSY) => return Err(Errno::EEXIST),
-            checked => checked?,
+        self.make(directory, name, owner, Body::empty(kind)?)
+    }
+
+    fn symlink(&self, directory: Ino, name: &str, target: &str, owner: Owner) -> Result<Stat> {
+        match target.len() {
+            0 => Err(Errno::ENOENT),
+            1..=PATH_MAX => self.make(directory, name, owner, Body::Symlink(target.into())),
+            _ => Err(Errno::ENAMETOOLONG),
         }
-        if names.get(name).is_some() {
-            return Err(Errno::EEXIST);
-        }
-        names.check_alive()?;
-        let inode = Inode::new(Ino(self.next.fetch_add(1, Relaxed)), directory, kind, owner.mode)?;
-        self.inodes.insert(inode.ino.0, inode.clone());
-        names.insert(name, inode.clone());
+    }
+
+    fn readlink(&self, ino: Ino, out: &mut OutBuf<'_>) -> Result<usize> {
+        let inode = self.get(ino)?;
+        let target = inode.target()?;
+        inode.touch_read();
+        let count = target.len().min(out.remaining());
+        Ok(out.write(&target.as_bytes()[..count]))
+    }
+
+    fn link(&self, ino: Ino, directory: Ino, name: &str) -> Result<Stat> {
+        let (inode, parent) = (self.get(ino)?, self.get(directory)?);
         if inode.is_directory() {
-            parent.counts.link();
+            return Err(Errno::EPERM);
         }
+        let mut names = parent.directory()?.write();
+        names.check_free(name)?;
+        inode.counts.link_again()?;
+        names.insert(name, inode.clone());
+        inode.touch();
+        parent.touch_contents();
+        drop(names);
         Ok(inode.stat())
     }
 
@@ -171,53 +155,50 @@ impl FileSystem for RamFs {
             return Err(Errno::EISDIR);
         }
         let removed = names.remove(name);
+        parent.touch_contents();
         drop(names);
         if let Some(inode) = removed {
+            inode.touch();
             let gone = inode.counts.unlink();
             self.dispose(inode, gone);
         }
         Ok(())
     }
 
-    fn rename(&self, directory: Ino, name: &str, to_directory: Ino, to_name: &str, flags: u32) -> Result<()> {
-        if flags != 0 {
-            return Err(Errno::EINVAL);
-        }
-        let (from, to) = (self.get(directory)?, self.get(to_directory)?);
-        let (from_lock, to_lock) = (from.directory()?, to.directory()?);
+    fn rmdir(&self, directory: Ino, name: &str) -> Result<()> {
+        let parent = self.get(directory)?;
+        let mut names = parent.directory()?.write();
         check_name(name)?;
-        // The old name's absence is told before a new name's length.
-        let replaced = if directory == to_directory {
-            let mut names = from_lock.write();
-            names.get(name).ok_or(Errno::ENOENT)?;
-            check_name(to_name)?;
-            self.exchange((&from, &mut names, name), (&to, None, to_name))
-        } else {
-            let _renaming = self.renaming.lock();
-            let (mut from_names, mut to_names);
-            if self.is_above(directory, to_directory) {
-                from_names = from_lock.write();
-                to_names = to_lock.write();
-            } else {
-                to_names = to_lock.write();
-                from_names = from_lock.write();
-            }
-            from_names.get(name).ok_or(Errno::ENOENT)?;
-            check_name(to_name)?;
-            self.exchange((&from, &mut from_names, name), (&to, Some(&mut to_names), to_name))
-        };
-        if let Some((inode, gone)) = replaced? {
+        names.get(name).ok_or(Errno::ENOENT)?.directory()?.write().retire()?;
+        let removed = names.remove(name);
+        parent.counts.unlink();
+        parent.touch_contents();
+        drop(names);
+        if let Some(inode) = removed {
+            inode.touch();
+            let gone = inode.counts.unlink_all();
             self.dispose(inode, gone);
         }
         Ok(())
     }
 
+    fn rename(&self, directory: Ino, name: &str, to_directory: Ino, to_name: &str, flags: u32) -> Result<()> {
+        self.move_name((directory, name), (to_directory, to_name), flags)
+    }
+
     fn read(&self, ino: Ino, offset: u64, out: &mut OutBuf<'_>) -> Result<usize> {
-        Ok(self.get(ino)?.file()?.read().read(offset, out))
+        let inode = self.get(ino)?;
+        let count = inode.file()?.read().read(offset, out);
+        inode.touch_read();
+        Ok(count)
     }
 
     fn write(&self, ino: Ino, offset: u64, data: &mut InBuf<'_>) -> Result<usize> {
-        self.get(ino)?.file()?.write().write(offset, data)
+        let inode = self.get(ino)?;
+        let mut pages = inode.file()?.write();
+        let count = pages.write(offset, data)?;
+        inode.touch_contents();
+        Ok(count)
     }
 
     fn append(&self, ino: Ino, data: &mut InBuf<'_>) -> Result<u64> {
@@ -225,21 +206,43 @@ impl FileSystem for RamFs {
         let mut pages = inode.file()?.write();
         let end = pages.size();
         pages.write(end, data)?;
+        inode.touch_contents();
         Ok(pages.size())
     }
 
     fn truncate(&self, ino: Ino, size: u64) -> Result<()> {
-        self.get(ino)?.file()?.write().truncate(size)
+        let inode = self.get(ino)?;
+        inode.file()?.write().truncate(size)?;
+        inode.touch_contents();
+        Ok(())
     }
 
     fn readdir(&self, directory: Ino, cursor: u64, out: &mut OutBuf<'_>) -> Result<(u64, usize)> {
         let inode = self.get(directory)?;
         let parent = Ino(inode.parent.load(Relaxed));
-        inode.directory()?.read().list(directory, parent, cursor, out)
+        let names = inode.directory()?;
+        // As Linux does it, even if no entry fits.
+        inode.touch_read();
+        names.read().list(directory, parent, cursor, out)
+    }
+
+    fn allocate(&self, ino: Ino, offset: u64, bytes: u64, keep_size: bool) -> Result<()> {
+        let inode = self.get(ino)?;
+        inode.file()?.write().allocate(offset, bytes, keep_size)?;
+        inode.touch_contents();
+        Ok(())
     }
 
     fn fsync(&self, ino: Ino, _: bool) -> Result<()> {
-        self.get(ino).map(|_| ())
+        self.get(ino).map(drop)
+    }
+
+    fn sync(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn statfs(&self) -> Result<StatFs> {
+        Ok(StatFs { block_size: PAGE as u32, blocks: 0, free: 0, files: 0, free_files: 0 })
     }
 
     fn hold(&self, ino: Ino) -> Result<()> {
@@ -251,43 +254,5 @@ impl FileSystem for RamFs {
         let gone = inode.counts.release()?;
         self.dispose(inode, gone);
         Ok(())
-    }
-
-    fn setattr(&self, ino: Ino, change: SetAttr) -> Result<Stat> {
-        let _ = (ino, change);
-        Err(Errno::ENOSYS)
-    }
-
-    fn symlink(&self, directory: Ino, name: &str, target: &str, owner: Owner) -> Result<Stat> {
-        let _ = (directory, name, target, owner);
-        Err(Errno::ENOSYS)
-    }
-
-    fn readlink(&self, ino: Ino, out: &mut OutBuf<'_>) -> Result<usize> {
-        let _ = (ino, out);
-        Err(Errno::ENOSYS)
-    }
-
-    fn link(&self, ino: Ino, directory: Ino, name: &str) -> Result<Stat> {
-        let _ = (ino, directory, name);
-        Err(Errno::ENOSYS)
-    }
-
-    fn rmdir(&self, directory: Ino, name: &str) -> Result<()> {
-        let _ = (directory, name);
-        Err(Errno::ENOSYS)
-    }
-
-    fn allocate(&self, ino: Ino, offset: u64, bytes: u64, keep_size: bool) -> Result<()> {
-        let _ = (ino, offset, bytes, keep_size);
-        Err(Errno::ENOSYS)
-    }
-
-    fn sync(&self) -> Result<()> {
-        Err(Errno::ENOSYS)
-    }
-
-    fn statfs(&self) -> Result<StatFs> {
-        Err(Errno::ENOSYS)
     }
 }

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
-use kd_api::interfaces::fs::{FileSystem, Kind, Owner, ROOT};
+use kd_api::interfaces::fs::{FileSystem, Kind, Owner, ROOT, SetAttr, rename};
 use kd_api::{Errno, InBuf, Ino, OutBuf};
 
 use super::RamFs;
@@ -144,4 +144,70 @@ fn claims_of_a_peer_are_refused() {
     assert_eq!(fs.create(ROOT, &"x".repeat(256), Kind::File, owner(0)), Err(Errno::ENAMETOOLONG));
     assert_eq!(fs.rename(ROOT, "f", ROOT, "..", 0), Err(Errno::EBUSY));
     assert_eq!(fs.truncate(f, u64::MAX), Err(Errno::EFBIG));
+}
+
+#[test]
+fn names_of_a_file_are_counted() {
+    let fs = fs();
+    let d = make(&fs, ROOT, "d", Kind::Directory);
+    let f = make(&fs, ROOT, "f", Kind::File);
+    assert_eq!(fs.link(f, d, "g").map(|stat| (stat.ino, stat.links)), Ok((f.0, 2)));
+    assert_eq!(fs.link(f, d, "g"), Err(Errno::EEXIST));
+    assert_eq!(fs.link(d, ROOT, "e"), Err(Errno::EPERM));
+    assert_eq!(fs.rename(ROOT, "f", d, "g", 0), Ok(()), "the same file: nothing happens");
+    assert_eq!(fs.getattr(f).map(|stat| stat.links), Ok(2));
+    assert_eq!((fs.unlink(ROOT, "f"), fs.hold(f), fs.unlink(d, "g")), (Ok(()), Ok(()), Ok(())));
+    assert_eq!(fs.link(f, d, "h"), Err(Errno::ENOENT), "held, but nameless for good");
+    assert_eq!(fs.release(f), Ok(()));
+    assert_eq!(fs.getattr(f), Err(Errno::ENOENT));
+}
+
+#[test]
+fn an_exchange_moves_both() {
+    let fs = fs();
+    let a = make(&fs, ROOT, "a", Kind::Directory);
+    let f = make(&fs, a, "f", Kind::File);
+    let b = make(&fs, ROOT, "b", Kind::Directory);
+    assert_eq!(fs.rename(a, "f", ROOT, "b", rename::EXCHANGE), Ok(()));
+    assert_eq!((fs.lookup(a, "f").map(|s| s.ino), fs.lookup(ROOT, "b").map(|s| s.ino)), (Ok(b.0), Ok(f.0)));
+    assert_eq!((fs.getattr(a).map(|s| s.links), fs.getattr(ROOT).map(|s| s.links)), (Ok(3), Ok(3)));
+    assert_eq!(fs.lookup(b, "..").map(|s| s.ino), Ok(a.0));
+    assert_eq!(fs.rename(ROOT, "a", a, "f", rename::EXCHANGE), Err(Errno::EINVAL));
+    assert_eq!(fs.rename(a, "f", ROOT, "a", rename::EXCHANGE), Err(Errno::EINVAL));
+    assert_eq!(fs.rename(ROOT, "a", ROOT, "none", rename::EXCHANGE), Err(Errno::ENOENT));
+    assert_eq!(fs.rename(ROOT, "a", ROOT, "b", rename::EXCHANGE), Ok(()));
+    assert_eq!(fs.lookup(ROOT, "b").map(|s| s.ino), Ok(a.0));
+    assert_eq!(fs.rename(ROOT, "b", ROOT, "a", rename::NOREPLACE), Err(Errno::EEXIST));
+    assert_eq!(fs.rename(ROOT, "b", ROOT, "c", rename::NOREPLACE), Ok(()));
+    assert_eq!(fs.rename(ROOT, "c", ROOT, "d", 3), Err(Errno::EINVAL));
+}
+
+#[test]
+fn directories_and_symbolic_links_come_and_go() {
+    let fs = fs();
+    let d = make(&fs, ROOT, "d", Kind::Directory);
+    let link = fs.symlink(d, "l", "../x", owner(0o777)).expect("made");
+    assert_eq!((link.kind, link.size, link.blocks), (Kind::Symlink, 4, 0));
+    let mut room = [0; 3];
+    assert_eq!(fs.readlink(Ino(link.ino), &mut OutBuf::new(&mut room)), Ok(3));
+    assert_eq!((&room, fs.readlink(d, &mut OutBuf::new(&mut [0]))), (b"../", Err(Errno::EINVAL)));
+    assert_eq!(fs.symlink(d, "m", "", owner(0o777)), Err(Errno::ENOENT));
+    assert_eq!(fs.symlink(d, "m", &"x".repeat(128), owner(0o777)).map(|s| s.blocks), Ok(8));
+    assert_eq!(fs.read(Ino(link.ino), 0, &mut OutBuf::new(&mut [0])), Err(Errno::EINVAL));
+    assert_eq!((fs.rmdir(d, "l"), fs.rmdir(ROOT, "d")), (Err(Errno::ENOTDIR), Err(Errno::ENOTEMPTY)));
+    assert_eq!((fs.unlink(d, "l"), fs.unlink(d, "m"), fs.rmdir(ROOT, "d")), (Ok(()), Ok(()), Ok(())));
+    assert_eq!((fs.getattr(ROOT).map(|s| s.links), fs.inodes.len()), (Ok(2), 1));
+}
+
+#[test]
+fn attributes_change_one_by_one() {
+    let fs = fs();
+    let f = make(&fs, ROOT, "f", Kind::File);
+    let to = SetAttr { uid: Some(5), mtime: Some(77), ..SetAttr::default() };
+    let stat = fs.setattr(f, to).expect("there");
+    assert_eq!((stat.uid, stat.gid, stat.mode, stat.mtime), (5, 0, 0o644, 77));
+    let stat = fs.setattr(f, SetAttr { mode: Some(0o1_7777), gid: Some(6), ..SetAttr::default() }).expect("there");
+    assert_eq!((stat.uid, stat.gid, stat.mode, stat.mtime), (5, 6, 0o7777, 77));
+    assert_eq!(fs.allocate(f, 0, 4097, true), Ok(()));
+    assert_eq!(fs.getattr(f).map(|stat| (stat.size, stat.blocks)), Ok((0, 16)));
 }

@@ -99,11 +99,11 @@ impl Descriptors {
 
 impl Reserved<'_> {
     /// Puts a file behind the number.
-    pub fn install(self, file: OpenFile) -> Result<Fd> {
+    pub fn install(self, file: Arc<OpenFile>) -> Result<Fd> {
         let mut table = self.table.0.write();
         match table.slots.get_mut(self.index) {
             Some(slot @ Slot::Reserved) => {
-                *slot = Slot::Open(Arc::new(file));
+                *slot = Slot::Open(file);
                 let fd = Fd((self.index + FIRST) as i32);
                 core::mem::forget(self);
                 Ok(fd)

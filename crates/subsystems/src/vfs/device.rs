@@ -9,7 +9,6 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use kd_api::interfaces::block::{BlockDevice, SECTOR};
-use kd_api::interfaces::fs::{Kind, Stat};
 use kd_api::{Errno, InBuf, OutBuf, Result};
 use kd_sync::RwLock;
 
@@ -37,22 +36,6 @@ fn piece(offset: u64, left: usize) -> (u64, usize, usize) {
 impl Device {
     pub fn new(name: String, ino: u64, driver: Arc<dyn BlockDevice>) -> Device {
         Device { name, ino, driver, capacity: AtomicU64::new(UNKNOWN), whole: RwLock::new(()) }
-    }
-
-    pub fn stat(&self) -> Stat {
-        Stat {
-            ino: self.ino,
-            kind: Kind::Block,
-            mode: 0o660,
-            links: 1,
-            uid: 0,
-            gid: 0,
-            size: 0,
-            blocks: 0,
-            atime: 0,
-            mtime: 0,
-            ctime: 0,
-        }
     }
 
     /// Its size in bytes.

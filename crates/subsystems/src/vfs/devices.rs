@@ -1,56 +1,169 @@
-//! The directory `/dev`: one entry for each block device that was among the VFS's imports. Nothing can be made in it.
+//! The file system at `/dev`: one entry for each block device that was among the VFS's imports. Nothing in it changes.
 
 use alloc::sync::Arc;
 
 use kd_api::interfaces::block::BlockDevice;
-use kd_api::interfaces::fs::{Kind, ROOT, Stat};
-use kd_api::{Imports, OutBuf, Result};
+use kd_api::interfaces::fs::{FileSystem, Kind, NAME_MAX, Owner, ROOT, SetAttr, Stat, StatFs};
+use kd_api::{Errno, Imports, InBuf, Ino, OutBuf, Result};
+use kd_sync::now;
 
 use super::device::Device;
 use crate::dirent;
 
-/// Inode numbers from here on, out of the reach of a file system that counts from 1.
-const INO: u64 = 1 << 48;
+/// The devices, and since when they have been there.
+pub struct Devices {
+    devices: Arc<[Arc<Device>]>,
+    since: u64,
+}
 
 /// The name of a driver's device, where it is not the driver's own: as on Linux, `brd` makes `/dev/ram0`.
-fn device_name(driver: &str) -> &str {
+pub fn device_name(driver: &str) -> &str {
     match driver {
         "ramdisk" => "ram0",
         "nullblk" => "nullb0",
+        // The queue before it, where there is one, stands for it.
+        "vdisk" | "blk" => "vda",
+        "filedisk" => "vdb",
         other => other,
     }
 }
 
-/// The devices among the imports.
-pub fn from(imports: &Imports) -> Arc<[Arc<Device>]> {
-    let drivers = imports.all::<dyn BlockDevice>();
-    (INO + 1..)
-        .zip(drivers)
-        .map(|(ino, (name, driver))| Arc::new(Device::new(device_name(name).into(), ino, driver)))
-        .collect()
-}
+impl Devices {
+    /// Those among the imports.
+    pub fn new(imports: &Imports) -> Devices {
+        let drivers = imports.all::<dyn BlockDevice>();
+        let devices = (ROOT.0 + 1..)
+            .zip(drivers)
+            .map(|(ino, (name, driver))| Arc::new(Device::new(device_name(name).into(), ino, driver)))
+            .collect();
+        Devices { devices, since: now() }
+    }
 
-/// What `stat` tells of `/dev`.
-pub fn stat(devices: &[Arc<Device>]) -> Stat {
-    Stat {
-        ino: INO,
-        kind: Kind::Directory,
-        mode: 0o755,
-        links: 2,
-        uid: 0,
-        gid: 0,
-        size: 40 + 20 * devices.len() as u64,
-        blocks: 0,
-        atime: 0,
-        mtime: 0,
-        ctime: 0,
+    /// The device of an inode; `ENXIO`.
+    pub fn device(&self, ino: Ino) -> Result<&Arc<Device>> {
+        self.devices.iter().find(|device| device.ino == ino.0).ok_or(Errno::ENXIO)
+    }
+
+    fn stat(&self, ino: u64, kind: Kind) -> Stat {
+        let (mode, links, size) = match kind {
+            Kind::Directory => (0o755, 2, 40 + 20 * self.devices.len() as u64),
+            _ => (0o660, 1, 0),
+        };
+        let (atime, mtime, ctime) = (self.since, self.since, self.since);
+        Stat { ino, kind, mode, links, uid: 0, gid: 0, size, blocks: 0, atime, mtime, ctime }
+    }
+
+    fn check_directory(&self, ino: Ino) -> Result<()> {
+        if ino == ROOT { Ok(()) } else { self.getattr(ino).and(Err(Errno::ENOTDIR)) }
+    }
+
+    /// Why a name can't be made, moved or removed.
+    fn refuse<T>(&self, directory: Ino, name: &str, if_there: Errno) -> Result<T> {
+        match self.lookup(directory, name) {
+            Ok(_) => Err(if_there),
+            Err(Errno::ENOENT) if if_there == Errno::EEXIST => Err(Errno::EROFS),
+            Err(errno) => Err(errno),
+        }
     }
 }
 
-/// Lists from position `cursor` on.
-pub fn list(devices: &[Arc<Device>], cursor: u64, out: &mut OutBuf<'_>) -> Result<(u64, usize)> {
-    let dots = [(INO, Kind::Directory, "."), (ROOT.0, Kind::Directory, "..")];
-    let entries = dots.into_iter().chain(devices.iter().map(|device| (device.ino, Kind::Block, device.name.as_str())));
-    let entries = (1..).zip(entries).map(|(next, (ino, kind, name))| dirent::Entry { ino, next, kind, name });
-    dirent::write(cursor, entries.skip(usize::try_from(cursor).unwrap_or(usize::MAX)), out)
+impl FileSystem for Devices {
+    fn lookup(&self, directory: Ino, name: &str) -> Result<Stat> {
+        self.check_directory(directory)?;
+        match name {
+            "." | ".." => Ok(self.stat(ROOT.0, Kind::Directory)),
+            _ if name.len() > NAME_MAX => Err(Errno::ENAMETOOLONG),
+            _ => {
+                let device = self.devices.iter().find(|device| device.name == name).ok_or(Errno::ENOENT)?;
+                Ok(self.stat(device.ino, Kind::Block))
+            }
+        }
+    }
+
+    fn getattr(&self, ino: Ino) -> Result<Stat> {
+        match ino {
+            ROOT => Ok(self.stat(ino.0, Kind::Directory)),
+            _ => self.device(ino).map(|_| self.stat(ino.0, Kind::Block)).map_err(|_| Errno::ENOENT),
+        }
+    }
+
+    fn setattr(&self, _: Ino, _: SetAttr) -> Result<Stat> {
+        Err(Errno::EROFS)
+    }
+
+    fn create(&self, directory: Ino, name: &str, _: Kind, _: Owner) -> Result<Stat> {
+        self.refuse(directory, name, Errno::EEXIST)
+    }
+
+    fn symlink(&self, directory: Ino, name: &str, _: &str, _: Owner) -> Result<Stat> {
+        self.refuse(directory, name, Errno::EEXIST)
+    }
+
+    fn readlink(&self, _: Ino, _: &mut OutBuf<'_>) -> Result<usize> {
+        Err(Errno::EINVAL)
+    }
+
+    fn link(&self, _: Ino, directory: Ino, name: &str) -> Result<Stat> {
+        self.refuse(directory, name, Errno::EEXIST)
+    }
+
+    fn unlink(&self, directory: Ino, name: &str) -> Result<()> {
+        self.refuse(directory, name, Errno::EROFS)
+    }
+
+    fn rmdir(&self, directory: Ino, name: &str) -> Result<()> {
+        self.refuse(directory, name, Errno::ENOTDIR)
+    }
+
+    fn rename(&self, directory: Ino, name: &str, _: Ino, _: &str, _: u32) -> Result<()> {
+        self.refuse(directory, name, Errno::EROFS)
+    }
+
+    fn read(&self, _: Ino, _: u64, _: &mut OutBuf<'_>) -> Result<usize> {
+        Err(Errno::EISDIR)
+    }
+
+    fn write(&self, _: Ino, _: u64, _: &mut InBuf<'_>) -> Result<usize> {
+        Err(Errno::EISDIR)
+    }
+
+    fn append(&self, _: Ino, _: &mut InBuf<'_>) -> Result<u64> {
+        Err(Errno::EISDIR)
+    }
+
+    fn truncate(&self, _: Ino, _: u64) -> Result<()> {
+        Err(Errno::EINVAL)
+    }
+
+    fn readdir(&self, directory: Ino, cursor: u64, out: &mut OutBuf<'_>) -> Result<(u64, usize)> {
+        self.check_directory(directory)?;
+        let dots = [".", ".."].into_iter().map(|name| (ROOT.0, Kind::Directory, name));
+        let entries = dots.chain(self.devices.iter().map(|device| (device.ino, Kind::Block, device.name.as_str())));
+        let entries = (1..).zip(entries).map(|(next, (ino, kind, name))| dirent::Entry { ino, next, kind, name });
+        dirent::write(cursor, entries.skip(usize::try_from(cursor).unwrap_or(usize::MAX)), out)
+    }
+
+    fn allocate(&self, _: Ino, _: u64, _: u64, _: bool) -> Result<()> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    fn fsync(&self, _: Ino, _: bool) -> Result<()> {
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.devices.iter().map(|device| device.flush()).fold(Ok(()), Result::and)
+    }
+
+    fn statfs(&self) -> Result<StatFs> {
+        Ok(StatFs { block_size: 4096, blocks: 0, free: 0, files: 0, free_files: 0 })
+    }
+
+    fn hold(&self, ino: Ino) -> Result<()> {
+        self.getattr(ino).map(drop)
+    }
+
+    fn release(&self, _: Ino) -> Result<()> {
+        Ok(())
+    }
 }

@@ -1,14 +1,25 @@
-//! The virtual file system: paths, descriptors and open files of apps, over one file system, the pipes, and the block
-//! devices under `/dev`.
+//! The virtual file system: paths, descriptors and open files of apps, over the file systems that are mounted, the pipes,
+//! and the block devices under `/dev`.
 //!
-//! Locks: an app's table of descriptors, an open file's position, a device's sector lock, each taken alone but for the
-//! last, which may follow the second. No table is locked while a file system, a pipe or a driver is called, so a call
-//! that waits holds up nothing but others on the same open file, and pipes not even those.
+//! Two caches keep calls to file systems down, and are the only ones: names ([`walk`]), and of inodes the part that never
+//! changes without the VFS ([`credentials::Attributes`]: mode, user, group). With both warm, `stat` is one call of the
+//! file system (`getattr`), `open` another one (`hold`), for sizes, times and links change by every write and are always
+//! asked for. Both are bounded, and true by the protocol of [`cache`].
+//!
+//! Locks: an app's table of descriptors, an open file's position, a device's sector lock, a set of a cache, each taken
+//! alone but for the third, which may follow the second. No table is locked while a file system, a pipe or a driver is
+//! called, so a call that waits holds up nothing but others on the same open file, and pipes not even those.
 
+mod attributes;
+mod cache;
+mod credentials;
 mod descriptors;
 mod device;
 mod devices;
+mod mounts;
+mod names;
 mod open_file;
+mod opening;
 mod path;
 #[cfg(test)]
 mod tests;
@@ -17,30 +28,42 @@ mod walk;
 use alloc::sync::Arc;
 
 use kd_api::component::StartError;
-use kd_api::interfaces::fs::{FileSystem, Kind, Owner, ROOT, Stat, StatFs};
+use kd_api::interfaces::fs::{Kind, Stat, StatFs, rename};
 use kd_api::interfaces::pipe::Pipe;
-use kd_api::interfaces::vfs::{Vfs, open};
-use kd_api::{AppId, Caller, Component, Errno, Fd, Imports, InBuf, Ino, OutBuf, Result};
+use kd_api::interfaces::vfs::{Vfs, open, time};
+use kd_api::{AppId, Caller, Component, Errno, Fd, Imports, InBuf, OutBuf, Result};
 
 use crate::sharded::Sharded;
-use descriptors::Descriptors;
-use device::Device;
-use open_file::{Held, Object, OpenFile, PipeEnd};
-use path::{Last, Path};
-use walk::{Directory, MOUNT_POINT, Node};
+use cache::Cache;
+use credentials::{App, Attributes, Credentials, WRITE};
+use devices::Devices;
+pub use devices::device_name;
+pub use mounts::MOUNTS;
+use mounts::{Location, Mounts};
+use open_file::{Object, OpenFile, PipeEnd};
+use path::Path;
+use walk::{Child, Dentry, Node, Walk};
 
-/// How often `open` looks again when the file it found was gone before it could be held.
+/// How often a walk is repeated when the inode it found was gone before it could be used.
 const RETRIES: u32 = 16;
+/// Sets of the cache of names, [`cache::WAYS`] entries each: 4096 names.
+const NAME_SETS: usize = 1024;
+/// The same for inodes: 2048.
+const INODE_SETS: usize = 512;
 
 /// The virtual file system.
 pub struct VirtualFileSystem {
-    root: Arc<dyn FileSystem>,
+    mounts: Mounts,
+    devices: Arc<Devices>,
     pipes: Arc<dyn Pipe>,
-    devices: Arc<[Arc<Device>]>,
-    apps: Sharded<Descriptors>,
+    apps: Sharded<App>,
+    names: Cache<Dentry, Child>,
+    /// Which inode an answer is about is known only afterwards, so one count of changes stands for all. They are rare.
+    inodes: Cache<Location, Attributes>,
 }
 
-/// The component `vfs`. Besides the imports it names, it takes every block device it is given.
+/// The component `vfs`. Besides the imports it names, it takes every file system it knows a place for, and every block
+/// device.
 pub fn component() -> Component {
     Component::new::<dyn Vfs, VirtualFileSystem>("vfs", &["ramfs", "pipe"], |imports| {
         Ok(Arc::new(VirtualFileSystem::new(imports)?))
@@ -48,100 +71,85 @@ pub fn component() -> Component {
     .for_apps()
 }
 
-/// Everything is the superuser's.
-fn owner(mode: u16) -> Owner {
-    Owner { uid: 0, gid: 0, mode }
-}
-
 impl VirtualFileSystem {
-    /// One over the imports `ramfs`, `pipe` and all block devices; makes the mount point for the devices.
+    /// One over the imports `ramfs`, `pipe`, further file systems and all block devices; makes the mount points.
     pub fn new(imports: &Imports) -> core::result::Result<VirtualFileSystem, StartError> {
-        let root = imports.get::<dyn FileSystem>("ramfs")?;
-        match root.create(ROOT, MOUNT_POINT, Kind::Directory, owner(0o755)) {
-            // It is there already when this VFS follows one that died.
-            Ok(_) | Err(Errno::EEXIST) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-        let pipes = imports.get::<dyn Pipe>("pipe")?;
-        Ok(VirtualFileSystem { root, pipes, devices: devices::from(imports), apps: Sharded::new() })
+        let devices = Arc::new(Devices::new(imports));
+        Ok(VirtualFileSystem {
+            mounts: Mounts::new(imports, devices.clone())?,
+            devices,
+            pipes: imports.get::<dyn Pipe>("pipe")?,
+            apps: Sharded::new(),
+            names: Cache::new(NAME_SETS, NAME_SETS),
+            inodes: Cache::new(INODE_SETS, 1),
+        })
     }
 
-    fn table(&self, caller: Caller) -> Arc<Descriptors> {
-        self.apps.get_or_insert_with(caller.app.0.into(), Descriptors::default)
+    fn app(&self, caller: Caller) -> Arc<App> {
+        self.apps.get_or_insert_with(caller.app.0.into(), App::default)
+    }
+
+    /// Who calls: the superuser, unless it said otherwise.
+    fn who(&self, caller: Caller) -> Credentials {
+        self.apps.get(caller.app.0.into()).map_or_else(Credentials::default, |app| app.credentials())
     }
 
     fn file(&self, caller: Caller, fd: Fd) -> Result<Arc<OpenFile>> {
-        self.apps.get(caller.app.0.into()).ok_or(Errno::EBADF)?.get(fd)
+        self.apps.get(caller.app.0.into()).ok_or(Errno::EBADF)?.descriptors.get(fd)
     }
 
-    /// What `open` opens, and whether it made it.
-    fn find_or_create(&self, parent: Directory, path: &Path<'_>, flags: u32, mode: u32) -> Result<(Node, bool)> {
-        let name = match path.last {
-            Last::Name(name) if flags & open::CREAT != 0 => name,
-            _ => return Ok((self.last(parent, path)?, false)),
-        };
-        if path.slash {
-            return Err(Errno::EISDIR);
+    /// Changes the file behind a descriptor, by `bytes` bytes, and what that means for its mode.
+    fn change<R>(
+        &self,
+        caller: Caller,
+        fd: Fd,
+        bytes: usize,
+        change: impl FnOnce(&OpenFile) -> Result<R>,
+    ) -> Result<R> {
+        let app = self.apps.get(caller.app.0.into()).ok_or(Errno::EBADF)?;
+        let file = app.descriptors.get(fd)?;
+        let changed = change(&file)?;
+        if let Some(at) = file.changeable(bytes) {
+            self.drop_identity(&app.credentials(), at)?;
         }
-        match self.step(parent, name) {
-            Err(Errno::ENOENT) => {}
-            found => return Ok((found?, false)),
-        }
-        let Directory::Inode(ino) = parent else { return Err(Errno::EROFS) };
-        match self.root.create(ino, name, Kind::File, owner((mode & 0o7777) as u16)) {
-            // Another app was faster.
-            Err(Errno::EEXIST) => Ok((self.step(parent, name)?, false)),
-            made => Ok((Node::Inode(made?), true)),
-        }
+        Ok(changed)
     }
 
-    fn open_file(&self, path: &Path<'_>, flags: u32, mode: u32) -> Result<OpenFile> {
-        let parent = self.parent(path)?;
+    /// A walk and what it is for; once more, with every name looked up, while the inode was gone when it came to that.
+    fn walk<R>(&self, caller: Caller, mut then: impl FnMut(&mut Walk<'_>) -> Result<R>) -> Result<R> {
+        let mut walk = Walk::new(self, self.who(caller));
         for _ in 0..RETRIES {
-            let (node, made) = self.find_or_create(parent, path, flags, mode)?;
-            let directory = node.is_directory();
-            if flags & open::CREAT != 0 && !made {
-                if flags & open::EXCL != 0 {
-                    return Err(Errno::EEXIST);
-                }
-                if directory {
-                    return Err(Errno::EISDIR);
-                }
+            let answer = then(&mut walk);
+            if !walk.again() {
+                return answer;
             }
-            if !directory && (flags & open::DIRECTORY != 0 || path.slash) {
-                return Err(Errno::ENOTDIR);
-            }
-            if directory && (flags & open::ACCMODE != open::RDONLY || flags & open::TRUNC != 0) {
-                return Err(Errno::EISDIR);
-            }
-            let object = match node {
-                Node::Devices => Object::Devices(self.devices.clone()),
-                Node::Device(device) => Object::Device(device),
-                Node::Inode(stat) => {
-                    let ino = Ino(stat.ino);
-                    match self.root.hold(ino) {
-                        Err(Errno::ENOENT) => continue,
-                        held => held?,
-                    }
-                    let held = Held { fs: self.root.clone(), ino };
-                    if directory {
-                        Object::Directory(held)
-                    } else {
-                        if flags & open::TRUNC != 0 && !made {
-                            self.root.truncate(ino, 0)?;
-                        }
-                        Object::File(held)
-                    }
-                }
-            };
-            return Ok(OpenFile::new(object, flags));
         }
         Err(Errno::ENOENT)
+    }
+
+    /// The same for what a path leads to.
+    fn at<R>(
+        &self,
+        caller: Caller,
+        path: &str,
+        follow: bool,
+        mut then: impl FnMut(&Walk<'_>, &Node) -> Result<R>,
+    ) -> Result<R> {
+        let path = Path::parse(path)?;
+        self.walk(caller, |walk| {
+            let node = walk.node(&path, follow)?;
+            then(walk, &node)
+        })
     }
 }
 
 fn offset(offset: i64) -> Result<u64> {
     u64::try_from(offset).map_err(|_| Errno::EINVAL)
+}
+
+/// A size as Linux takes it, which knows them signed.
+fn size(size: u64) -> Result<u64> {
+    if size > i64::MAX as u64 { Err(Errno::EINVAL) } else { Ok(size) }
 }
 
 impl Vfs for VirtualFileSystem {
@@ -150,14 +158,15 @@ impl Vfs for VirtualFileSystem {
             return Err(Errno::EINVAL);
         }
         let path = Path::parse(path)?;
-        let table = self.table(caller);
-        let reserved = table.reserve()?;
-        reserved.install(self.open_file(&path, flags, mode)?)
+        let app = self.app(caller);
+        let reserved = app.descriptors.reserve()?;
+        let file = self.walk(caller, |walk| walk.open(&path, flags, mode))?;
+        reserved.install(Arc::new(file))
     }
 
     fn close(&self, caller: Caller, fd: Fd) -> Result<()> {
-        let table = self.apps.get(caller.app.0.into()).ok_or(Errno::EBADF)?;
-        table.close(fd).map(drop)
+        let app = self.apps.get(caller.app.0.into()).ok_or(Errno::EBADF)?;
+        app.descriptors.close(fd).map(drop)
     }
 
     fn read(&self, caller: Caller, fd: Fd, out: &mut OutBuf<'_>) -> Result<usize> {
@@ -165,7 +174,7 @@ impl Vfs for VirtualFileSystem {
     }
 
     fn write(&self, caller: Caller, fd: Fd, data: &mut InBuf<'_>) -> Result<usize> {
-        self.file(caller, fd)?.write(data)
+        self.change(caller, fd, data.remaining(), |file| file.write(data))
     }
 
     fn pread(&self, caller: Caller, fd: Fd, at: i64, out: &mut OutBuf<'_>) -> Result<usize> {
@@ -175,79 +184,134 @@ impl Vfs for VirtualFileSystem {
 
     fn pwrite(&self, caller: Caller, fd: Fd, at: i64, data: &mut InBuf<'_>) -> Result<usize> {
         let at = offset(at)?;
-        self.file(caller, fd)?.pwrite(at, data)
+        self.change(caller, fd, data.remaining(), |file| file.pwrite(at, data))
     }
 
     fn lseek(&self, caller: Caller, fd: Fd, offset: i64, whence: u32) -> Result<u64> {
         self.file(caller, fd)?.seek(offset, whence)
     }
 
-    fn fsync(&self, caller: Caller, fd: Fd) -> Result<()> {
-        self.file(caller, fd)?.sync()
+    fn ftruncate(&self, caller: Caller, fd: Fd, to: u64) -> Result<()> {
+        let to = size(to)?;
+        self.change(caller, fd, 1, |file| file.truncate(to))
     }
 
-    fn stat(&self, _: Caller, path: &str) -> Result<Stat> {
-        let path = Path::parse(path)?;
-        let node = self.node(&path)?;
-        if path.slash && !node.is_directory() {
-            return Err(Errno::ENOTDIR);
-        }
-        Ok(self.stat_node(&node))
-    }
-
-    fn mkdir(&self, _: Caller, path: &str, mode: u32) -> Result<()> {
-        let path = Path::parse(path)?;
-        let parent = self.parent(&path)?;
-        let name = path.name_or(Errno::EEXIST)?;
-        match parent {
-            Directory::Inode(ino) => {
-                self.root.create(ino, name, Kind::Directory, owner((mode & 0o1777) as u16))?;
-                Ok(())
+    fn truncate(&self, caller: Caller, path: &str, to: u64) -> Result<()> {
+        let to = size(to)?;
+        self.at(caller, path, true, |walk, node| {
+            match node.kind {
+                Kind::File => walk.check(node.at, node.stat.as_ref(), WRITE)?,
+                Kind::Directory => return Err(Errno::EISDIR),
+                _ => return Err(Errno::EINVAL),
             }
-            Directory::Devices => match self.step(parent, name) {
-                Ok(_) => Err(Errno::EEXIST),
-                Err(Errno::ENOENT) => Err(Errno::EROFS),
-                Err(errno) => Err(errno),
-            },
-        }
+            walk.with(node, |fs, ino| fs.truncate(ino, to))?;
+            self.drop_identity(&walk.who, node.at)
+        })
     }
 
-    fn unlink(&self, _: Caller, path: &str) -> Result<()> {
+    fn fallocate(&self, caller: Caller, fd: Fd, flags: u32, offset: u64, bytes: u64) -> Result<()> {
+        self.change(caller, fd, 1, |file| file.allocate(flags, offset, bytes))
+    }
+
+    fn fsync(&self, caller: Caller, fd: Fd) -> Result<()> {
+        self.file(caller, fd)?.sync(false)
+    }
+
+    fn fdatasync(&self, caller: Caller, fd: Fd) -> Result<()> {
+        self.file(caller, fd)?.sync(true)
+    }
+
+    fn sync(&self, _: Caller) -> Result<()> {
+        self.mounts.sync()
+    }
+
+    fn dup(&self, caller: Caller, fd: Fd) -> Result<Fd> {
+        let app = self.apps.get(caller.app.0.into()).ok_or(Errno::EBADF)?;
+        let file = app.descriptors.get(fd)?;
+        app.descriptors.reserve()?.install(file)
+    }
+
+    fn stat(&self, caller: Caller, path: &str) -> Result<Stat> {
+        self.at(caller, path, true, |walk, node| walk.stat(node))
+    }
+
+    fn lstat(&self, caller: Caller, path: &str) -> Result<Stat> {
+        self.at(caller, path, false, |walk, node| walk.stat(node))
+    }
+
+    fn fstat(&self, caller: Caller, fd: Fd) -> Result<Stat> {
+        self.file(caller, fd)?.stat()
+    }
+
+    fn statfs(&self, caller: Caller, path: &str) -> Result<StatFs> {
+        self.at(caller, path, true, |_, node| self.mounts.of(node.at).fs.statfs())
+    }
+
+    fn chmod(&self, caller: Caller, path: &str, mode: u32) -> Result<()> {
+        self.at(caller, path, true, |walk, node| walk.chmod(node, mode))
+    }
+
+    fn chown(&self, caller: Caller, path: &str, uid: u32, gid: u32) -> Result<()> {
+        self.at(caller, path, true, |walk, node| walk.chown(node, uid, gid))
+    }
+
+    fn utimens(&self, caller: Caller, path: &str, atime: u64, mtime: u64) -> Result<()> {
+        if (atime, mtime) == (time::OMIT, time::OMIT) {
+            return Ok(());
+        }
+        self.at(caller, path, true, |walk, node| walk.utimens(node, atime, mtime))
+    }
+
+    fn umask(&self, caller: Caller, mask: u32) -> Result<u32> {
+        Ok(self.app(caller).set_umask(mask))
+    }
+
+    fn set_user(&self, caller: Caller, uid: u32, gid: u32) -> Result<()> {
+        self.app(caller).set_user(uid, gid)
+    }
+
+    fn mkdir(&self, caller: Caller, path: &str, mode: u32) -> Result<()> {
         let path = Path::parse(path)?;
-        let parent = self.parent(&path)?;
-        let name = path.name_or(Errno::EISDIR)?;
-        match parent {
-            Directory::Devices => Err(Errno::EROFS),
-            Directory::Inode(_) if path.slash => match self.step(parent, name)?.directory() {
-                Ok(_) => Err(Errno::EISDIR),
-                Err(errno) => Err(errno),
-            },
-            Directory::Inode(ino) => self.root.unlink(ino, name),
-        }
+        self.walk(caller, |walk| walk.mkdir(&path, mode))
     }
 
-    fn rename(&self, _: Caller, from: &str, to: &str, flags: u32) -> Result<()> {
-        // Linux looks at the second path only once the first has led somewhere.
+    fn rmdir(&self, caller: Caller, path: &str) -> Result<()> {
+        let path = Path::parse(path)?;
+        self.walk(caller, |walk| walk.rmdir(&path))
+    }
+
+    fn link(&self, caller: Caller, from: &str, to: &str) -> Result<()> {
         let from = Path::parse(from)?;
-        let parent = self.parent(&from)?;
-        let to = Path::parse(to)?;
-        let to_parent = self.parent(&to)?;
-        if (parent == Directory::Devices) != (to_parent == Directory::Devices) {
-            return Err(Errno::EXDEV);
+        self.walk(caller, |walk| walk.link(&from, to))
+    }
+
+    fn symlink(&self, caller: Caller, target: &str, path: &str) -> Result<()> {
+        Path::parse(target)?;
+        let path = Path::parse(path)?;
+        self.walk(caller, |walk| walk.symlink(target, &path))
+    }
+
+    fn readlink(&self, caller: Caller, path: &str, out: &mut OutBuf<'_>) -> Result<usize> {
+        if out.remaining() == 0 {
+            return Err(Errno::EINVAL);
         }
-        let (name, to_name) = (from.name_or(Errno::EBUSY)?, to.name_or(Errno::EBUSY)?);
-        let (Directory::Inode(ino), Directory::Inode(to_ino)) = (parent, to_parent) else { return Err(Errno::EROFS) };
-        if from.slash || to.slash {
-            let source = self.step(parent, name)?;
-            match self.step(to_parent, to_name) {
-                Ok(_) | Err(Errno::ENOENT) => source.directory()?,
-                Err(errno) => return Err(errno),
-            };
+        self.at(caller, path, false, |walk, node| match node.kind {
+            Kind::Symlink => walk.with(node, |fs, ino| fs.readlink(ino, out)),
+            _ => Err(Errno::EINVAL),
+        })
+    }
+
+    fn unlink(&self, caller: Caller, path: &str) -> Result<()> {
+        let path = Path::parse(path)?;
+        self.walk(caller, |walk| walk.unlink(&path))
+    }
+
+    fn rename(&self, caller: Caller, from: &str, to: &str, flags: u32) -> Result<()> {
+        if flags & !(rename::NOREPLACE | rename::EXCHANGE) != 0 || flags == rename::NOREPLACE | rename::EXCHANGE {
+            return Err(Errno::EINVAL);
         }
-        if parent.covers(name) || to_parent.covers(to_name) {
-            return Err(Errno::EBUSY);
-        }
-        self.root.rename(ino, name, to_ino, to_name, flags)
+        let from = Path::parse(from)?;
+        self.walk(caller, |walk| walk.rename(&from, to, flags))
     }
 
     fn getdents64(&self, caller: Caller, fd: Fd, out: &mut OutBuf<'_>) -> Result<usize> {
@@ -255,107 +319,22 @@ impl Vfs for VirtualFileSystem {
     }
 
     fn pipe(&self, caller: Caller) -> Result<(Fd, Fd)> {
-        let table = self.table(caller);
-        let (reading, writing) = (table.reserve()?, table.reserve()?);
+        let app = self.app(caller);
+        let (reading, writing) = (app.descriptors.reserve()?, app.descriptors.reserve()?);
         let pipe = self.pipes.create()?;
         let end = |writer| Object::Pipe(PipeEnd { pipes: self.pipes.clone(), pipe, writer });
         let (reader, writer) = (OpenFile::new(end(false), open::RDONLY), OpenFile::new(end(true), open::WRONLY));
-        Ok((reading.install(reader)?, writing.install(writer)?))
+        Ok((reading.install(Arc::new(reader))?, writing.install(Arc::new(writer))?))
     }
 
     fn app_exited(&self, app: AppId) {
-        if let Some(table) = self.apps.remove(app.0.into()) {
-            table.exit().for_each(drop);
+        if let Some(app) = self.apps.remove(app.0.into()) {
+            app.descriptors.exit().for_each(drop);
         }
     }
 
-    fn ftruncate(&self, caller: Caller, fd: Fd, size: u64) -> Result<()> {
-        let _ = (caller, fd, size);
-        Err(Errno::ENOSYS)
-    }
-
-    fn truncate(&self, caller: Caller, path: &str, size: u64) -> Result<()> {
-        let _ = (caller, path, size);
-        Err(Errno::ENOSYS)
-    }
-
-    fn fallocate(&self, caller: Caller, fd: Fd, flags: u32, offset: u64, bytes: u64) -> Result<()> {
-        let _ = (caller, fd, flags, offset, bytes);
-        Err(Errno::ENOSYS)
-    }
-
-    fn fdatasync(&self, caller: Caller, fd: Fd) -> Result<()> {
-        let _ = (caller, fd);
-        Err(Errno::ENOSYS)
-    }
-
-    fn sync(&self, caller: Caller) -> Result<()> {
-        let _ = caller;
-        Err(Errno::ENOSYS)
-    }
-
-    fn dup(&self, caller: Caller, fd: Fd) -> Result<Fd> {
-        let _ = (caller, fd);
-        Err(Errno::ENOSYS)
-    }
-
-    fn lstat(&self, caller: Caller, path: &str) -> Result<Stat> {
-        let _ = (caller, path);
-        Err(Errno::ENOSYS)
-    }
-
-    fn fstat(&self, caller: Caller, fd: Fd) -> Result<Stat> {
-        let _ = (caller, fd);
-        Err(Errno::ENOSYS)
-    }
-
-    fn statfs(&self, caller: Caller, path: &str) -> Result<StatFs> {
-        let _ = (caller, path);
-        Err(Errno::ENOSYS)
-    }
-
-    fn chmod(&self, caller: Caller, path: &str, mode: u32) -> Result<()> {
-        let _ = (caller, path, mode);
-        Err(Errno::ENOSYS)
-    }
-
-    fn chown(&self, caller: Caller, path: &str, uid: u32, gid: u32) -> Result<()> {
-        let _ = (caller, path, uid, gid);
-        Err(Errno::ENOSYS)
-    }
-
-    fn utimens(&self, caller: Caller, path: &str, atime: u64, mtime: u64) -> Result<()> {
-        let _ = (caller, path, atime, mtime);
-        Err(Errno::ENOSYS)
-    }
-
-    fn umask(&self, caller: Caller, mask: u32) -> Result<u32> {
-        let _ = (caller, mask);
-        Err(Errno::ENOSYS)
-    }
-
-    fn set_user(&self, caller: Caller, uid: u32, gid: u32) -> Result<()> {
-        let _ = (caller, uid, gid);
-        Err(Errno::ENOSYS)
-    }
-
-    fn rmdir(&self, caller: Caller, path: &str) -> Result<()> {
-        let _ = (caller, path);
-        Err(Errno::ENOSYS)
-    }
-
-    fn link(&self, caller: Caller, from: &str, to: &str) -> Result<()> {
-        let _ = (caller, from, to);
-        Err(Errno::ENOSYS)
-    }
-
-    fn symlink(&self, caller: Caller, target: &str, path: &str) -> Result<()> {
-        let _ = (caller, target, path);
-        Err(Errno::ENOSYS)
-    }
-
-    fn readlink(&self, caller: Caller, path: &str, out: &mut OutBuf<'_>) -> Result<usize> {
-        let _ = (caller, path, out);
-        Err(Errno::ENOSYS)
+    fn file_system_restarted(&self) {
+        self.names.forget();
+        self.inodes.forget();
     }
 }

@@ -7,34 +7,33 @@
 use alloc::sync::Arc;
 
 use kd_api::ids::PipeId;
-use kd_api::interfaces::fs::FileSystem;
+use kd_api::interfaces::fs::{FileSystem, Kind, Stat};
 use kd_api::interfaces::pipe::Pipe;
-use kd_api::interfaces::vfs::{open, seek};
-use kd_api::{Errno, InBuf, Ino, OutBuf, Result};
+use kd_api::interfaces::vfs::{allocate, open, seek};
+use kd_api::{Errno, InBuf, OutBuf, Result};
 use kd_sync::{Mutex, rendezvous};
 
 use super::device::Device;
+use super::mounts::Location;
 
 /// What a file is.
 pub enum Object {
     File(Held),
     Directory(Held),
-    /// `/dev`, with what it lists.
-    Devices(Arc<[Arc<Device>]>),
-    Device(Arc<Device>),
+    Device(Arc<Device>, Held),
     Pipe(PipeEnd),
 }
 
 /// An inode held in its file system.
 pub struct Held {
     pub fs: Arc<dyn FileSystem>,
-    pub ino: Ino,
+    pub at: Location,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         // Nobody is left to tell: a file system that is gone has released it anyway.
-        let _ = self.fs.release(self.ino);
+        let _ = self.fs.release(self.at.ino);
     }
 }
 
@@ -52,6 +51,13 @@ impl Drop for PipeEnd {
 }
 
 impl PipeEnd {
+    /// What `fstat` tells. Pipes have no users and no times here.
+    fn stat(&self) -> Stat {
+        let (kind, mode, links) = (Kind::Fifo, 0o600, 1);
+        let ino = self.pipe.0;
+        Stat { ino, kind, mode, links, uid: 0, gid: 0, size: 0, blocks: 0, atime: 0, mtime: 0, ctime: 0 }
+    }
+
     /// Reads, waiting for bytes. When the pipe's server has no thread left to wait in (`EAGAIN`), the wait is a deferred
     /// call, which holds none.
     fn read(&self, out: &mut OutBuf<'_>) -> Result<usize> {
@@ -84,6 +90,14 @@ fn check(offset: u64, len: usize) -> Result<u64> {
 impl OpenFile {
     pub fn new(object: Object, flags: u32) -> OpenFile {
         OpenFile { object, flags, position: Mutex::new(0) }
+    }
+
+    /// The regular file that a call of `bytes` bytes may change.
+    pub fn changeable(&self, bytes: usize) -> Option<Location> {
+        match &self.object {
+            Object::File(held) if bytes > 0 && self.check_writable().is_ok() => Some(held.at),
+            _ => None,
+        }
     }
 
     fn check_readable(&self) -> Result<()> {
@@ -145,10 +159,10 @@ impl OpenFile {
     fn read_at(&self, offset: u64, out: &mut OutBuf<'_>) -> Result<usize> {
         let offset = check(offset, out.remaining())?;
         match &self.object {
-            Object::File(held) if out.remaining() > 0 => held.fs.read(held.ino, offset, out),
+            Object::File(held) if out.remaining() > 0 => held.fs.read(held.at.ino, offset, out),
             Object::File(_) => Ok(0),
-            Object::Device(device) => device.read(offset, out),
-            Object::Directory(_) | Object::Devices(_) => Err(Errno::EISDIR),
+            Object::Device(device, _) => device.read(offset, out),
+            Object::Directory(_) => Err(Errno::EISDIR),
             Object::Pipe(_) => Err(Errno::ESPIPE),
         }
     }
@@ -160,12 +174,12 @@ impl OpenFile {
         let count = match &self.object {
             Object::File(_) if total == 0 => 0,
             Object::File(held) if self.flags & open::APPEND != 0 => {
-                let end = held.fs.append(held.ino, data)?;
+                let end = held.fs.append(held.at.ino, data)?;
                 return Ok((total - data.remaining(), end));
             }
-            Object::File(held) => held.fs.write(held.ino, offset, data)?,
-            Object::Device(device) => device.write(offset, data)?,
-            Object::Directory(_) | Object::Devices(_) => return Err(Errno::EISDIR),
+            Object::File(held) => held.fs.write(held.at.ino, offset, data)?,
+            Object::Device(device, _) => device.write(offset, data)?,
+            Object::Directory(_) => return Err(Errno::EISDIR),
             Object::Pipe(_) => return Err(Errno::ESPIPE),
         };
         Ok((count, offset + count as u64))
@@ -179,10 +193,10 @@ impl OpenFile {
         // Each kind's end, and the farthest one may go: beyond the end of a file, but not of a device.
         let (end, farthest) = match &self.object {
             Object::Pipe(_) => return Err(Errno::ESPIPE),
-            Object::Directory(_) | Object::Devices(_) if whence == seek::END => return Err(Errno::EINVAL),
-            Object::Directory(_) | Object::Devices(_) => (0, i64::MAX),
-            Object::Device(device) => (device.capacity()? as i64, device.capacity()? as i64),
-            Object::File(held) if whence == seek::END => (held.fs.getattr(held.ino)?.size as i64, i64::MAX),
+            Object::Directory(_) if whence == seek::END => return Err(Errno::EINVAL),
+            Object::Directory(_) => (0, i64::MAX),
+            Object::Device(device, _) => (device.capacity()? as i64, device.capacity()? as i64),
+            Object::File(held) if whence == seek::END => (held.fs.getattr(held.at.ino)?.size as i64, i64::MAX),
             Object::File(_) => (0, i64::MAX),
         };
         let mut position = self.position.lock();
@@ -198,13 +212,47 @@ impl OpenFile {
         Ok(*position)
     }
 
-    /// `fsync(2)`.
-    pub fn sync(&self) -> Result<()> {
+    /// `fsync(2)`, or `fdatasync(2)`.
+    pub fn sync(&self, data_only: bool) -> Result<()> {
         match &self.object {
-            Object::File(held) | Object::Directory(held) => held.fs.fsync(held.ino, false),
-            Object::Device(device) => device.flush(),
-            Object::Devices(_) => Ok(()),
+            Object::File(held) | Object::Directory(held) => held.fs.fsync(held.at.ino, data_only),
+            Object::Device(device, _) => device.flush(),
             Object::Pipe(_) => Err(Errno::EINVAL),
+        }
+    }
+
+    /// `fstat(2)`.
+    pub fn stat(&self) -> Result<Stat> {
+        match &self.object {
+            Object::File(held) | Object::Directory(held) | Object::Device(_, held) => held.fs.getattr(held.at.ino),
+            Object::Pipe(end) => Ok(end.stat()),
+        }
+    }
+
+    /// `ftruncate(2)`.
+    pub fn truncate(&self, size: u64) -> Result<()> {
+        match &self.object {
+            Object::File(held) if self.check_writable().is_ok() => held.fs.truncate(held.at.ino, size),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// `fallocate(2)`.
+    pub fn allocate(&self, flags: u32, offset: u64, bytes: u64) -> Result<()> {
+        let farthest = i64::MAX as u64;
+        if offset > farthest || bytes == 0 || bytes > farthest {
+            return Err(Errno::EINVAL);
+        }
+        if flags & !allocate::KEEP_SIZE != 0 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        self.check_writable()?;
+        match &self.object {
+            Object::Pipe(_) => Err(Errno::ESPIPE),
+            Object::Directory(_) => Err(Errno::EISDIR),
+            _ if offset + bytes > farthest => Err(Errno::EFBIG),
+            Object::Device(..) => Err(Errno::EOPNOTSUPP),
+            Object::File(held) => held.fs.allocate(held.at.ino, offset, bytes, flags & allocate::KEEP_SIZE != 0),
         }
     }
 
@@ -212,8 +260,7 @@ impl OpenFile {
     pub fn entries(&self, out: &mut OutBuf<'_>) -> Result<usize> {
         let mut position = self.position.lock();
         let (next, count) = match &self.object {
-            Object::Directory(held) => held.fs.readdir(held.ino, *position, out)?,
-            Object::Devices(devices) => super::devices::list(devices, *position, out)?,
+            Object::Directory(held) => held.fs.readdir(held.at.ino, *position, out)?,
             _ => return Err(Errno::ENOTDIR),
         };
         *position = next;

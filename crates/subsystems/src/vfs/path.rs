@@ -6,6 +6,8 @@ use kd_api::{Errno, Result};
 /// A path.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Path<'a> {
+    /// It starts with a slash.
+    pub absolute: bool,
     /// The directories on the way; empty pieces and `.` mean nothing.
     pub parents: &'a str,
     /// The end of it.
@@ -48,7 +50,7 @@ impl<'a> Path<'a> {
             ".." => Last::DotDot,
             name => Last::Name(name),
         };
-        Ok(Path { parents, last, slash: trimmed.len() < path.len() })
+        Ok(Path { absolute: path.starts_with('/'), parents, last, slash: trimmed.len() < path.len() })
     }
 
     /// The last component if it is a name, else `errno`.

@@ -8,10 +8,13 @@ use kd_api::interfaces::vfs::Vfs;
 use kd_subsystems::components;
 use kd_subsystems::syscalls::SyscallTable;
 
-/// A table over every registered component, each handed those before it.
+/// A table over every registered component whose imports are there, each handed those before it: no disks, no core.
 pub fn boot() -> (SyscallTable, Arc<dyn Vfs>) {
     let mut started = Imports::default();
     for component in components() {
+        if !component.imports.iter().all(|import| started.handle(import).is_some()) {
+            continue;
+        }
         let handle = (component.start)(&started).unwrap_or_else(|why| panic!("{}: {why}", component.name));
         assert_eq!(handle.info(), component.interface);
         started.insert(&component.name, handle);

@@ -1,6 +1,6 @@
 //! Random arguments that meet each other: few names, few offsets, and every special case now and then.
 
-use kd_api::interfaces::vfs::open;
+use kd_api::interfaces::vfs::{open, time};
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
 pub struct Random(pub u64);
@@ -54,9 +54,14 @@ impl Random {
 
     pub fn flags(&mut self) -> u32 {
         let mut flags = [open::RDONLY, open::WRONLY, open::RDWR, open::RDWR, open::ACCMODE][self.below(5)];
-        for (flag, one_in) in
-            [(open::CREAT, 2), (open::EXCL, 6), (open::TRUNC, 8), (open::APPEND, 5), (open::DIRECTORY, 10)]
-        {
+        for (flag, one_in) in [
+            (open::CREAT, 2),
+            (open::EXCL, 6),
+            (open::TRUNC, 8),
+            (open::APPEND, 5),
+            (open::DIRECTORY, 10),
+            (open::NOFOLLOW, 9),
+        ] {
             if self.below(one_in) == 0 {
                 flags |= flag;
             }
@@ -66,6 +71,35 @@ impl Random {
 
     pub fn mode(&mut self) -> u32 {
         [0o644, 0o755, 0, 0o7777, 0o170_644][self.below(5)]
+    }
+
+    /// What a symbolic link says: near by, a level or two up, itself, nothing, and too long.
+    pub fn target(&mut self) -> String {
+        match self.below(24) {
+            0 => String::new(),
+            1 => "n".repeat(4096),
+            2 => "./".repeat(100) + "a",
+            3 => "..".into(),
+            _ => {
+                let up = ["", "", "", "", "../", "../../"][self.below(6)];
+                let path = self.path();
+                format!("{up}{}", path.trim_start_matches('/'))
+            }
+        }
+    }
+
+    /// Flags of `rename`: mostly none, each of them, both, one that is not known.
+    pub fn moving(&mut self) -> u32 {
+        [0, 0, 0, 0, 1, 2, 2, 3, 8][self.below(9)]
+    }
+
+    pub fn size(&mut self) -> i64 {
+        [0, 1, 100, 4095, 4096, 5000, 12_345, 1 << 40, -1, i64::MAX][self.below(10)]
+    }
+
+    /// A time for `utimens`: a set one, the present, none.
+    pub fn time(&mut self) -> u64 {
+        [1_000_000_001, 77_000_000_000, time::NOW, time::OMIT][self.below(4)]
     }
 
     pub fn descriptor(&mut self, open: impl Iterator<Item = i32>) -> i32 {

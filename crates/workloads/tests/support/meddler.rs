@@ -119,7 +119,7 @@ impl Syscalls for Meddler {
 
     fn stat(&self, caller: Caller, path: &str) -> Result<Stat> {
         let stat = self.kernel.stat(caller, path)?;
-        Ok(Stat { size: stat.size + u64::from(self.lies()), ..stat })
+        Ok(Stat { size: stat.size + u64::from(self.lies()), links: stat.links + u32::from(self.lies()), ..stat })
     }
 
     fn mkdir(&self, caller: Caller, path: &str, mode: u32) -> Result<()> {
