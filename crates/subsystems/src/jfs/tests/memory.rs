@@ -3,7 +3,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use kd_api::interfaces::block::{BlockDevice, SECTOR};
+use kd_api::interfaces::block::{BlockDevice, SECTOR, Statistics};
 use kd_api::{Errno, InBuf, OutBuf, Result};
 use kd_sync::Mutex;
 
@@ -100,5 +100,9 @@ impl BlockDevice for Memory {
 
     fn flush(&self) -> Result<()> {
         self.0.lock().next().map(|_| ())
+    }
+
+    fn statistics(&self) -> Result<Statistics> {
+        Err(Errno::EOPNOTSUPP)
     }
 }

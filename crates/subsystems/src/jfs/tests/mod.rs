@@ -1,5 +1,6 @@
 //! The file system over a disk in memory, against literal expectations.
 
+mod crash;
 mod memory;
 mod operations;
 
