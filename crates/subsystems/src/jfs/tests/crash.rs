@@ -3,7 +3,7 @@
 use super::memory::Fate;
 use super::*;
 
-/// Makes, syncs, moves and removes; the names of files whose `fsync` was acknowledged and that stay.
+/// Makes, syncs, cuts, moves and removes.
 fn workload(fs: &Jfs) -> Result<()> {
     let a = Ino(fs.create(ROOT, "a", Kind::Directory, OWNER)?.ino);
     let keep = Ino(fs.create(a, "keep", Kind::File, OWNER)?.ino);
@@ -34,7 +34,7 @@ fn power_lost_at_any_write_leaves_it_whole() {
         let disk = Arc::new(Memory::with(disk.image()));
         check(&disk);
         let fs = mount(&disk);
-        // From its third write on at the latest, what the first `fsync` acknowledged.
+        // Within the first eight writes: mounting, the data, and the transaction of the first `fsync`.
         if let Ok(a) = find(&fs, ROOT, "a") {
             assert_eq!(whole(&fs, find(&fs, a, "keep").expect("in the same transaction")), pattern(7, 10_000));
         } else {
