@@ -143,10 +143,4 @@ impl Buffers {
     pub(super) fn pending(&self) -> &Mutex<HashMap<u32, Arc<Block>>> {
         &self.pending
     }
-
-    /// Buffers in memory.
-    #[cfg(test)]
-    pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.read().buffers.len()).sum()
-    }
 }

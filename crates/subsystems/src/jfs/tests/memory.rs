@@ -23,7 +23,6 @@ struct State {
     fate: Fate,
     /// Writes and flushes so far.
     writes: usize,
-    reads: usize,
 }
 
 pub struct Memory(Mutex<State>);
@@ -35,7 +34,7 @@ impl Memory {
     }
 
     pub fn with(sectors: Vec<u8>) -> Memory {
-        Memory(Mutex::new(State { sectors, fate: Fate::Well, writes: 0, reads: 0 }))
+        Memory(Mutex::new(State { sectors, fate: Fate::Well, writes: 0 }))
     }
 
     pub fn image(&self) -> Vec<u8> {
@@ -44,15 +43,11 @@ impl Memory {
 
     pub fn arm(&self, fate: Fate) {
         let mut state = self.0.lock();
-        (state.fate, state.writes, state.reads) = (fate, 0, 0);
+        (state.fate, state.writes) = (fate, 0);
     }
 
     pub fn writes(&self) -> usize {
         self.0.lock().writes
-    }
-
-    pub fn reads(&self) -> usize {
-        self.0.lock().reads
     }
 }
 
@@ -83,8 +78,7 @@ impl BlockDevice for Memory {
     }
 
     fn read(&self, sector: u64, out: &mut OutBuf<'_>) -> Result<usize> {
-        let mut state = self.0.lock();
-        state.reads += 1;
+        let state = self.0.lock();
         let range = state.range(sector, out.remaining(), Errno::EIO)?;
         Ok(out.write(&state.sectors[range]))
     }
