@@ -13,6 +13,8 @@ use kd_workloads::Env;
 
 use super::emit;
 
+/// Directories around a script's own, for `..` behind symbolic links: the root's names are each kernel's own.
+const AROUND: &str = "/w/w/w";
 /// Bytes that fit into a pipe on every kernel, however it counts its pages.
 const PIPE_FITS: usize = 28_000;
 /// What rooms are filled with before a call, to see what it leaves alone.
@@ -27,12 +29,15 @@ const FILE_MAX: usize = 1 << 20;
 
 /// Runs one.
 pub fn run(env: &Env, calls: &[Call], mut results: File) {
-    let directory = format!("/script-{}", env.caller.app.0);
+    let directory = format!("/script-{}{AROUND}", env.caller.app.0);
     let mut script = Script { env, directory, handles: Vec::new(), pipes: Vec::new() };
-    match env.sys.mkdir(env.caller, &script.directory, 0o755) {
-        // An earlier script of this app's number may have left it.
-        Ok(()) | Err(Errno::EEXIST) => {}
-        Err(errno) => return emit(&mut results, &failed(errno)),
+    let ends = script.directory.match_indices('/').map(|(at, _)| at).skip(1).chain([script.directory.len()]);
+    for end in ends {
+        match env.sys.mkdir(env.caller, &script.directory[..end], 0o755) {
+            // An earlier script of this app's number may have left it.
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(errno) => return emit(&mut results, &failed(errno)),
+        }
     }
     for call in calls {
         let outcome = script.make(call);
