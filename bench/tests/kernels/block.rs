@@ -59,6 +59,32 @@ fn disk_statistics_are_what_was_asked_for() {
 }
 
 #[test]
+fn a_journalling_file_system_is_mounted_over_it() {
+    const LENGTH: usize = 100_000;
+    for config in OURS {
+        let boot = config.boot(2);
+        let create = open::CREAT | open::RDWR;
+        let calls = [
+            Call::Mkdir("/../mnt/d".into(), 0o755),
+            Call::Open { path: "/../mnt/d/f".into(), flags: create, mode: 0o644 },
+            Call::Pwrite(0, 0, Data { start: 9, length: LENGTH }),
+            Call::Fsync(0),
+            Call::Pread(0, 0, LENGTH),
+            Call::Close(0),
+            Call::Rename("/../mnt/d/f".into(), "/../mnt/g".into(), 0),
+            Call::Stat("/../mnt/g".into()),
+            Call::Unlink("/../mnt/g".into()),
+        ];
+        let seen = outcomes(&mut config.script(&boot, 1, &calls));
+        assert_eq!(seen.len(), calls.len(), "{config:?}: {seen:?}");
+        assert!(!seen.iter().any(|outcome| matches!(outcome, Outcome::Failed(_))), "{config:?}: {seen:?}");
+        assert!(matches!(seen[4], Outcome::Bytes(LENGTH, _)), "{config:?}: {seen:?}");
+        let mounts = texts(config, &boot, 2, &["/proc/mounts".into()]).concat();
+        assert!(mounts.contains("jfs /mnt jfs rw"), "{config:?}: {mounts}");
+    }
+}
+
+#[test]
 fn components_tell_what_became_of_them() {
     let manifest = PROCESS.manifest(1);
     let boot = PROCESS.boot(1);

@@ -41,6 +41,9 @@ fn crossings_and_copies_are_what_the_path_says() {
     let expected = [
         ("null_core", 0.0, 0.0),
         ("null_proc", 1.0, 0.0),
+        // The VFS knows the name and who may use it; it asks for the attributes, or for a hold and its release.
+        ("stat", 2.0, 0.0),
+        ("open_close", 4.0, 0.0),
         // The table asks the VFS, the VFS the file system, or the driver.
         ("read_1", 2.0, copied(1, 2)),
         ("read_64", 2.0, copied(64, 2)),

@@ -224,7 +224,9 @@ fn use_it(fs: &dyn FileSystem, before: &Tree) -> Result<(), Fault> {
     let owner = Owner { uid: 0, gid: 0, mode: 0o600 };
     let write = || {
         let ino = Ino(fs.create(ROOT, NAME, Kind::File, owner)?.ino);
-        fs.write(ino, 0, &mut InBuf::new(&data))?;
+        if fs.write(ino, 0, &mut InBuf::new(&data))? < data.len() {
+            return Err(Errno::ENOSPC);
+        }
         fs.fsync(ino, false)?;
         let mut back = vec![0; data.len()];
         let count = fs.read(ino, 0, &mut OutBuf::new(&mut back))?;

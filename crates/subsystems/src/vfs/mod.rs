@@ -332,4 +332,9 @@ impl Vfs for VirtualFileSystem {
             app.descriptors.exit().for_each(drop);
         }
     }
+
+    fn file_system_restarted(&self) {
+        self.names.forget();
+        self.inodes.forget();
+    }
 }

@@ -302,6 +302,10 @@ fn known_names_cost_one_call_and_what_is_known_not_to_be_none() {
     assert_eq!(calls.taken(), ["getattr"]);
     assert_eq!((vfs.unlink(A, "/d/f"), calls.taken()), (Ok(()), vec!["unlink"]));
     assert_eq!((vfs.stat(A, "/d/f"), calls.taken()), (Err(Errno::ENOENT), vec![]));
+    // A file system that was started anew is asked again.
+    vfs.file_system_restarted();
+    assert!(vfs.stat(A, "/d/h").is_ok());
+    assert_eq!(calls.taken(), ["lookup", "lookup"]);
     // Another user's right to search and to read is known as well.
     assert_eq!(vfs.set_user(B, 5, 5), Ok(()));
     assert!(vfs.open(B, "/d/h", open::RDONLY, 0).is_ok());
