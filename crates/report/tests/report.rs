@@ -125,6 +125,11 @@ fn programs_are_summed_up_for_each_share_of_computation() {
     assert!(dear.contains("Of its messages, 57.7 % go to ramfs"), "{dear}");
     let cheap = sentence(sample::programs(0.0), "cheap");
     assert!(cheap.contains("on 2 cores and over 1 program, 1× (1× to 1×)"), "{cheap}");
+    // Means are over the same programs at every share.
+    let mut records = sample::programs(240_000.0);
+    records.retain(|r| r.workload != "source_tree/user_80" || r.cores == 2);
+    let part = sentence(records, "part-of-a-curve");
+    assert!(part.contains("on 1 core and over 1 program, 51× (51× to 51×), 26.0× with 50 %"), "{part}");
     // A cell whose A/A pair is unsteady is left out, and a disk's operation is no program.
     let mut records = sample::programs(240_000.0);
     let aa = |r: &&mut kd_report::Record| r.metric == "aa_ratio" && r.workload == "source_tree" && r.cores == 1;

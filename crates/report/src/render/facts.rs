@@ -136,6 +136,15 @@ pub fn overhead(results: &Results) -> Vec<Overhead> {
     let spoilt = spoilt(results, &records);
     records.retain(|r| group(results, r) == "macro" && r.value.is_some() && !spoilt.contains(r));
     let settings: BTreeSet<(u32, u32)> = records.iter().map(|r| (r.cores, share(r).1)).collect();
+    // Means over different programs could not be compared: only those count that have every share.
+    let shares = |cores: u32, of: &str| {
+        records.iter().filter(|r| r.cores == cores && share(r).0 == of).map(|r| share(r).1).collect::<BTreeSet<_>>()
+    };
+    let whole = |r: &&&Record| {
+        let all = settings.iter().filter(|(cores, _)| *cores == r.cores).count();
+        shares(r.cores, share(r).0).len() == all
+    };
+    let records: Vec<&Record> = records.iter().filter(whole).copied().collect();
     let one = |(cores, user)| {
         let own = records.iter().filter(|r| (r.cores, share(r).1) == (cores, user));
         let values: Vec<f64> = own.filter_map(|r| r.value).collect();
