@@ -135,7 +135,10 @@ fn in_room_of(blocks: usize, seed: u64) -> usize {
             Ok(()) => {}
             Err(Errno::ENOSPC) => {
                 full += 1;
-                if matches!(op, Op::Create { .. } | Op::Mkdir { .. } | Op::Symlink { .. } | Op::Rename { .. } | Op::Link { .. }) {
+                if matches!(
+                    op,
+                    Op::Create { .. } | Op::Mkdir { .. } | Op::Symlink { .. } | Op::Rename { .. } | Op::Link { .. }
+                ) {
                     break;
                 }
             }
@@ -148,8 +151,7 @@ fn in_room_of(blocks: usize, seed: u64) -> usize {
     fs.unmount().expect("what was taken fits");
     drop((runner, fs));
     let acknowledged = [last];
-    let expected =
-        Expected { model: &model, acknowledged: &acknowledged, until: last + 2, totals, contents: true };
+    let expected = Expected { model: &model, acknowledged: &acknowledged, until: last + 2, totals, contents: true };
     match check(&disk, options, &expected) {
         // The check itself wants room for a file.
         Ok(()) | Err(kd_crash::check::Fault::Use(Errno::ENOSPC)) => {}
