@@ -132,8 +132,11 @@ fn put(bytes: &mut [u8], at: usize, value: u32) {
     bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
 }
 
-/// Where the structures of an image lie, as the documented format has it: name, block, bytes that matter.
-fn structures(image: &Image) -> Vec<(&'static str, Vec<(usize, usize, usize)>)> {
+/// A block, the first byte in it, and how many of them matter.
+type Place = (usize, usize, usize);
+
+/// Where the structures of an image lie, as the documented format has it.
+fn structures(image: &Image) -> Vec<(&'static str, Vec<Place>)> {
     let block = |number: usize| image.block(number).expect("within the image");
     let (journal, inodes) = (get(block(0), 12), get(block(0), 16));
     let table = 3 + journal;
@@ -202,7 +205,7 @@ fn seal(disk: &Disk, blocks: impl Iterator<Item = usize>) {
 }
 
 /// Damages one structure, in one to four places; the blocks that it touched.
-fn damage(rng: &mut Rng, disk: &Disk, image: &Image, places: &[(usize, usize, usize)]) -> Vec<usize> {
+fn damage(rng: &mut Rng, disk: &Disk, image: &Image, places: &[Place]) -> Vec<usize> {
     let mut touched = Vec::new();
     let (journal, data) =
         (get(image.block(0).expect("the first"), 12), get(image.block(0).expect("the first"), 16) / 16);
@@ -212,9 +215,9 @@ fn damage(rng: &mut Rng, disk: &Disk, image: &Image, places: &[(usize, usize, us
         let start = block * BLOCK + at;
         let word = start + rng.below(bytes / 4) * 4;
         match rng.below(12) {
-            0..2 => disk.put(start + rng.below(bytes), &[rng.next() as u8]),
+            0..2 => disk.put(start + rng.below(bytes), &[rng.number() as u8]),
             2 => disk.put(start + rng.below(bytes), &[1 << rng.below(8)]),
-            3..5 => disk.put(word + rng.below(2) * 2, &(rng.next() as u16).to_le_bytes()),
+            3..5 => disk.put(word + rng.below(2) * 2, &(rng.number() as u16).to_le_bytes()),
             5..10 => {
                 let likely = [
                     0,
@@ -230,7 +233,7 @@ fn damage(rng: &mut Rng, disk: &Disk, image: &Image, places: &[(usize, usize, us
                     (3 + journal + data) as u32,
                     rng.below(BLOCKS) as u32,
                     block as u32,
-                    rng.next() as u32,
+                    rng.number() as u32,
                 ];
                 disk.put(word, &rng.pick(&likely).copied().unwrap_or(0).to_le_bytes());
             }
