@@ -34,8 +34,8 @@ const HARNESS: &str = "kernel-debate";
 /// Where the compiler itself is told to refuse `unsafe`.
 const WITHOUT_UNSAFE: &[&str] = &[
     "crates/boot/src/lib.rs",
-    "crates/crash/src/lib.rs",
     "crates/modules/filedisk/src/lib.rs",
+    "crates/crash/src/lib.rs",
     "crates/modules/nullblk/src/lib.rs",
     "crates/modules/ramdisk/src/lib.rs",
     "crates/modules/ringblk/src/lib.rs",

@@ -6,6 +6,7 @@ mod measure;
 pub mod probe;
 mod rounds;
 mod script;
+mod text;
 mod trap;
 
 use std::fs::File;
@@ -25,6 +26,7 @@ pub fn main(app: App) {
         Task::Canary(seed) => canary::run(&env, seed, &board),
         Task::Loop { workload, milliseconds } => rounds::repeat(&env, &workload, milliseconds, &board),
         Task::Probe(workloads) => probe::run(&env, &workloads, results),
+        Task::Text(paths) => text::run(&env, &paths, results),
         Task::Script(calls) => script::run(&env, &calls, results),
         Task::Count(workloads) => count::run(&env, &workloads, results, |step| {
             while board.get(kd_boot::board::Field::Stop) < step {

@@ -40,12 +40,17 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
     // With programs of many calls, waits that burn a core say nothing that latency does not.
     let burns = |wait: &str| wait == Wait::Spin.name() || wait == Wait::Yield.name();
     let configurations = Configuration::all().into_iter().filter(|c| !c.wait.is_some_and(burns));
-    let cells = |configuration| {
+    let cells = |configuration: Configuration| {
         let mut cells = Vec::new();
         for workload in workloads() {
             // A quick run is one on one core.
             for cores in if plan.quick { 1..=1 } else { 1..=2 } {
                 for (user, compute) in scale.shares(&*workload) {
+                    // The A/A pair watches the machine, for which it need not compute; a quick run draws no curve on the
+                    // disk, where it is the root's over again with smaller ratios.
+                    if user > 0 && (configuration.twin || plan.quick && workload.needs().is_some()) {
+                        continue;
+                    }
                     let workload_name = workload.name().into();
                     let key = Key { configuration, workload: workload_name, user, entry: Entry::Trap, cores };
                     want(&mut cells, Wanted { key, compute }, &*workload, plan, &mut samples);

@@ -64,18 +64,30 @@ impl Scribble {
 }
 
 /// A disk in memory: what stands for a driver, whose own checks are its crate's to test.
-struct Disk;
+struct Disk(Mutex<Vec<u8>>);
+
+/// Its bytes: enough for a file system.
+const DISK: usize = 16 << 20;
+
+impl Disk {
+    /// The bytes from a sector on, at most so many.
+    fn range(sector: u64, bytes: usize) -> Option<std::ops::Range<usize>> {
+        let from = usize::try_from(sector).ok()?.checked_mul(512).filter(|from| *from < DISK)?;
+        Some(from..from + bytes.min(DISK - from))
+    }
+}
 
 impl BlockDevice for Disk {
     fn capacity(&self) -> Result<u64> {
-        Ok(8)
+        Ok(DISK as u64 / 512)
     }
     fn read(&self, sector: u64, out: &mut OutBuf<'_>) -> Result<usize> {
-        if sector < 8 { Ok(out.write_zeros(4096 - sector as usize * 512)) } else { Err(Errno::EIO) }
+        let range = Disk::range(sector, out.remaining()).ok_or(Errno::EIO)?;
+        Ok(out.write(&self.0.lock().expect("no panic")[range]))
     }
     fn write(&self, sector: u64, _: bool, data: &mut InBuf<'_>) -> Result<usize> {
-        let mut bytes = [0; 4096];
-        if sector < 8 { Ok(data.read(&mut bytes[sector as usize * 512..])) } else { Err(Errno::ENOSPC) }
+        let range = Disk::range(sector, data.remaining()).ok_or(Errno::ENOSPC)?;
+        Ok(data.read(&mut self.0.lock().expect("no panic")[range]))
     }
     fn flush(&self) -> Result<()> {
         Ok(())
@@ -111,7 +123,7 @@ struct Kernel {
 }
 
 fn boot() -> Kernel {
-    let disk: Arc<dyn BlockDevice> = Arc::new(Disk);
+    let disk: Arc<dyn BlockDevice> = Arc::new(Disk(Mutex::new(vec![0; DISK])));
     let mut started = Imports::default();
     for driver in ["ramdisk", "vdisk"] {
         started.insert(driver, Handle::new(disk.clone()));

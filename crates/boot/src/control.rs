@@ -93,6 +93,8 @@ pub enum Task {
     Count(Vec<String>),
     /// Makes these calls and writes what came of each.
     Script(Vec<crate::script::Call>),
+    /// Reads these files whole and writes their texts.
+    Text(Vec<String>),
 }
 
 /// One measurement of one boot.

@@ -161,7 +161,7 @@ const FILE_SYSTEM: &str = "FileSystem";
 /// Bytes of the standard RAM disk.
 pub const RAMDISK_BYTES: usize = 16 << 20;
 /// Bytes of the standard disk behind a ring.
-pub const VDISK_BYTES: usize = 64 << 20;
+pub const VDISK_BYTES: usize = 128 << 20;
 
 impl Manifest {
     /// Where a component is placed.

@@ -18,8 +18,8 @@ use talc::{ErrOnOom, Span, Talc, Talck};
 pub const DIRECT_MAP: usize = 0x2000_0000_0000;
 /// Bytes of one place in it: an arena or a device's frames.
 pub const PLACE: usize = 64 << 20;
-/// Places in it.
-pub const PLACES: usize = 64;
+/// Places in it: the lower half for arenas and disks, the upper end for what devices with rings are lent.
+pub const PLACES: usize = 128;
 
 /// The address of a place.
 pub const fn place(number: usize) -> usize {

@@ -132,7 +132,7 @@ fn programs_are_summed_up_for_each_share_of_computation() {
         (r.value, r.ci_low, r.ci_high) = (Some(1.2), Some(1.1), Some(1.3));
     }
     let one = sentence(records, "one-program");
-    assert!(one.contains("on 1 core and over 2 programs, 51× (51× to 51×)"), "{one}");
+    assert!(one.contains("on 1 core and over 1 program, 51× (51× to 51×)"), "{one}");
 }
 
 #[test]

@@ -16,6 +16,7 @@ pub fn components() -> Vec<Component> {
         crate::pipe::component(),
         crate::ramfs::component(),
         crate::block::component(),
+        crate::jfs::component(),
         crate::procfs::component(),
         crate::vfs::component(),
     ];

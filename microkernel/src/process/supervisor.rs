@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
 
+use kd_api::component::Interface;
+use kd_api::interfaces::fs::FileSystem;
 use kd_api::interfaces::vfs::Vfs;
 use kd_api::{AppId, Imports};
 use kd_boot::control::{AppRun, Event, Status, What};
@@ -171,6 +173,11 @@ impl Supervisor {
             for wire in self.wiring.wires.iter().filter(|wire| wire.client == Client::Component(member)) {
                 channel::reset(&wire.channel);
             }
+        }
+        let interface = |&member: &usize| self.prepared[member].component.interface.name;
+        if members.iter().any(|member| interface(member) == <dyn FileSystem>::info().name) {
+            // Before its successor answers anybody.
+            self.own.all::<dyn Vfs>().for_each(|(_, vfs)| vfs.file_system_restarted());
         }
         let server = &mut self.servers[number];
         server.progress.fill_with(Progress::default);

@@ -9,6 +9,9 @@ mod server;
 use std::sync::{Arc, Mutex};
 
 use kd_api::client::Port;
+use kd_api::component::Interface;
+use kd_api::interfaces::fs::FileSystem;
+use kd_api::interfaces::vfs::Vfs;
 use kd_api::module::HostTable;
 use kd_api::server::Dispatch;
 use kd_api::{Caller, Handle, Imports};
@@ -95,10 +98,23 @@ impl Wiring for Threads {
                 let handle: Handle = started.handle;
                 server.replace(handle.serve());
                 page.note_restart();
+                if prepared.component.interface.name == <dyn FileSystem>::info().name {
+                    forget_names(&servers);
+                }
                 if let Some(info) = info::get() {
                     info.set_domain(*number, std::process::id() as i32, info.restarts(*number) + 1);
                 }
             }
+        }
+    }
+}
+
+/// A file system was started anew: whoever mounts it is told.
+fn forget_names(servers: &[Restartable]) {
+    for Restartable { server, prepared, .. } in servers {
+        let client = (prepared.component.client)(Arc::new(port::ThreadPort::new(server, Caller::KERNEL)));
+        if let Ok(vfs) = client.get::<dyn Vfs>() {
+            vfs.file_system_restarted();
         }
     }
 }

@@ -144,4 +144,7 @@ pub trait Vfs {
     /// An app is gone: its descriptors are released.
     #[event]
     fn app_exited(&self, app: AppId);
+    /// A file system was started anew, and may have lost changes that were acknowledged: what was known of it is forgotten.
+    #[event]
+    fn file_system_restarted(&self);
 }

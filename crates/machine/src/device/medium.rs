@@ -14,6 +14,7 @@ use std::path::Path;
 
 use kd_api::interfaces::block::SECTOR;
 
+use crate::clock;
 use crate::memory::Memory;
 
 /// Bytes of a block of the cache.
@@ -65,7 +66,7 @@ impl Medium {
 
     /// A fresh file in a folder of the host's; it has no name, so nothing of it is left behind.
     pub fn file(folder: &Path, bytes: usize) -> io::Result<Medium> {
-        let path = folder.join(format!("kd-disk-{}", std::process::id()));
+        let path = folder.join(format!("kd-disk-{}-{}", std::process::id(), clock::now()));
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
         std::fs::remove_file(&path)?;
         file.set_len(bytes as u64)?;

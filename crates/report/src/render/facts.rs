@@ -67,11 +67,12 @@ pub fn aa_pairs(results: &Results) -> Vec<&Record> {
     [of(Experiment::Latency), of(Experiment::Macro)].concat()
 }
 
-/// Whether an unsteady A/A pair spoils a ratio: the same core budget, workload and entry. A pair over something that
+/// Whether an unsteady A/A pair spoils a ratio: the same core budget, workload (whatever its share of user computation)
+/// and entry. A pair over something that
 /// isn't a workload of its own (such as `all`) spoils every workload.
 fn spoils(aa: &Record, r: &Record, workloads: &[&str]) -> bool {
     let entry = aa.entry == r.entry || matches!(aa.entry, Entry::None) || r.entry == Entry::Once;
-    let workload = aa.workload == r.workload || !workloads.contains(&aa.workload.as_str());
+    let workload = aa.workload == share(r).0 || !workloads.contains(&aa.workload.as_str());
     aa.experiment == r.experiment && aa.cores == r.cores && entry && workload
 }
 

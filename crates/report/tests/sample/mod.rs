@@ -172,7 +172,9 @@ pub fn programs(extra: f64) -> Vec<Record> {
                 out.push(within(Record { cores, entry: Entry::Trap, ..r }, 0.04));
             };
             put(Kernel::Monolithic, "direct", "none", "latency", "ns", mono);
-            put(Kernel::Monolithic, "direct", "none", "aa_ratio", "ratio", 1.002);
+            if user == 0 {
+                put(Kernel::Monolithic, "direct", "none", "aa_ratio", "ratio", 1.002);
+            }
             put(Kernel::Linux, "host", "none", "latency_ratio", "ratio", 1.0 + 0.4 * base / mono);
             for (place, wait, factor) in
                 [("thread", "none", 2.4), ("process", "block", 1.3), ("process", "adaptive", 1.0)]

@@ -7,6 +7,8 @@
 //! - flushes shared by those who wait for them ([`flush`]); `fua` is passed down, and such a write is never merged;
 //! - counts of what was asked, merges among them ([`statistics`]).
 //!
+//! A [`Partition`] is a part of a device, for two who share it.
+//!
 //! A request that finds the device with a tag to spare passes straight through: one atomic step before and one after,
 //! nothing allocated, nothing copied. The layer has no thread; whoever waits does its own request when its turn comes.
 //!
@@ -17,6 +19,7 @@
 
 mod elevator;
 mod flush;
+mod partition;
 mod pool;
 mod queue;
 mod statistics;
@@ -29,6 +32,7 @@ use kd_api::{Component, InBuf, OutBuf, Result};
 
 pub use elevator::Scheduler;
 use flush::Flushes;
+pub use partition::Partition;
 use queue::{Data, Queue, Request};
 pub use queue::{MERGED_MAX, PLACES};
 

@@ -354,7 +354,9 @@ impl Queue {
             }
         };
         state.places[place].stage = Stage::Taken;
-        let mut mergeable = bytes.is_multiple_of(SECTOR) && bytes <= PART_MAX;
+        // What wraps around is no neighbour of anything.
+        let ends = request.sector.checked_add((bytes / SECTOR) as u64).is_some();
+        let mut mergeable = ends && bytes.is_multiple_of(SECTOR) && bytes <= PART_MAX;
         if let Data::Write(data, fua) = &request.data {
             let mut stage = if mergeable && !fua { state.stages.take() } else { None };
             mergeable = stage.is_some();

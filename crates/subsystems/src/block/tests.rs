@@ -12,7 +12,7 @@ use kd_api::interfaces::block::{BlockDevice, SECTOR, Statistics};
 use kd_api::{Errno, InBuf, OutBuf, Result};
 use kd_sync::Park;
 
-use super::{Blk, MERGED_MAX, Options, PLACES, Scheduler};
+use super::{Blk, MERGED_MAX, Options, PLACES, Partition, Scheduler};
 
 const SECTORS: u64 = 4096;
 /// Sectors of a page.
@@ -356,6 +356,26 @@ fn a_flush_serves_those_who_came_before_it_began() {
     }
     assert_eq!((statistics(&blk).flushes, statistics(&blk).errors), (3, 3));
     assert_eq!(blk.flush(), Ok(()));
+}
+
+#[test]
+fn a_partition_ends_where_it_ends() {
+    let disk = Disk::new();
+    for (from, to) in [(0, SECTORS + 1), (9, 8), (u64::MAX, u64::MAX)] {
+        assert_eq!(Partition::new(disk.clone(), from..to).err(), Some(Errno::EINVAL));
+    }
+    let part = Partition::new(disk.clone(), 16..24).expect("it is there");
+    assert_eq!(part.capacity(), Ok(8));
+    assert_eq!(part.write(6, false, &mut InBuf::new(&[1; 2 * SECTOR])), Ok(2 * SECTOR));
+    let mut room = [0; 2 * SECTOR];
+    assert_eq!(part.read(6, &mut OutBuf::new(&mut room)), Ok(2 * SECTOR));
+    assert_eq!((room, disk.asked()), ([1; 2 * SECTOR], vec![(true, 22, 2), (false, 22, 2)]));
+    for sector in [7, 8, u64::MAX - 16, u64::MAX] {
+        assert_eq!(part.write(sector, false, &mut InBuf::new(&[1; 2 * SECTOR])), Err(Errno::ENOSPC), "{sector}");
+        assert_eq!(part.read(sector, &mut OutBuf::new(&mut room)), Err(Errno::EIO), "{sector}");
+    }
+    assert_eq!(part.read(0, &mut OutBuf::new(&mut room[1..])), Err(Errno::EINVAL));
+    assert_eq!((part.flush(), disk.flushes.load(SeqCst), disk.asked().len()), (Ok(()), 1, 2));
 }
 
 #[test]

@@ -47,7 +47,9 @@ impl Bits {
         {
             return Some(word as u32 * 64);
         }
-        order().find(|word| self.words[*word] != u64::MAX).map(|word| word as u32 * 64 + self.words[word].trailing_ones())
+        order()
+            .find(|word| self.words[*word] != u64::MAX)
+            .map(|word| word as u32 * 64 + self.words[word].trailing_ones())
     }
 }
 

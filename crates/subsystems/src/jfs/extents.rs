@@ -119,11 +119,6 @@ impl Extents {
         self.leaves.iter().all(|leaf| leaf.extents.is_empty())
     }
 
-    /// Extents in all.
-    pub fn len(&self) -> usize {
-        self.leaves.iter().map(|leaf| leaf.extents.len()).sum()
-    }
-
     /// The leaf, and in it the index of the first extent that ends after `logical`.
     fn locate(&self, logical: u32) -> (usize, usize) {
         let after = self.leaves[1..].partition_point(|leaf| leaf.extents[0].logical <= logical);

@@ -74,8 +74,8 @@ impl SuperBlock {
         let page = PAGE as u64;
         let (first, last, size) = (at / page, (to - 1) / page, inode.size());
         // Nothing can fail once blocks are taken, so what must be read is read before, and stays while it is held.
-        let _head = if at % page == 0 { None } else { self.kept(inode, first)? };
-        let _tail = if to % page == 0 { None } else { self.kept(inode, last)? };
+        let _head = if at.is_multiple_of(page) { None } else { self.kept(inode, first)? };
+        let _tail = if to.is_multiple_of(page) { None } else { self.kept(inode, last)? };
         let gap = if at > size && size % page != 0 { self.kept(inode, size / page)? } else { None };
         let host: Arc<dyn Host> = inode.clone();
         let is_there = |run| matches!(run, Run::Mapped(_, count) if u64::from(count) > last - first);

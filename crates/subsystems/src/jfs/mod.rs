@@ -36,19 +36,23 @@ mod tests;
 
 use alloc::sync::Arc;
 
-use kd_api::interfaces::block::BlockDevice;
+use kd_api::interfaces::block::{BlockDevice, SECTOR};
 use kd_api::interfaces::fs::{FileSystem, Kind, Owner, SetAttr, Stat, StatFs};
 use kd_api::{Component, Errno, InBuf, Ino, OutBuf, Result};
 
 pub use fsck::{Problem, Report, fsck};
 pub use mkfs::{MkfsOptions, mkfs};
 
+use crate::block::Partition;
 use crate::page_cache::PageCache;
 use super_block::SuperBlock;
 
 /// Pages that the page cache keeps, and how many of them may be dirty: 64 MiB, and a quarter of that.
 const PAGES: usize = 16_384;
 const DIRTY: usize = PAGES / 4;
+
+/// Sectors of a block.
+const SECTORS: u64 = (format::BLOCK / SECTOR) as u64;
 
 /// How a file system is to be mounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,10 +71,14 @@ impl Default for MountOptions {
     }
 }
 
-/// The component `jfs`; it formats a blank disk.
+/// The component `jfs`, on the upper half of the disk: the lower is for those who use it without a file system. It
+/// formats a blank one.
 pub fn component() -> Component {
     Component::new::<dyn FileSystem, Jfs>("jfs", &["blk"], |imports| {
-        let device = imports.get::<dyn BlockDevice>("blk")?;
+        let disk = imports.get::<dyn BlockDevice>("blk")?;
+        let sectors = disk.capacity()?;
+        let first = (sectors / 2).next_multiple_of(SECTORS);
+        let device: Arc<dyn BlockDevice> = Arc::new(Partition::new(disk, first..sectors)?);
         if mkfs::is_blank(&*device)? {
             mkfs(&*device, &MkfsOptions::default())?;
         }

@@ -324,7 +324,7 @@ impl SuperBlock {
         let target_buffer = target_entry.map(|entry| self.directory_block(to, entry.block)).transpose()?;
         let source_kind = source_entry.kind;
         match (&target, target_entry, target_buffer) {
-            (Some(target), _, _) if target.ino == source.ino => return Ok(None),
+            (Some(target), _, _) if target.ino == source.ino => Ok(None),
             (Some(target), Some(entry), Some(target_buffer)) => {
                 let exchange = flags == rename::EXCHANGE;
                 if !exchange {
@@ -397,12 +397,8 @@ impl SuperBlock {
         let (size, parent) = (meta.raw.size, meta.raw.parent);
         drop(meta);
         let dots = [(0, inode.ino, "."), (1, parent, "..")].into_iter().skip(cursor.min(DOTS) as usize);
-        let dots = dots.map(|(at, ino, name)| dirent::Entry {
-            ino: ino.into(),
-            next: at + 1,
-            kind: Kind::Directory,
-            name,
-        });
+        let dots =
+            dots.map(|(at, ino, name)| dirent::Entry { ino: ino.into(), next: at + 1, kind: Kind::Directory, name });
         let (mut position, mut bytes) = dirent::write(cursor, dots, out)?;
         while let Some(offset) = position.checked_sub(DOTS).filter(|offset| *offset < size) {
             let (number, within) = (offset / BLOCK as u64, (offset % BLOCK as u64) as usize);
@@ -432,5 +428,4 @@ impl SuperBlock {
         }
         Ok((position, bytes))
     }
-
 }

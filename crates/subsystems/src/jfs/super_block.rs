@@ -34,7 +34,6 @@ const INTERVAL: u64 = 5_000_000_000;
 
 /// A mounted file system.
 pub struct SuperBlock {
-    pub device: Device,
     pub geometry: Geometry,
     pub buffers: Arc<Buffers>,
     pub journal: Arc<Journal>,
@@ -79,8 +78,7 @@ impl SuperBlock {
             blocks,
             inode_bits,
             inodes: Inodes::default(),
-            io: Arc::new(Io { device: device.clone(), cache }),
-            device,
+            io: Arc::new(Io { device, cache }),
             orphans: Mutex::new(Orphans::new(super_buffer)),
             renaming: Mutex::new(()),
             names: Arc::default(),

@@ -2,10 +2,7 @@
 //!
 //! A miss where the last read-ahead ended is sequential: the window doubles. Any other miss reads what was asked for.
 
-use core::sync::atomic::{
-    AtomicU32, AtomicU64,
-    Ordering::Relaxed,
-};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use super::PAGE;
 

@@ -18,6 +18,7 @@ use kd_api::interfaces::kernel::{KernelInfo, NAME};
 use kd_api::{Component, Errno, InBuf, Ino, OutBuf, Result};
 
 use crate::dirent;
+use crate::vfs::device_name;
 use text::TOPICS;
 
 /// The directory with a file for each component.
@@ -36,7 +37,7 @@ pub struct ProcFs {
 /// The component `procfs`. Besides the import it names, it takes every block device it is given.
 pub fn component() -> Component {
     Component::new::<dyn FileSystem, ProcFs>("procfs", &[NAME], |imports| {
-        let disks = imports.all::<dyn BlockDevice>().map(|(name, disk)| (name.into(), disk)).collect();
+        let disks = imports.all::<dyn BlockDevice>().map(|(name, disk)| (device_name(name).into(), disk)).collect();
         Ok(Arc::new(ProcFs { kernel: imports.get(NAME)?, disks }))
     })
 }

@@ -69,7 +69,7 @@ fn texts_say_what_the_kernel_and_its_disks_do() {
     let fs = fs();
     assert_eq!(text(&fs, &["cmdline"]), "kernel=monolithic\n");
     assert_eq!(text(&fs, &["uptime"]), "12.34\n");
-    assert_eq!(text(&fs, &["diskstats"]), "   1       0 ram0 2 0 16 0 0 0 0 0 0 0 0 0 1\n");
+    assert_eq!(text(&fs, &["diskstats"]), "   1       0 ram0 2 0 16 0 0 0 0 0 0 0 0 0 0 0 0 0 0 1\n");
     assert_eq!(text(&fs, &["interrupts"]), "  0:          5 ram0\n");
     assert_eq!(text(&fs, &["modules"]), "ramdisk Unloading abc\n");
     assert_eq!(text(&fs, &["mounts"]), "ramfs / ramfs rw 0 0\n");

@@ -101,6 +101,17 @@ impl<K: Hash + Eq, V: Copy> Cache<K, V> {
         set.entries[slot] = Some((key, value));
     }
 
+    /// Forgets everything, and takes up no answer that was asked for before.
+    pub fn forget(&self) {
+        for changes in &self.changes {
+            changes.fetch_add(BEGUN, SeqCst);
+        }
+        for set in &self.sets {
+            // Dropped after the lock.
+            let _entries = core::mem::replace(&mut set.write().entries, [const { None }; WAYS]);
+        }
+    }
+
     /// Begins a change of what `key` stands for.
     pub fn change(&self, key: K) -> Change<'_, K, V> {
         let hash = self.hash(&key);
@@ -170,6 +181,19 @@ mod tests {
         cache.learn(1, 7, cache.ticket(&1));
         assert_eq!((cache.get(&1), cache.change(1).before), (Some(7), Some(7)));
         assert_eq!(cache.get(&1), None);
+    }
+
+    #[test]
+    fn what_was_forgotten_does_not_come_back() {
+        let cache = cache();
+        cache.learn(1, 5, cache.ticket(&1));
+        let (early, change) = (cache.ticket(&2), cache.change(3));
+        cache.forget();
+        cache.learn(2, 5, early);
+        change.settle(5);
+        assert_eq!([1, 2, 3].map(|key| cache.get(&key)), [None; 3]);
+        cache.learn(2, 6, cache.ticket(&2));
+        assert_eq!(cache.get(&2), Some(6));
     }
 
     #[test]

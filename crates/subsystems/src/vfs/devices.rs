@@ -17,7 +17,7 @@ pub struct Devices {
 }
 
 /// The name of a driver's device, where it is not the driver's own: as on Linux, `brd` makes `/dev/ram0`.
-fn device_name(driver: &str) -> &str {
+pub fn device_name(driver: &str) -> &str {
     match driver {
         "ramdisk" => "ram0",
         "nullblk" => "nullb0",

@@ -37,6 +37,7 @@ use crate::sharded::Sharded;
 use cache::Cache;
 use credentials::{App, Attributes, Credentials, WRITE};
 use devices::Devices;
+pub use devices::device_name;
 pub use mounts::MOUNTS;
 use mounts::{Location, Mounts};
 use open_file::{Object, OpenFile, PipeEnd};
@@ -330,5 +331,10 @@ impl Vfs for VirtualFileSystem {
         if let Some(app) = self.apps.remove(app.0.into()) {
             app.descriptors.exit().for_each(drop);
         }
+    }
+
+    fn file_system_restarted(&self) {
+        self.names.forget();
+        self.inodes.forget();
     }
 }

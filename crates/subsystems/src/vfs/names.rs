@@ -199,13 +199,16 @@ impl Walk<'_> {
         let source = self.vfs.names.change(Dentry::new(parent, name));
         let target = self.vfs.names.change(Dentry::new(to_parent, to_name));
         self.fs(parent).rename(parent.ino, name, to_parent.ino, to_name, flags)?;
-        // What was known of both was true until now if nobody else changed them. Two names of one file stay.
-        if let (Some(moved), Some(replaced)) = (source.before, target.before)
-            && moved.map(|(ino, _)| ino) != replaced.map(|(ino, _)| ino)
+        // What was known was true until now if nobody else changed either. Two names of one file stay both.
+        if let Some(moved) = source.before
             && source.is_alone()
             && target.is_alone()
         {
-            source.settle(if flags & rename::EXCHANGE != 0 { replaced } else { None });
+            match target.before {
+                Some(replaced) if flags & rename::EXCHANGE != 0 => source.settle(replaced),
+                Some(replaced) if replaced.map(|(ino, _)| ino) != moved.map(|(ino, _)| ino) => source.settle(None),
+                _ => {}
+            }
             target.settle(moved);
         }
         Ok(())
@@ -239,13 +242,17 @@ impl Walk<'_> {
         if from.0 == to.0 {
             return Ok(());
         }
-        // A directory that moves gets another `..`, which is written in itself.
-        if source.is_directory() {
-            self.check(source.at, source.stat.as_ref(), WRITE)?;
-        }
-        match target {
-            Some(target) if exchange && target.is_directory() => self.check(target.at, target.stat.as_ref(), WRITE),
+        // A directory that moves gets another `..`, which is written in itself. What does not fit is told before that.
+        let may_move = |node: &Node| match node.kind {
+            Kind::Directory => self.check(node.at, node.stat.as_ref(), WRITE),
             _ => Ok(()),
+        };
+        match target {
+            Some(target) if exchange => may_move(&source).and_then(|()| may_move(&target)),
+            Some(target) if source.is_directory() && !target.is_directory() => {
+                may_move(&source).map_err(|_| Errno::ENOTDIR)
+            }
+            _ => may_move(&source),
         }
     }
 }

@@ -1,14 +1,17 @@
 //! The VFS against literal expectations: what the differential test cannot compare with the host.
 
+use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
+use kd_api::around::Observer;
 use kd_api::interfaces::block::{BlockDevice, SECTOR, Statistics};
-use kd_api::interfaces::fs::{FileSystem, Kind};
+use kd_api::interfaces::fs::{FileSystem, Kind, rename};
 use kd_api::interfaces::pipe::Pipe;
 use kd_api::interfaces::vfs::{OPEN_MAX, Vfs, open, seek};
+use kd_api::message::Operation;
 use kd_api::{AppId, Caller, Errno, Fd, Handle, Imports, InBuf, OutBuf, Result};
 use kd_sync::Mutex;
 
@@ -52,10 +55,50 @@ impl BlockDevice for Disk {
     }
 }
 
+fn ramfs() -> Handle {
+    Handle::new::<dyn FileSystem>(Arc::new(RamFs::new().expect("made")))
+}
+
+/// Counts the calls that the VFS makes.
+#[derive(Default)]
+struct Calls(Mutex<Vec<&'static str>>);
+
+impl Observer for Calls {
+    fn enter(&self, of: &'static Operation, _: usize) {
+        self.0.lock().push(of.name);
+    }
+    fn leave(&self, _: &'static Operation) {}
+}
+
+impl Calls {
+    /// What was called since it was asked last.
+    fn taken(&self) -> Vec<&'static str> {
+        core::mem::take(&mut self.0.lock())
+    }
+}
+
+/// One whose calls are seen, with another file system at `/mnt`.
+fn observed() -> (VirtualFileSystem, Arc<Calls>) {
+    let mut imports = Imports::default();
+    imports.insert("ramfs", ramfs());
+    imports.insert("jfs", ramfs());
+    imports.insert("pipe", Handle::new::<dyn Pipe>(Arc::new(Pipes::new())));
+    let calls = Arc::new(Calls::default());
+    let observer: Arc<dyn Observer> = calls.clone();
+    let vfs = VirtualFileSystem::new(&imports.observed(&observer)).expect("started");
+    calls.taken();
+    (vfs, calls)
+}
+
+fn make(vfs: &VirtualFileSystem, path: &str, mode: u32) -> Result<()> {
+    let fd = vfs.open(A, path, open::CREAT | open::EXCL | open::WRONLY, mode)?;
+    vfs.close(A, fd)
+}
+
 fn booted_over(pipes: Arc<dyn Pipe>) -> (VirtualFileSystem, Arc<Disk>) {
     let disk = Arc::new(Disk { bytes: Mutex::new(vec![0; 8 * SECTOR]), reads: 0.into(), writes: 0.into() });
     let mut imports = Imports::default();
-    imports.insert("ramfs", Handle::new::<dyn FileSystem>(Arc::new(RamFs::new().expect("made"))));
+    imports.insert("ramfs", ramfs());
     imports.insert("pipe", Handle::new(pipes));
     imports.insert("ramdisk", Handle::new::<dyn BlockDevice>(disk.clone()));
     (VirtualFileSystem::new(&imports).expect("started"), disk)
@@ -215,4 +258,100 @@ fn a_full_pipe_server_is_waited_for_without_a_thread_of_it() {
     let mut room = [0; 9];
     assert_eq!(vfs.read(A, reading, &mut OutBuf::new(&mut room)), Ok(4));
     assert_eq!((&room[..4], full.1.load(SeqCst)), (&b"late"[..], 102), "read, wait_readable, read");
+}
+
+#[test]
+fn mounts_are_crossed_in_both_directions_and_by_no_name() {
+    let (vfs, _) = observed();
+    let stat = |path| vfs.stat(A, path).map(|stat| stat.ino);
+    assert_eq!(
+        (make(&vfs, "/f", 0o600), make(&vfs, "/mnt/g", 0o600), vfs.mkdir(A, "/mnt/d", 0o755)),
+        (Ok(()), Ok(()), Ok(()))
+    );
+    assert_eq!((stat("/mnt/f"), stat("/g")), (Err(Errno::ENOENT), Err(Errno::ENOENT)));
+    assert_eq!((stat("/mnt/d/../../f"), stat("/mnt/../mnt/g")), (stat("/f"), stat("/mnt/g")));
+    assert!(stat("/f").is_ok() && stat("/mnt/g").is_ok());
+    assert_eq!(vfs.symlink(A, "../../f", "/mnt/d/out"), Ok(()));
+    assert_eq!((stat("/mnt/d/out"), vfs.lstat(A, "/mnt/d/out").map(|stat| stat.size)), (stat("/f"), Ok(7)));
+    assert_eq!(vfs.rename(A, "/f", "/mnt/f", 0), Err(Errno::EXDEV));
+    assert_eq!(vfs.link(A, "/mnt/g", "/g"), Err(Errno::EXDEV));
+    assert_eq!(vfs.rename(A, "/f", "/mnt", 0), Err(Errno::EBUSY));
+    assert_eq!(vfs.rename(A, "/mnt", "/m", rename::NOREPLACE), Err(Errno::EBUSY));
+    assert_eq!((vfs.rmdir(A, "/mnt"), vfs.unlink(A, "/mnt")), (Err(Errno::EBUSY), Err(Errno::EISDIR)));
+    assert_eq!((vfs.mkdir(A, "/mnt", 0), vfs.symlink(A, "x", "/mnt")), (Err(Errno::EEXIST), Err(Errno::EEXIST)));
+    assert_eq!((vfs.sync(A), vfs.statfs(A, "/mnt").map(|stat| stat.block_size)), (Ok(()), Ok(4096)));
+}
+
+#[test]
+fn known_names_cost_one_call_and_what_is_known_not_to_be_none() {
+    let (vfs, calls) = observed();
+    assert_eq!((vfs.mkdir(A, "/d", 0o755), make(&vfs, "/d/f", 0o644)), (Ok(()), Ok(())));
+    calls.taken();
+    assert!(vfs.stat(A, "/d/f").is_ok());
+    assert_eq!(calls.taken(), ["getattr"]);
+    let fd = vfs.open(A, "/d/f", open::RDWR, 0).expect("opened");
+    assert_eq!((calls.taken(), vfs.close(A, fd), calls.taken()), (vec!["hold"], Ok(()), vec!["release"]));
+    assert_eq!(vfs.stat(A, "/d/g"), Err(Errno::ENOENT));
+    assert_eq!(calls.taken(), ["lookup"]);
+    assert_eq!((vfs.stat(A, "/d/g"), calls.taken()), (Err(Errno::ENOENT), vec![]));
+    assert_eq!((vfs.link(A, "/d/f", "/d/g"), calls.taken()), (Ok(()), vec!["link"]));
+    assert_eq!((vfs.rename(A, "/d/g", "/d/f", 0), calls.taken()), (Ok(()), vec!["rename"]));
+    assert!(vfs.stat(A, "/d/g").is_ok(), "two names of one file stay");
+    assert_eq!((vfs.rename(A, "/d/g", "/d/h", 0), calls.taken()), (Ok(()), vec!["lookup", "rename"]));
+    assert_eq!(vfs.stat(A, "/d/h").map(|stat| stat.links), Ok(2));
+    assert_eq!(calls.taken(), ["getattr"]);
+    assert_eq!((vfs.unlink(A, "/d/f"), calls.taken()), (Ok(()), vec!["unlink"]));
+    assert_eq!((vfs.stat(A, "/d/f"), calls.taken()), (Err(Errno::ENOENT), vec![]));
+    // A file system that was started anew is asked again.
+    vfs.file_system_restarted();
+    assert!(vfs.stat(A, "/d/h").is_ok());
+    assert_eq!(calls.taken(), ["lookup", "lookup"]);
+    // Another user's right to search and to read is known as well.
+    assert_eq!(vfs.set_user(B, 5, 5), Ok(()));
+    assert!(vfs.open(B, "/d/h", open::RDONLY, 0).is_ok());
+    let first = calls.taken();
+    assert!(vfs.open(B, "/d/h", open::RDONLY, 0).is_ok());
+    assert_eq!((first.last(), calls.taken()), (Some(&"hold"), vec!["hold"]));
+    assert_eq!((vfs.chmod(A, "/d/h", 0o640), calls.taken()), (Ok(()), vec!["setattr"]));
+    assert_eq!(vfs.open(B, "/d/h", open::RDONLY, 0), Err(Errno::EACCES));
+    assert_eq!(calls.taken(), Vec::<&str>::new());
+}
+
+#[test]
+fn forty_symbolic_links_are_followed_and_no_more() {
+    let (vfs, _) = observed();
+    assert_eq!(make(&vfs, "/0", 0o600), Ok(()));
+    for link in 1..=41 {
+        assert_eq!(vfs.symlink(A, &(link - 1).to_string(), &alloc::format!("/{link}")), Ok(()));
+    }
+    assert_eq!(vfs.stat(A, "/40").map(|stat| stat.kind), Ok(Kind::File));
+    assert_eq!(vfs.stat(A, "/41"), Err(Errno::ELOOP));
+    assert_eq!(vfs.symlink(A, "loop", "/loop"), Ok(()));
+    assert_eq!(vfs.open(A, "/loop/x", open::CREAT | open::WRONLY, 0), Err(Errno::ELOOP));
+    assert_eq!(vfs.open(A, "/1", open::NOFOLLOW, 0), Err(Errno::ELOOP));
+    // Made where a link leads that leads nowhere yet.
+    assert_eq!((vfs.symlink(A, "dev/../new", "/to"), vfs.stat(A, "/to")), (Ok(()), Err(Errno::ENOENT)));
+    assert!(vfs.open(A, "/to", open::CREAT | open::WRONLY, 0o600).is_ok() && vfs.lstat(A, "/new").is_ok());
+}
+
+#[test]
+fn users_may_what_the_modes_say() {
+    let (vfs, _) = observed();
+    assert_eq!((vfs.set_user(B, 5, 6), vfs.set_user(B, 5, 6)), (Ok(()), Ok(())));
+    assert_eq!((vfs.set_user(B, 0, 6), vfs.set_user(B, 5, 0)), (Err(Errno::EPERM), Err(Errno::EPERM)));
+    assert_eq!(
+        (vfs.mkdir(A, "/tmp", 0o1777), vfs.mkdir(A, "/s", 0o700), make(&vfs, "/tmp/a", 0o666)),
+        (Ok(()), Ok(()), Ok(()))
+    );
+    assert_eq!(vfs.mkdir(B, "/b", 0o755), Err(Errno::EACCES));
+    assert_eq!(vfs.mkdir(B, "/tmp", 0o755), Err(Errno::EEXIST), "told before that it may not");
+    assert_eq!((vfs.stat(B, "/s/x"), vfs.stat(B, "/s").map(|s| s.mode)), (Err(Errno::EACCES), Ok(0o700)));
+    assert_eq!((vfs.unlink(B, "/tmp/a"), vfs.rename(B, "/tmp/a", "/tmp/b", 0)), (Err(Errno::EPERM), Err(Errno::EPERM)));
+    assert_eq!((vfs.umask(B, 0o27), vfs.umask(B, 0o27)), (Ok(0), Ok(0o27)));
+    assert_eq!(vfs.mkdir(B, "/tmp/b", 0o777), Ok(()));
+    let stat = vfs.stat(A, "/tmp/b").expect("made");
+    assert_eq!((stat.uid, stat.gid, stat.mode), (5, 6, 0o750));
+    assert_eq!((vfs.chmod(B, "/tmp/b", 0), vfs.chmod(B, "/tmp/a", 0)), (Ok(()), Err(Errno::EPERM)));
+    assert_eq!((vfs.chown(B, "/tmp/b", 0, u32::MAX), vfs.chown(A, "/tmp/a", 5, 9)), (Err(Errno::EPERM), Ok(())));
+    assert_eq!((vfs.truncate(B, "/tmp/a", 9), vfs.unlink(B, "/tmp/a")), (Ok(()), Ok(())));
 }
