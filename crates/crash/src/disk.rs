@@ -119,7 +119,7 @@ impl Disk {
 fn extent(sector: u64, bytes: usize, blocks: usize, beyond: Errno) -> Result<(usize, usize)> {
     let end = sector.checked_add((bytes / SECTOR) as u64);
     match end {
-        _ if bytes % SECTOR != 0 => Err(Errno::EINVAL),
+        _ if !bytes.is_multiple_of(SECTOR) => Err(Errno::EINVAL),
         Some(end) if end <= (blocks * SECTORS) as u64 => Ok((sector as usize, end as usize)),
         _ => Err(beyond),
     }

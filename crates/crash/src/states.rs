@@ -140,7 +140,7 @@ impl Crashes {
         }
         let mut rng = Rng::new(seed, 1);
         for number in 0..states.len() {
-            let (point, seed, share) = (rng.below(last + 1), rng.next(), 1 + rng.below(7) as u8);
+            let (point, seed, share) = (rng.below(last + 1), rng.number(), 1 + rng.below(7) as u8);
             let choice = if number % 2 == 0 { Choice::Writes(seed, share) } else { Choice::Sectors(seed, share) };
             states.push(State { point, choice });
         }

@@ -174,7 +174,9 @@ impl SuperBlock {
         }
         let blocks = taken + room.taken;
         let given = room.given;
-        inode.meta.lock().raw.blocks += blocks.saturating_sub(given);
+        let mut meta = inode.meta.lock();
+        meta.raw.blocks = meta.raw.blocks.saturating_add(blocks.saturating_sub(given));
+        drop(meta);
         Ok((at, fresh))
     }
 
@@ -282,7 +284,7 @@ impl SuperBlock {
         }
         inserted?;
         let taken = extent.count + room.taken;
-        inode.update_all(handle, |raw| raw.blocks += taken);
+        inode.update_all(handle, |raw| raw.blocks = raw.blocks.saturating_add(taken));
         Ok(())
     }
 

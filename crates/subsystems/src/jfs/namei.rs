@@ -89,7 +89,7 @@ impl SuperBlock {
         names.grow(handle, &buffer);
         directory.update_all(handle, |raw| {
             raw.size += BLOCK as u64;
-            raw.blocks += taken;
+            raw.blocks = raw.blocks.saturating_add(taken);
         });
         Ok((number, buffer))
     }
@@ -144,7 +144,7 @@ impl SuperBlock {
         };
         names.insert(&handle, block, &buffer, name, inode.ino, number);
         parent.update(&handle, |raw| {
-            raw.links += u32::from(kind == Kind::Directory);
+            raw.links = raw.links.saturating_add(u32::from(kind == Kind::Directory));
             changed(raw, now);
         });
         Ok(inode.stat())
@@ -381,7 +381,7 @@ impl SuperBlock {
             changed(raw, now);
         });
         to.update(handle, |raw| {
-            raw.links += directory;
+            raw.links = raw.links.saturating_add(directory);
             changed(raw, now);
         });
     }
