@@ -9,7 +9,7 @@ use kd_subsystems::jfs::{Jfs, MkfsOptions, MountOptions, mkfs};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::check::{Expected, Fault, Totals, check, has_fsck};
+use crate::check::{Expected, Fault, Totals, check};
 use crate::disk::{Disk, Image};
 use crate::model::Model;
 use crate::recorder::{Recorder, Request};
@@ -76,8 +76,6 @@ pub struct Summary {
     pub requests: u64,
     /// Crash states checked.
     pub states: u64,
-    /// Whether `fsck` was asked about each: false where the file system has none.
-    pub fsck: bool,
     /// How many of them failed.
     pub failed: u64,
     /// The first of these.
@@ -209,8 +207,7 @@ impl Recording {
 
 /// Checks `states` crash states of the workloads from number `seed` on; `progress` hears of each workload.
 pub fn run(subject: Subject, seed: u64, states: u64, mut progress: impl FnMut(&Summary)) -> Summary {
-    let fsck = empty(BLOCKS).is_ok_and(|image| has_fsck(&Disk::new(&image)));
-    let mut summary = Summary { seed, fsck, ..Summary::default() };
+    let mut summary = Summary { seed, ..Summary::default() };
     let mut number = seed;
     while summary.states < states {
         match Recording::new(number, subject) {

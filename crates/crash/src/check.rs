@@ -127,18 +127,9 @@ pub fn check(disk: &Arc<Disk>, options: MountOptions, expected: &Expected<'_>) -
     fsck(disk)
 }
 
-/// Whether there is an `fsck` to ask.
-pub fn has_fsck(disk: &Disk) -> bool {
-    jfs::fsck(disk, false) != Err(Errno::ENOSYS)
-}
-
 /// That `fsck` finds nothing.
 pub fn fsck(disk: &Disk) -> Result<(), Fault> {
-    let report = match jfs::fsck(disk, false) {
-        // `Summary::fsck` says that nobody was asked.
-        Err(Errno::ENOSYS) => return Ok(()),
-        report => report.map_err(|errno| Fault::Fsck(format!("{errno:?}")))?,
-    };
+    let report = jfs::fsck(disk, false).map_err(|errno| Fault::Fsck(format!("{errno:?}")))?;
     match report.problems.first() {
         None => Ok(()),
         Some(first) => Err(Fault::Fsck(format!("{} ({} problems)", first.what, report.problems.len()))),

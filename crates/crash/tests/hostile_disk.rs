@@ -355,7 +355,6 @@ fn damaged_images_end_in_an_error_or_are_used() {
 }
 
 #[test]
-#[ignore = "jfs has no fsck yet"]
 fn damaged_images_end_in_an_error_or_a_repair() {
     let Outcome { clean, repaired, .. } = try_images(repair);
     println!("{IMAGES} images: {clean} were clean, {repaired} were repaired");

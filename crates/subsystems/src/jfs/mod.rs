@@ -47,8 +47,9 @@ use crate::block::Partition;
 use crate::page_cache::PageCache;
 use super_block::SuperBlock;
 
-/// Pages that the page cache keeps, and how many of them may be dirty: 64 MiB, and a quarter of that.
-const PAGES: usize = 16_384;
+/// Pages that the page cache keeps, and how many of them may be dirty: 16 MiB, and a quarter of that. A domain has 64 MiB
+/// for everything, and the monolith no more.
+const PAGES: usize = 4096;
 const DIRTY: usize = PAGES / 4;
 
 /// Sectors of a block.
