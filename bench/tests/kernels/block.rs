@@ -43,7 +43,7 @@ fn disk_statistics_are_what_was_asked_for() {
         let boot = config.boot(3);
         let before = vda(config, &boot, 2);
         let flags = open::RDWR;
-        let mut calls = vec![Call::Open { path: "/../dev/vda".into(), flags, mode: 0 }];
+        let mut calls = vec![Call::Open { path: "/../../../../dev/vda".into(), flags, mode: 0 }];
         calls.extend((0..8).map(|i| Call::Pwrite(0, i * PAGE as i64, Data { start: 1, length: PAGE })));
         calls.extend((0..5).map(|i| Call::Pread(0, i * PAGE as i64, PAGE)));
         calls.extend([Call::Fsync(0), Call::Close(0)]);
@@ -65,15 +65,15 @@ fn a_journalling_file_system_is_mounted_over_it() {
         let boot = config.boot(2);
         let create = open::CREAT | open::RDWR;
         let calls = [
-            Call::Mkdir("/../mnt/d".into(), 0o755),
-            Call::Open { path: "/../mnt/d/f".into(), flags: create, mode: 0o644 },
+            Call::Mkdir("/../../../../mnt/d".into(), 0o755),
+            Call::Open { path: "/../../../../mnt/d/f".into(), flags: create, mode: 0o644 },
             Call::Pwrite(0, 0, Data { start: 9, length: LENGTH }),
             Call::Fsync(0),
             Call::Pread(0, 0, LENGTH),
             Call::Close(0),
-            Call::Rename("/../mnt/d/f".into(), "/../mnt/g".into(), 0),
-            Call::Stat("/../mnt/g".into()),
-            Call::Unlink("/../mnt/g".into()),
+            Call::Rename("/../../../../mnt/d/f".into(), "/../../../../mnt/g".into(), 0),
+            Call::Stat("/../../../../mnt/g".into()),
+            Call::Unlink("/../../../../mnt/g".into()),
         ];
         let seen = outcomes(&mut config.script(&boot, 1, &calls));
         assert_eq!(seen.len(), calls.len(), "{config:?}: {seen:?}");

@@ -41,7 +41,7 @@ pub trait Dispatch: Send + Sync {
     /// The interface served.
     fn info(&self) -> &'static InterfaceInfo;
     /// Turns one request into one call, and its result into `reply`. Malformed requests are answered
-    /// [`Errno::EBADMSG`], unknown operations [`Errno::ENOSYS`].
+    /// [`EBADMSG`](crate::Errno::EBADMSG), unknown operations [`ENOSYS`](crate::Errno::ENOSYS).
     fn dispatch(&self, incoming: Incoming<'_>, reply: &mut Message) -> Answer;
 }
 
