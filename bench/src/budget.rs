@@ -14,10 +14,10 @@ pub struct Budget {
 /// All of them: together below 90 s quick and 10 minutes in full, with room for booting, analysis and rendering.
 pub const BUDGETS: [Budget; 5] = [
     Budget { experiment: "primitives", quick: 8, full: 60 },
-    Budget { experiment: "latency", quick: 24, full: 200 },
+    Budget { experiment: "latency", quick: 22, full: 190 },
     Budget { experiment: "macro", quick: 13, full: 110 },
-    Budget { experiment: "faults", quick: 22, full: 110 },
-    Budget { experiment: "restart", quick: 12, full: 60 },
+    Budget { experiment: "faults", quick: 20, full: 110 },
+    Budget { experiment: "restart", quick: 10, full: 60 },
 ];
 
 /// Boots of each configuration: the unit of replication.

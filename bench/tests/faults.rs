@@ -13,7 +13,7 @@ const THREAD: usize = 1;
 const PROCESS: usize = 2;
 
 fn subject(name: &str) -> Subject {
-    subjects().into_iter().find(|subject| subject.name == name).expect("a shipped component with a load")
+    subjects(false).into_iter().find(|subject| subject.name == name).expect("a shipped component with a load")
 }
 
 /// One trial; `None` if this host does not let us inject.

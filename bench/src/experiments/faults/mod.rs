@@ -50,7 +50,7 @@ const TRIALS_MAX: usize = 40;
 
 /// Runs the experiment: every cell once, then every cell again, as long as the budget lasts.
 pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailure> {
-    let subjects = subjects();
+    let subjects = subjects(plan.quick);
     let configurations = configurations();
     let mut seen: BTreeMap<Cell, Vec<Seen>> = BTreeMap::new();
     let mut cells: Vec<Cell> = Vec::new();

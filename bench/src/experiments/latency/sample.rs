@@ -65,7 +65,7 @@ const SILENCE: Duration = Duration::from_secs(20);
 /// What booting, binding and starting sessions takes of the budget.
 const OVERHEAD: f64 = 0.25;
 /// Nanoseconds that a cell gets at least.
-const BUDGET_MIN: u64 = 4_000_000;
+const BUDGET_MIN: u64 = 3_000_000;
 
 /// The samples of all cells; those that do not exist have a reason instead.
 pub type Table = BTreeMap<Key, Samples>;
@@ -91,6 +91,9 @@ impl Design {
                 let budget = (left.as_nanos() as u64 / cells_left.max(1) as u64).max(BUDGET_MIN);
                 let mut cells = cells.clone();
                 shuffle(&mut cells, &mut random);
+                // One core budget after the other, either first: to bind all processes of a boot takes longer than a cell.
+                let first = cells.first().map_or(0, |cell| cell.key.cores);
+                cells.sort_by_key(|cell| cell.key.cores != first);
                 measure(*configuration, &cells, budget, plan, samples)?;
             }
         }

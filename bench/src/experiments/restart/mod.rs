@@ -36,7 +36,7 @@ const BOOTS_MAX: usize = 40;
 
 /// Runs the experiment: every boot once in each round, as many rounds as the budget allows, at least the plan's boots.
 pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailure> {
-    let subjects = subjects();
+    let subjects = subjects(plan.quick);
     let budget = Duration::from_secs(budget::seconds("restart", plan.quick));
     let begin = Instant::now();
     let mut random = Random::new(plan.seed, 3);
