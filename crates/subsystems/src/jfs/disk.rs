@@ -11,8 +11,8 @@ use super::format::{BLOCK, Block};
 
 /// Sectors of a block.
 const SECTORS: u64 = (BLOCK / SECTOR) as u64;
-/// Blocks of the longest request: 64 KiB, what one call carries across a boundary.
-pub const REQUEST: usize = 16;
+/// Blocks of the longest request: 128 KiB, what one call carries across a boundary.
+pub const REQUEST: usize = 32;
 
 /// An empty block on the heap.
 pub fn zeroed() -> Box<Block> {
