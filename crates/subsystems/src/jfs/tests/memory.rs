@@ -54,7 +54,7 @@ impl Memory {
 impl State {
     fn range(&self, sector: u64, bytes: usize, beyond: Errno) -> Result<core::ops::Range<usize>> {
         assert_eq!(bytes % SECTOR, 0);
-        assert!(bytes <= 65_536, "a request longer than a channel's window");
+        assert!(bytes <= kd_api::window::BULK, "a request longer than a channel's window");
         let start = usize::try_from(sector).map_err(|_| beyond)?.checked_mul(SECTOR).ok_or(beyond)?;
         let end = start.checked_add(bytes).filter(|end| *end <= self.sectors.len()).ok_or(beyond)?;
         Ok(start..end)
