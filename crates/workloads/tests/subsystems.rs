@@ -77,7 +77,7 @@ fn kernel() -> Kernel {
     }
     let vfs = started.get::<dyn Vfs>("vfs").expect("it was started");
     let proc = started.get::<dyn Proc>("proc").expect("it was started");
-    Kernel { sys: Arc::new(SyscallTable::new(vfs, proc)), services: started }
+    Kernel { sys: Arc::new(SyscallTable::new(vfs, proc)), services: started, part: || {} }
 }
 
 // One test, as the first part counts the allocations of the whole process.

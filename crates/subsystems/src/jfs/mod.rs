@@ -52,8 +52,9 @@ use super_block::SuperBlock;
 const PAGES: usize = 4096;
 const DIRTY: usize = PAGES / 4;
 
-/// Inodes of a disk that is formatted at boot: their table is zeroed first, and each boot of an experiment waits for it.
-const INODES: u32 = 4096;
+/// Inodes at most of a disk that is formatted at boot: their table is zeroed first, and each boot of an experiment waits
+/// for it.
+const INODES: u64 = 4096;
 /// Sectors of a block.
 const SECTORS: u64 = (format::BLOCK / SECTOR) as u64;
 
@@ -83,7 +84,8 @@ pub fn component() -> Component {
         let first = (sectors / 2).next_multiple_of(SECTORS);
         let device: Arc<dyn BlockDevice> = Arc::new(Partition::new(disk, first..sectors)?);
         if mkfs::is_blank(&*device)? {
-            mkfs(&*device, &MkfsOptions { inodes: INODES, ..MkfsOptions::default() })?;
+            let inodes = (disk::capacity(&*device)? / 2).min(INODES) as u32;
+            mkfs(&*device, &MkfsOptions { inodes, ..MkfsOptions::default() })?;
         }
         Ok(Jfs::mount(device, MountOptions::default())?)
     })

@@ -21,6 +21,8 @@ pub struct Kernel {
     pub sys: Arc<dyn Syscalls>,
     /// The components that apps may call; none on the host's kernel.
     pub services: Imports,
+    /// Gives the calling thread descriptors of its own where apps do not have them by their number.
+    pub part: fn(),
 }
 
 impl Kernel {
@@ -33,7 +35,7 @@ impl Kernel {
     /// The same with its system calls meddled with. Services are out of the meddler's reach.
     fn meddled(&self) -> (Arc<Meddler>, Kernel) {
         let meddler = Meddler::around(self.sys.clone());
-        (meddler.clone(), Kernel { sys: meddler, services: Imports::default() })
+        (meddler.clone(), Kernel { sys: meddler, services: Imports::default(), part: self.part })
     }
 }
 
@@ -67,7 +69,7 @@ struct App {
 
 impl App {
     fn new(kernel: &Kernel, number: u32) -> App {
-        let Kernel { sys, services } = kernel.clone();
+        let Kernel { sys, services, .. } = kernel.clone();
         let partners = Arc::new(Mutex::new(Vec::new()));
         let theirs = partners.clone();
         let caller = Caller::app(number);
@@ -141,6 +143,7 @@ fn two_apps_do_not_disturb_each_other(kernel: &Kernel) {
         std::thread::scope(|scope| {
             for app in &apps {
                 scope.spawn(|| {
+                    (kernel.part)();
                     let Some(mut session) = app.start(&*workload) else { return };
                     for round in 0..200 {
                         assert_eq!(session.verify(round), Verdict::Good, "{}, round {round}", workload.name());
