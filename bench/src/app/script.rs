@@ -215,7 +215,7 @@ impl Script<'_> {
             Call::Truncate(path, size) => {
                 let path = self.path(path);
                 // differs: truncate-same-size.
-                if sys.stat(me, &path).is_ok_and(|stat| stat.size == *size as u64) {
+                if sys.stat(me, &path).is_ok_and(|stat| stat.kind == Kind::File && stat.size == *size as u64) {
                     return Outcome::Skipped;
                 }
                 number(sys.truncate(me, &path, *size as u64).map(|()| 0))

@@ -86,7 +86,7 @@ fn search(under: &str, cases: u64, least: usize, change: fn(Call) -> Call) {
     let cases = setting("KD_CASES", cases) as u32;
     // All cases share their kernels, which have seen something by then; each step of shrinking boots new ones.
     let shared = RefCell::new(Some(Kernels::boot(APPS * cases)));
-    let limits = Search { cases, failure_persistence: None, max_shrink_iters: 500, ..Search::default() };
+    let limits = Search { cases, failure_persistence: None, max_shrink_time: 90_000, ..Search::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
     let (made, good) = (Cell::new(0), Cell::new(0));
     let changed = |scripts: Vec<Vec<Call>>| {
