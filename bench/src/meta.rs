@@ -155,7 +155,8 @@ fn governor() -> String {
 }
 
 /// The commit of the source, `-dirty` where it was changed since.
-fn commit() -> String {
+/// The commit of the source, with `-dirty` where it was changed.
+pub fn commit() -> String {
     // `--exclude=*` leaves the bare hash, whatever tags there are.
     let describe = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"];
     let output = Command::new("git").arg("-C").arg(workspace()).args(describe).output();

@@ -13,7 +13,7 @@ use kd_report::schema::{Experiment, Record};
 use kd_report::{ReportError, Results};
 
 use crate::boot::BootFailure;
-use crate::experiments::{Plan, Progress, faults, latency, macros, primitives, restart};
+use crate::experiments::{Plan, Progress, crash, faults, latency, macros, primitives, restart};
 use crate::meta;
 use crate::progress::Display;
 
@@ -27,6 +27,7 @@ const EXPERIMENTS: &[(Experiment, Run)] = &[
     (Experiment::Macro, macros::run),
     (Experiment::Faults, faults::run),
     (Experiment::Restart, restart::run),
+    (Experiment::Crash, crash::run),
 ];
 
 /// What to run, and where its report goes.
@@ -67,6 +68,19 @@ pub enum SuiteError {
         experiment: Experiment,
         /// Why.
         source: BootFailure,
+    },
+    /// Figures of one source would stand among those of another.
+    #[error(
+        "{path} holds results of commit {found}, and this is {ours}: check out that commit, or make results of this one \
+         with `cargo bench`"
+    )]
+    Commit {
+        /// The results.
+        path: PathBuf,
+        /// Their commit.
+        found: String,
+        /// The commit of this source.
+        ours: String,
     },
     /// The figures contradict themselves, or could not be written.
     #[error(transparent)]
@@ -119,6 +133,36 @@ pub fn run(options: &Options) -> Result<(PathBuf, String), SuiteError> {
 pub fn report(folder: &Path) -> Result<PathBuf, SuiteError> {
     let results = Results::read(&folder.join("results.json"))?;
     replace(folder, |folder| render(&results, folder))?;
+    Ok(folder.canonicalize().unwrap_or_else(|_| folder.into()).join("index.html"))
+}
+
+/// A folder's results, if they are of this source: further figures of it may stand among them.
+///
+/// # Errors
+/// A results file that cannot be used, or that of another commit.
+pub fn results_of_this_source(folder: &Path) -> Result<Results, SuiteError> {
+    let path = folder.join("results.json");
+    let results = Results::read(&path)?;
+    let ours = meta::commit();
+    match results.meta.commit == ours {
+        true => Ok(results),
+        false => Err(SuiteError::Commit { path, found: results.meta.commit, ours }),
+    }
+}
+
+/// Puts figures into a folder's results in place of those that `replaces` names, and makes the report anew; returns its
+/// path.
+///
+/// # Errors
+/// As [`results_of_this_source`], and a folder that cannot be written; then it is as it was.
+pub fn amend(folder: &Path, replaces: impl Fn(&Record) -> bool, figures: Vec<Record>) -> Result<PathBuf, SuiteError> {
+    let mut results = results_of_this_source(folder)?;
+    results.records.retain(|record| !replaces(record));
+    results.records.extend(figures);
+    replace(folder, |folder| {
+        results.write(&folder.join("results.json"))?;
+        render(&results, folder)
+    })?;
     Ok(folder.canonicalize().unwrap_or_else(|_| folder.into()).join("index.html"))
 }
 

@@ -27,7 +27,7 @@ pub fn main(app: App) {
         Task::Loop { workload, milliseconds } => rounds::repeat(&env, &workload, milliseconds, &board),
         Task::Probe(workloads) => probe::run(&env, &workloads, results),
         Task::Text(paths) => text::run(&env, &paths, results),
-        Task::Script(calls) => script::run(&env, &calls, results),
+        Task::Script { under, calls } => script::run(&env, &under, &calls, results),
         Task::Count(workloads) => count::run(&env, &workloads, results, |step| {
             while board.get(kd_boot::board::Field::Stop) < step {
                 std::thread::sleep(std::time::Duration::from_micros(100));

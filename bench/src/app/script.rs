@@ -15,21 +15,21 @@ use super::emit;
 
 /// Directories around a script's own, for `..` behind symbolic links: the root's names are each kernel's own.
 const AROUND: &str = "/w/w/w";
-/// Bytes that fit into a pipe on every kernel, however it counts its pages.
+/// Bytes that fit into a pipe on every kernel, however it counts its pages (differs: pipe-room).
 const PIPE_FITS: usize = 28_000;
 /// What rooms are filled with before a call, to see what it leaves alone.
 const UNTOUCHED: u8 = 0xEE;
-/// Permission bits that are compared. Linux clears setuid and setgid when a user writes who is not the superuser of the
+/// Permission bits that are compared (differs: setuid-bits). Linux clears setuid and setgid when a user writes who is not the superuser of the
 /// whole host, and in a private namespace nobody is.
 const MODE: u16 = 0o1777;
-/// Scripts set times before this one, in January 1970.
+/// Scripts set times before this one, in January 1970 (differs: present).
 const SET: u64 = 1_000_000_000_000_000;
 /// Longest file whose contents are compared.
 const FILE_MAX: usize = 1 << 20;
 
-/// Runs one.
-pub fn run(env: &Env, calls: &[Call], mut results: File) {
-    let directory = format!("/script-{}{AROUND}", env.caller.app.0);
+/// Runs one, in a directory of its own in `under`.
+pub fn run(env: &Env, under: &str, calls: &[Call], mut results: File) {
+    let directory = format!("{under}/script-{}{AROUND}", env.caller.app.0);
     let mut script = Script { env, directory, handles: Vec::new(), pipes: Vec::new() };
     let ends = script.directory.match_indices('/').map(|(at, _)| at).skip(1).chain([script.directory.len()]);
     for end in ends {
@@ -87,7 +87,7 @@ fn seen(stat: Result<Stat>) -> Outcome {
         mode: stat.mode & MODE,
         links: stat.links,
         owner: (stat.uid, stat.gid),
-        // A directory's size is each file system's own affair.
+        // differs: directory-size.
         size: if stat.kind == Kind::Directory { 0 } else { stat.size },
         times: [stat.atime, stat.mtime].map(|time| Some(time).filter(|time| *time < SET)),
     })
@@ -168,7 +168,7 @@ impl Script<'_> {
             Call::Read(handle, room) => {
                 let pipe = self.open(*handle).and_then(|open| open.pipe);
                 if pipe.is_some_and(|(pipe, writer)| !writer && self.pipes[pipe] == 0 && self.is_open(pipe, true)) {
-                    return Outcome::Skipped;
+                    return Outcome::Skipped; // differs: pipe-waits.
                 }
                 let outcome = self.read(*room, |out| sys.read(me, self.fd(*handle), out));
                 if let (Some((pipe, false)), Outcome::Bytes(count, _)) = (pipe, &outcome) {
@@ -192,7 +192,7 @@ impl Script<'_> {
                 let result = sys.pwrite(me, self.fd(*handle), *offset, &mut InBuf::new(&data.bytes()));
                 number(result.map(|count| count as u64))
             }
-            // Positions in directories are each kernel's own.
+            // differs: directory-positions.
             Call::Lseek(handle, ..) if self.open(*handle).is_some_and(|open| open.directory) => Outcome::Skipped,
             Call::Lseek(handle, offset, whence) => number(sys.lseek(me, self.fd(*handle), *offset, *whence)),
             Call::Fsync(handle) => number(sys.fsync(me, self.fd(*handle)).map(|()| 0)),
@@ -207,14 +207,15 @@ impl Script<'_> {
             Call::Symlink(target, path) => number(sys.symlink(me, target, &self.path(path)).map(|()| 0)),
             Call::Readlink(path, room) => self.read(*room, |out| sys.readlink(me, &self.path(path), out)),
             Call::Lstat(path) => seen(sys.lstat(me, &self.path(path))),
-            // A pipe's attributes are each kernel's own.
+            // differs: fstat-pipe.
             Call::Fstat(handle) if self.open(*handle).is_some_and(|open| open.pipe.is_some()) => Outcome::Skipped,
             Call::Fstat(handle) => seen(sys.fstat(me, self.fd(*handle))),
+            // differs: statfs.
             Call::Statfs(path) => number(sys.statfs(me, &self.path(path)).map(|stat| stat.block_size.into())),
             Call::Truncate(path, size) => {
                 let path = self.path(path);
-                // That dates a file on ours alone.
-                if sys.stat(me, &path).is_ok_and(|stat| stat.size == *size as u64) {
+                // differs: truncate-same-size.
+                if sys.stat(me, &path).is_ok_and(|stat| stat.kind == Kind::File && stat.size == *size as u64) {
                     return Outcome::Skipped;
                 }
                 number(sys.truncate(me, &path, *size as u64).map(|()| 0))
@@ -258,7 +259,7 @@ impl Script<'_> {
         }
     }
 
-    /// What a directory lists from its start, read in pieces of `room` bytes.
+    /// What a directory lists from its start, read in pieces of `room` bytes, sorted (differs: listing-order).
     fn list(&self, fd: Fd, room: usize) -> Result<Vec<(String, u8)>> {
         let (sys, me) = (&self.env.sys, self.env.caller);
         sys.lseek(me, fd, 0, seek::SET)?;

@@ -36,9 +36,9 @@ pub struct Arguments {
 }
 
 fn experiment() -> impl TypedValueParser<Value = Experiment> {
-    let booted = [Experiment::Latency, Experiment::Macro, Experiment::Faults, Experiment::Restart];
-    PossibleValuesParser::new(booted.map(Experiment::word)).map(move |word| {
-        booted.into_iter().find(|experiment| experiment.word() == word).expect("the parser lets nothing else through")
+    let alone = [Experiment::Latency, Experiment::Macro, Experiment::Faults, Experiment::Restart, Experiment::Crash];
+    PossibleValuesParser::new(alone.map(Experiment::word)).map(move |word| {
+        alone.into_iter().find(|experiment| experiment.word() == word).expect("the parser lets nothing else through")
     })
 }
 

@@ -1,5 +1,7 @@
-//! The experiments: each boots kernels, asks its question, and returns records. None of them draws a conclusion.
+//! The experiments: each asks its question, of kernels that it boots but for `crash`, and returns records. None of them
+//! draws a conclusion.
 
+pub mod crash;
 pub mod faults;
 pub mod latency;
 pub mod macros;

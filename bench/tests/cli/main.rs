@@ -48,7 +48,7 @@ fn bad_input_is_answered_with_one_message_and_its_remedy() {
     fs::write(scratch.path("file"), "").expect("the folder is ours");
     for (arguments, expected) in [
         (&["bench", "--quik"][..], "a similar argument exists: '--quick'"),
-        (&["bench", "--only", "everything"], "[possible values: latency, macro, faults, restart]"),
+        (&["bench", "--only", "everything"], "[possible values: latency, macro, faults, restart, crash]"),
         (&["bench", "--seed", "x"], "'x' for '--seed <N>'"),
         (&["bench", "--out", "file/out"], "cannot write to file/out"),
         (&["bench", "--out", "file"], "choose another output folder with `--out DIR`"),
@@ -59,6 +59,8 @@ fn bad_input_is_answered_with_one_message_and_its_remedy() {
         (&["run", "--kernel", "linux"], "--workload <W>"),
         (&["crashcheck", "--states", "0"], "0 is not in 1.."),
         (&["crashcheck", "--state", "1000000"], "workload 1 has states 0 to "),
+        (&["crashcheck", "--state", "1", "--results", "."], "cannot be used with '--results <DIR>'"),
+        (&["crashcheck", "--results", "nowhere"], "nowhere/results.json: No such file or directory"),
         (&["report", "nowhere"], "nowhere/results.json: No such file or directory"),
     ] {
         let (code, out, err) = outcome(arguments, &scratch);
@@ -99,6 +101,48 @@ fn a_report_is_made_anew_and_other_files_stay() {
     assert!(fs::read_to_string(scratch.path("index.html")).expect("written").starts_with("<!doctype html>"));
     assert_eq!(fs::read(scratch.path("results.json")).expect("still there"), before);
     assert_eq!(scratch.names(), ["headline.svg", "index.html", "notes", "results.json"]);
+}
+
+#[test]
+fn a_full_crash_check_is_taken_into_the_results_of_its_commit() {
+    let scratch = Scratch::new();
+    let mut results = sample::results();
+    results.meta.commit = kernel_debate::meta::commit();
+    let path = scratch.path("results.json");
+    results.write(&path).expect("the folder is ours");
+    // The second run's count stands in place of the first's, and beside those of the main job.
+    for states in ["300", "200"] {
+        let (code, out, err) = outcome(&["crashcheck", "--states", states, "--results", "."], &scratch);
+        assert_eq!(code, Some(0), "{err}");
+        assert!(out.contains(&format!("{states} crash states of ")) && out.ends_with("/index.html\n"), "{out}");
+    }
+    let merged = kd_report::Results::read(&path).expect("it is a results file still");
+    let (full, others): (Vec<_>, Vec<_>) = merged.records.into_iter().partition(|r| r.workload == "full_run");
+    assert!(others == results.records && merged.meta == results.meta);
+    let of = |metric: &str| full.iter().find(|r| r.metric == metric).and_then(|r| r.value);
+    assert_eq!((full.len(), of("states"), of("states_failed")), (5, Some(200.0), Some(0.0)));
+    let page = fs::read_to_string(scratch.path("index.html")).expect("written");
+    assert!(page.contains("none of 9000 states failed (sample), none of 200 states failed (full run)"));
+}
+
+#[test]
+fn a_full_crash_check_is_not_taken_into_other_results() {
+    for (results, expected) in [
+        (sample::results(), "check out that commit, or make results of this one with `cargo bench`"),
+        (
+            kd_report::Results { meta: kd_report::Meta { schema_version: 0, ..sample::meta() }, records: Vec::new() },
+            "schema version 0",
+        ),
+    ] {
+        let scratch = Scratch::new();
+        let path = scratch.path("results.json");
+        results.write(&path).expect("the folder is ours");
+        let before = fs::read(&path).expect("just written");
+        let (code, out, err) = outcome(&["crashcheck", "--states", "100", "--results", "."], &scratch);
+        assert_eq!((code, out.as_str(), err.matches("error: ").count()), (Some(1), "", 1), "{err}");
+        assert!(err.contains(expected), "{err}");
+        assert_eq!((fs::read(&path).expect("kept"), scratch.names()), (before, vec!["results.json".into()]));
+    }
 }
 
 /// The operations and failures of a line of progress.

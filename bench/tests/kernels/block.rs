@@ -6,23 +6,15 @@ use std::time::{Duration, Instant};
 use kd_api::interfaces::vfs::open;
 use kd_boot::board::Field;
 use kd_boot::control::{Entry, Task};
+use kd_boot::devices::Order;
 use kd_boot::script::{Call, Data, Outcome};
 use kernel_debate::boot::Boot;
 
+use crate::proc::texts;
 use crate::{Config, OURS, PROCESS, outcomes};
 
 const LIMIT: Duration = Duration::from_secs(20);
 const KILL: i32 = 9;
-
-/// The texts of files, read by an app of its own: what one leaves behind is released some time after its end.
-fn texts(config: Config, boot: &Boot, app: u32, paths: &[String]) -> Vec<String> {
-    let mut app = config.start(boot, app, Task::Text(paths.to_vec()));
-    let text = |path: &String| {
-        let text: Result<String, String> = app.line().expect("a line").expect("the app lives");
-        text.unwrap_or_else(|errno| panic!("{config:?}: {path}: {errno}"))
-    };
-    paths.iter().map(text).collect()
-}
 
 /// The columns of `/proc/diskstats` for `vda`, from the fourth on, and the interrupts that its driver took.
 fn vda(config: Config, boot: &Boot, app: u32) -> (Vec<u64>, u64) {
@@ -41,7 +33,8 @@ fn disk_statistics_are_what_was_asked_for() {
     const PAGE: usize = 4096;
     for config in OURS {
         let boot = config.boot(3);
-        let before = vda(config, &boot, 2);
+        let device = || boot.device("vdisk", Order::Count).expect("it has a device");
+        let (device_before, before) = (device(), vda(config, &boot, 2));
         let flags = open::RDWR;
         let mut calls = vec![Call::Open { path: "/../../../../dev/vda".into(), flags, mode: 0 }];
         calls.extend((0..8).map(|i| Call::Pwrite(0, i * PAGE as i64, Data { start: 1, length: PAGE })));
@@ -55,6 +48,13 @@ fn disk_statistics_are_what_was_asked_for() {
         // Reads, merges, sectors, time; the same of writes; what is under way; discards; flushes, errors.
         assert_eq!(seen, [5, 0, 5 * 8, 0, 8, 0, 8 * 8, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0], "{config:?}");
         assert!(after.1 > before.1, "{config:?}: the device interrupts when it is done");
+        // The device counts for itself, and no component can reach its count.
+        let device_after = device();
+        let (now, then) = (device_after, device_before);
+        let counted = [now.read - then.read, now.written - then.written, now.syncs - then.syncs];
+        assert_eq!(counted, [512 * seen[2], 512 * seen[6], seen[15]], "{config:?}: bytes read and written, flushes");
+        assert_eq!(now.requests - then.requests, seen[0] + seen[4] + seen[15], "{config:?}: {now:?}");
+        assert_eq!(now.interrupts - then.interrupts, after.1 - before.1, "{config:?}: none is lost or made up");
     }
 }
 

@@ -5,6 +5,7 @@ mod block;
 mod counts;
 mod devices;
 mod differential;
+mod proc;
 #[path = "../../../crates/subsystems/tests/differential/random.rs"]
 #[allow(dead_code)]
 mod random;
@@ -54,7 +55,11 @@ impl Config {
     }
 
     fn script(self, boot: &Boot, app: u32, calls: &[Call]) -> RunningApp {
-        self.start(boot, app, Task::Script(calls.to_vec()))
+        self.script_under(boot, app, "", calls)
+    }
+
+    fn script_under(self, boot: &Boot, app: u32, under: &str, calls: &[Call]) -> RunningApp {
+        self.start(boot, app, Task::Script { under: under.into(), calls: calls.to_vec() })
     }
 }
 

@@ -92,7 +92,12 @@ pub enum Task {
     /// Does a fixed number of operations, after as many to warm up, and writes what a counting kernel counted.
     Count(Vec<String>),
     /// Makes these calls and writes what came of each.
-    Script(Vec<crate::script::Call>),
+    Script {
+        /// The directory that the app's own is made in; empty for the root.
+        under: String,
+        /// The calls.
+        calls: Vec<crate::script::Call>,
+    },
     /// Reads these files whole and writes their texts.
     Text(Vec<String>),
 }

@@ -1,7 +1,7 @@
 //! Scripts: system calls as data, and what came of them, so that kernels can be compared call by call.
 //!
 //! Descriptors are named by *handle*: a place in a table that the script's app keeps, the lowest free one for each new
-//! descriptor. Kernels number descriptors differently; handles they must not.
+//! descriptor. Kernels number descriptors differently (differs: open-numbers); handles they must not.
 
 use serde::{Deserialize, Serialize};
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use kd_api::Errno;
 use kd_api::interfaces::block::BlockDevice;
-use kd_api::interfaces::fs::FileSystem;
 use kd_subsystems::jfs::{Jfs, MkfsOptions, MountOptions, mkfs};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -12,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::{Expected, Fault, Totals, check};
 use crate::disk::{Disk, Image};
 use crate::model::Model;
+use crate::plant::Plant;
 use crate::recorder::{Recorder, Request};
 use crate::states::{Crashes, State};
 use crate::workload::{Op, Runner, generate};
@@ -23,18 +23,6 @@ const JOURNAL: u32 = 40;
 const INODES: u32 = 48;
 /// Failures that a summary holds; all are counted.
 const KEPT: usize = 10;
-
-/// A mistake made on purpose, to see that it is found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plant {
-    /// The disk says that it has flushed, and has not; so too with FUA.
-    SwallowFlushes,
-    /// A commit block is written together with what it seals and flushed with it, as with ext4's `journal_async_commit`.
-    /// With checksums that is safe for names (contents, which it orders no more, are not looked at); without it isn't.
-    AsyncCommit,
-    /// `rename` is `unlink` and `link`, with a commit of the journal's thread in between.
-    SplitRename,
-}
 
 /// What is tried.
 #[derive(Clone, Copy, Debug)]
@@ -128,10 +116,8 @@ impl Recording {
             spans.push((before, recorder.position()));
         }
         let mut log = recorder.take();
-        match subject.plant {
-            Some(Plant::SwallowFlushes) => swallow_flushes(&mut log),
-            Some(Plant::AsyncCommit) => commit_async(&mut log),
-            Some(Plant::SplitRename) | None => {}
+        if let Some(plant) = subject.plant {
+            plant.distort(&mut log);
         }
         let crashes = Crashes::new(&image, log, seed);
         Ok(Recording { seed, subject, model: runner.model, crashes, spans, totals })
@@ -207,6 +193,14 @@ impl Recording {
 
 /// Checks `states` crash states of the workloads from number `seed` on; `progress` hears of each workload.
 pub fn run(subject: Subject, seed: u64, states: u64, mut progress: impl FnMut(&Summary)) -> Summary {
+    run_while(subject, seed, states, |summary| {
+        progress(summary);
+        true
+    })
+}
+
+/// The same, but ends early when `go_on`, which is asked after each workload, says no.
+pub fn run_while(subject: Subject, seed: u64, states: u64, mut go_on: impl FnMut(&Summary) -> bool) -> Summary {
     let mut summary = Summary { seed, ..Summary::default() };
     let mut number = seed;
     while summary.states < states {
@@ -227,56 +221,21 @@ pub fn run(subject: Subject, seed: u64, states: u64, mut progress: impl FnMut(&S
         }
         summary.workloads += 1;
         number = number.wrapping_add(1);
-        progress(&summary);
+        if !go_on(&summary) {
+            break;
+        }
     }
     summary
 }
 
-/// Empty writes in place of flushes keep the numbering.
-fn swallow_flushes(log: &mut [Request]) {
-    log.iter_mut().for_each(|request| match request {
-        Request::Flush => *request = Request::Write { sector: 0, data: Vec::new(), fua: false },
-        Request::Write { fua, .. } => *fua = false,
+/// After how many states, of at most `states`, the first one failed; `Err` says how many there were if none did.
+pub fn first_failure(subject: Subject, seed: u64, states: u64) -> Result<u64, u64> {
+    let mut before = 0;
+    let summary = run_while(subject, seed, states, |summary| {
+        if summary.failed == 0 {
+            before = summary.states;
+        }
+        summary.failed == 0
     });
-}
-
-/// Puts each commit block before the flush that precedes it.
-fn commit_async(log: &mut [Request]) {
-    for at in 1..log.len() {
-        if let Request::Write { data, fua, .. } = &mut log[at]
-            && data.starts_with(b"KDJL\x04\0\0\0")
-        {
-            *fua = false;
-            log.swap(at - 1, at);
-        }
-    }
-}
-
-impl Runner {
-    /// A rename as nobody should do it.
-    fn split_rename(&mut self, op: &Op) -> Result<(), Errno> {
-        if let Op::Rename { directory, name, to_directory, to_name, flags: 0 } = op {
-            self.take_away(*to_directory, to_name, (*directory, name))?;
-        }
-        self.step(op)
-    }
-
-    /// Removes what a rename would replace, ahead of it.
-    fn take_away(
-        &mut self,
-        directory: crate::model::Node,
-        name: &str,
-        source: (crate::model::Node, &str),
-    ) -> Result<(), Errno> {
-        let target = self.model.names_in(directory).get(name).copied();
-        let Some(target) = target.filter(|target| Some(target) != self.model.names_in(source.0).get(source.1)) else {
-            return Ok(());
-        };
-        let fs: &dyn FileSystem = self.fs();
-        match self.model.kind(target) {
-            kd_api::interfaces::fs::Kind::Directory => fs.rmdir(self.ino(directory), name)?,
-            _ => fs.unlink(self.ino(directory), name)?,
-        }
-        fs.sync()
-    }
+    summary.failures.first().map(|failure| before + failure.state as u64 + 1).ok_or(summary.states)
 }

@@ -4,7 +4,8 @@
 //! ALICE (Pillai et al., *All File Systems Are Not Created Equal*, OSDI 2014). A [`workload`] runs on jfs over a disk that
 //! notes every write and flush ([`recorder`]). From the log follow the states that the disk may be in after a crash
 //! ([`states`]); each is mounted and compared with what the file system had promised by then ([`model`], [`check`]).
-//! [`campaign`] does so for one workload after the other. Everything has a number: a state that failed once fails again.
+//! [`campaign`] does so for one workload after the other,
+//! and [`plant`] makes mistakes on purpose, which must be found. Everything has a number: a state that failed once fails again.
 
 #![forbid(unsafe_code)]
 
@@ -12,10 +13,12 @@ pub mod campaign;
 pub mod check;
 pub mod disk;
 pub mod model;
+pub mod plant;
 pub mod recorder;
 pub mod rng;
 pub mod states;
 pub mod tree;
 pub mod workload;
 
-pub use campaign::{Failure, Plant, Recording, Subject, Summary, run};
+pub use campaign::{Failure, Recording, Subject, Summary, first_failure, run, run_while};
+pub use plant::{PLANTS, Plant};

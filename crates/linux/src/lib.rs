@@ -6,7 +6,7 @@
 //! prefixed or translated in between, only a path is copied to add the terminating zero that Rust's strings lack.
 //! The tmpfs is mounted in a namespace of the process and vanishes with the last process in it.
 //!
-//! What differs from the other two kernels, on purpose: `/dev/ram0` is an ordinary file of [`RAM0`] bytes on the same
+//! What differs from the other two kernels, on purpose (apps' calls: `bench/DIFFERENCES.md`): `/dev/ram0` is an ordinary file of [`RAM0`] bytes on the same
 //! tmpfs, not a block device, and there is no `/dev/nullb0`; `null` is `getppid`, the cheapest call that still enters
 //! the host's kernel; the caller is the process itself whatever [`Caller`](kd_api::Caller) says, and for its user and group
 //! the thread; descriptors are those of the whole process, so whoever passes numbers that the API did not hand out can

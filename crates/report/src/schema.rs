@@ -141,6 +141,8 @@ words! {
         Faults = "faults",
         /// A driver that dies under load, and what comes back.
         Restart = "restart",
+        /// Power failures at any moment, and what a file system holds after them.
+        Crash = "crash",
     }
 }
 
@@ -155,6 +157,8 @@ words! {
         Linux = "linux",
         /// No kernel: the bare mechanism, which nothing can beat.
         Limit = "limit",
+        /// No kernel: a subsystem by itself.
+        None = "none",
     }
 }
 

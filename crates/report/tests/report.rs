@@ -205,10 +205,31 @@ fn restart_comes_out_either_way() {
 }
 
 #[test]
+fn power_failures_come_out_either_way() {
+    let sound = with(sample::crash(0));
+    let html = page(&sound, "sound");
+    let sentence = answer(&html, "Crashes");
+    assert!(sentence.starts_with("No power failure that was tried cost"), "{sentence}");
+    assert!(sentence.ends_with("none of 9000 states failed (sample); 2 of 2 planted mistakes found."), "{sentence}");
+    assert!(html.contains("✓ found</b> in state 210") && !html.contains("class=\"bad\""));
+    assert!(summary_table(&sound).contains("\nPower failures: none of 9000 states failed (sample); 2 of 2"));
+
+    let torn = with(sample::crash(3));
+    let html = page(&torn, "torn");
+    let (_, sentence) = html.split_once("<dt>Crashes</dt><dd class=\"bad\">").expect("it is shown in red");
+    assert!(sentence.starts_with("The journalling file system lost or tore"), "{sentence}");
+    let again = "cargo debate crashcheck --seed 12 --state 345";
+    assert!(sentence.contains(&format!("3 of 9000 states failed (sample); again: {again}; 1 of 2 planted")));
+    assert!(html.contains(&format!("<li><code>{again}</code></li>")) && html.contains("<td class=\"bad\">3</td>"));
+    assert!(html.contains("<td class=\"bad\">n/a<sup>a</sup></td>") && html.contains("not found in 20000 states"));
+    assert!(summary_table(&torn).contains(again));
+}
+
+#[test]
 fn what_was_not_run_is_said() {
     let html = page(&with(sample::primitives()), "partly");
-    assert!(html.contains("Not part of this run:</b> latency, macro, faults, restart."));
-    for head in ["Latency", "Programs", "Isolation", "Restart"] {
+    assert!(html.contains("Not part of this run:</b> latency, macro, faults, restart, crash."));
+    for head in ["Latency", "Programs", "Isolation", "Restart", "Crashes"] {
         assert_eq!(answer(&html, head), "No verdict: the experiment was not part of this run.");
     }
     let gone: Vec<_> =

@@ -5,7 +5,7 @@
 //! every table is sharded, every object has its own lock, and each module says in which order they are taken.
 //!
 //! Semantics and errors are Linux's on x86-64, found by trial against the host where the manual is silent; a
-//! differential test in `tests/` keeps them so. [`syscalls`] lists what differs on purpose.
+//! differential test in `tests/` keeps them so. `bench/DIFFERENCES.md` lists what differs on purpose.
 
 #![no_std]
 #![forbid(unsafe_code)]

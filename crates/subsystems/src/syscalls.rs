@@ -1,36 +1,7 @@
 //! The system-call table: each call goes to the subsystem that answers it. The same on every kernel.
 //!
 //! One message carries at most [`BULK`] bytes, so a longer read or write is cut into pieces here, in every kernel alike.
-//! What an app sees is Linux's behaviour but for what this table lists:
-//!
-//! | call | here | Linux | why |
-//! | --- | --- | --- | --- |
-//! | `open` | flags other than the listed ones mean nothing | they do | not in this API |
-//! | `open` | descriptors from 3 on, the rest `EBADF` | from 0 on | the console will be 0 to 2 |
-//! | any path | starts at the root, whether or not with a slash | at the working directory | apps have none |
-//! | any path | a NUL in it is `EINVAL` | ends it | a path is text, not a C string |
-//! | any | a user has one group and no capabilities; 0 is the superuser | more of both | what checks need |
-//! | any | after a restart of the VFS every app is the superuser's | nothing restarts | who is who belongs to processes |
-//! | any | links in sticky directories are followed for all | `protected_symlinks` may be set | not in this API |
-//! | `link` | another's file only if it can be read and written | if `protected_hardlinks` is set | it mostly is |
-//! | `open`, `CREAT` and `NOFOLLOW` | another's link in a sticky directory: `ELOOP` | `EACCES` | it is not opened either way |
-//! | `rename` without the right to | `EACCES` before what lies within what | after it | no walk upwards to say no |
-//! | `truncate` to the size it has | dates the file | does not; `ftruncate` does | POSIX wants both |
-//! | `read` | atime: never for zero bytes, not once a day | tmpfs: always; relatime: yes | one rule, and no clock to read |
-//! | `fallocate` | all flags but `KEEP_SIZE`: `EOPNOTSUPP` | some | its simple form |
-//! | `sync` | tells the first error | tells none | it is `syncfs` of each mount |
-//! | `fstat` of a pipe | the superuser's, without times | the maker's | pipes keep neither |
-//! | `statfs` of ramfs | no number of blocks | half of memory | nothing but memory limits it |
-//! | `lseek` | `SEEK_DATA`, `SEEK_HOLE`: `EINVAL` | on tmpfs they work | not in this API |
-//! | `lseek` | positions in directories are unlike Linux's | opaque as well | each file system has its own |
-//! | `getdents64` | oldest first; what is made meanwhile is listed | tmpfs: newest first, not listed | POSIX leaves both open |
-//! | `read`, `write` over 128 KiB | other calls may come between the pieces | one call | a message carries no more |
-//! | `write` to a pipe | waits when 65,536 bytes are in it | when 16 pages are in use | pages are Linux's, bytes are POSIX's |
-//! | `write` to a pipe without readers | `EPIPE` alone | `SIGPIPE` as well | apps have no signals |
-//! | `write` to a pipe | may answer `EAGAIN`: its server is full of waiting calls | never | server pools are bounded |
-//! | `/dev` | nothing can be made, changed or removed there: `EROFS` | devtmpfs can | devices come from the manifest |
-//! | `rename` from or to a mount point | `EBUSY` before all but missing directories | later | a mount point stays |
-//! | mounts | `/dev`, `/proc`, `/mnt`, from start to end | `mount(2)` | they come from the manifest |
+//! What an app sees is Linux's behaviour but for what `bench/DIFFERENCES.md` lists.
 
 use alloc::sync::Arc;
 

@@ -1,7 +1,8 @@
-//! The answer: one sentence each on latency, programs, isolation and restart, computed from the facts.
+//! The answer: one sentence each on latency, programs, isolation, restart and crashes, computed from the facts.
 //!
 //! Each can come out either way, names its core budget, and says so when the run is unstable or has no figures.
 
+use super::crash;
 use super::edges::busiest;
 use super::facts::{
     Containment, Latency, Overhead, Return, containment, latency, overhead, ratios, returned, still_works,
@@ -22,6 +23,8 @@ pub struct Answer {
     pub isolation: String,
     /// What it brings back.
     pub restart: String,
+    /// What a power failure leaves, of whichever kernel.
+    pub crash: String,
 }
 
 /// Computes them.
@@ -31,11 +34,12 @@ pub fn answer(results: &Results) -> Answer {
         programs: programs_sentence(results),
         isolation: isolation_sentence(results),
         restart: restart_sentence(results),
+        crash: crash::sentence(results),
     }
 }
 
 /// Why an experiment has nothing to say: the first reason given, or that it didn't run.
-fn nothing(results: &Results, experiment: Experiment, rests_on: impl Fn(&Record) -> bool) -> String {
+pub fn nothing(results: &Results, experiment: Experiment, rests_on: impl Fn(&Record) -> bool) -> String {
     let own = pick(results, experiment, |_| true);
     match own.iter().filter(|r| r.value.is_none() && rests_on(r)).find_map(|r| r.reason.as_deref()) {
         Some(reason) => format!("No verdict: the figures it rests on are unavailable ({reason})."),

@@ -4,6 +4,7 @@
 //! the records; the fixed words say only what was asked and how it was measured.
 
 mod answer;
+mod crash;
 mod curve;
 mod disclosure;
 mod dots;
@@ -56,7 +57,9 @@ fn page(results: &Results) -> Result<String, ReportError> {
         )
     };
     let answer = answer::answer(results);
-    let [a, p, b, c] = [&answer.latency, &answer.programs, &answer.isolation, &answer.restart].map(|s| escape(s));
+    let [a, p, b, c, d] =
+        [&answer.latency, &answer.programs, &answer.isolation, &answer.restart, &answer.crash].map(|s| escape(s));
+    let alarm = if crash::Crash::of(results).failed() { " class=\"bad\"" } else { "" };
     Ok([
         format!(
             "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
@@ -67,12 +70,13 @@ fn page(results: &Results) -> Result<String, ReportError> {
         banners(results),
         format!(
             "<section id=\"answer\"><h2>The answer of this run</h2><dl><dt>Latency</dt><dd>{a}</dd><dt>Programs</dt><dd>{p}</dd><dt>Isolation</dt>\
-             <dd>{b}</dd><dt>Restart</dt><dd>{c}</dd></dl></section>"
+             <dd>{b}</dd><dt>Restart</dt><dd>{c}</dd><dt>Crashes</dt><dd{alarm}>{d}</dd></dl></section>"
         ),
         section("latency", "Latency of system calls", latency::METHOD, latency::section(results)?),
         section("macro", "Whole programs and storage", programs::METHOD, programs::section(results)?),
         section("faults", "Fault isolation", faults::METHOD, faults::section(results)),
         section("restart", "Driver restart", restart::METHOD, restart::section(results)?),
+        section("crash", "Power failures", crash::METHOD, crash::section(results)),
         section("primitives", "Parts on their own", primitives::METHOD, primitives::section(results)?),
         other::section(results),
         format!("<section id=\"machine\"><h2>Full disclosure</h2>{}</section>", disclosure::section(results)),
@@ -97,7 +101,8 @@ fn head(results: &Results) -> String {
          <a href=\"../../bench/METHODOLOGY.md\">bench/METHODOLOGY.md</a> · where we may favour one side: \
          <a href=\"../../bench/BIAS.md\">bench/BIAS.md</a></p><nav><a href=\"#latency\">Latency</a> \
          <a href=\"#macro\">Programs</a> \
-         <a href=\"#faults\">Faults</a> <a href=\"#restart\">Restart</a> <a href=\"#primitives\">Parts</a> \
+         <a href=\"#faults\">Faults</a> <a href=\"#restart\">Restart</a> \
+         <a href=\"#crash\">Power failures</a> <a href=\"#primitives\">Parts</a> \
          <a href=\"#machine\">Disclosure</a></nav></header>",
         escape(&m.date),
         escape(&m.commit)

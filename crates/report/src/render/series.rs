@@ -42,7 +42,7 @@ impl Series {
             (Kernel::Limit, _) => Ink::Limit,
             (Kernel::Microkernel, "thread") => Ink::Thread,
             (Kernel::Microkernel, "process") => Ink::Process,
-            (Kernel::Microkernel, _) => Ink::Other,
+            (Kernel::Microkernel | Kernel::None, _) => Ink::Other,
         }
     }
 

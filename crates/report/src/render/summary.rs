@@ -1,6 +1,7 @@
 //! The short table at the end of a run: plain text, a dozen or two lines.
 
 use super::answer::answer;
+use super::crash::Crash;
 use super::facts::{containment, latency, overhead, ratios, returned, spoilt, unsteady};
 use super::number::{line, show};
 use super::series::setting_label;
@@ -67,6 +68,9 @@ pub fn summary_table(results: &Results) -> String {
     for (head, sentence) in [("Isolation", words.isolation), ("Restart", words.restart)] {
         let verdict = sentence.split(':').next().unwrap_or_default();
         let _ = writeln!(out, "{head}: {}", verdict.trim_end_matches('.'));
+    }
+    if let Some(line) = Crash::of(results).line() {
+        let _ = writeln!(out, "Power failures: {line}");
     }
     if let Some((_, reason)) = unsteady(results).first() {
         let _ = writeln!(out, "Unstable run: {reason}");

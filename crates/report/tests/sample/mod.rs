@@ -352,6 +352,31 @@ pub fn primitives() -> Vec<Record> {
     out
 }
 
+/// Power failures: of 9000 states so many failed; one mistake made on purpose was found, the other if none failed.
+pub fn crash(failed: u32) -> Vec<Record> {
+    let of = |what| record(Experiment::Crash, Kernel::None, "direct", "none", what, 0.0);
+    let total = |metric, value| {
+        let r = of(["sample", metric, "total", "count"]);
+        Record { value: Some(value), n: Some(9_000), ..r }
+    };
+    let mut out: Vec<Record> = [
+        ("states", 9_000.0),
+        ("workloads", 6.0),
+        ("operations", 360.0),
+        ("requests", 700.0),
+        ("states_failed", failed.into()),
+    ]
+    .map(|(metric, value)| total(metric, value))
+    .into();
+    if failed > 0 {
+        out.push(Record { value: Some(345.0), ..of(["sample/seed_12", "failed_state", "first", "count"]) });
+    }
+    out.push(Record { value: Some(210.0), ..of(["plant/journal_skips_flush", "found_after", "first", "count"]) });
+    let other = Record { value: Some(1_400.0), ..of(["plant/rename_in_wrong_order", "found_after", "first", "count"]) };
+    out.push(if failed > 0 { unavailable(other, "not found in 20000 states") } else { other });
+    out
+}
+
 /// The whole sample: the microkernel slower, its faults contained, its driver back sooner; the run steady.
 pub fn results() -> Results {
     let mut records = primitives();
@@ -359,5 +384,6 @@ pub fn results() -> Results {
     records.extend(programs(240_000.0));
     records.extend(faults(12));
     records.extend(restart(1_300.0));
+    records.extend(crash(0));
     Results { meta: meta(), records }
 }

@@ -16,6 +16,7 @@ mod credentials;
 mod descriptors;
 mod device;
 mod devices;
+mod failures;
 mod mounts;
 mod names;
 mod open_file;
@@ -38,6 +39,7 @@ use cache::Cache;
 use credentials::{App, Attributes, Credentials, WRITE};
 use devices::Devices;
 pub use devices::device_name;
+use failures::Failures;
 pub use mounts::MOUNTS;
 use mounts::{Location, Mounts};
 use open_file::{Object, OpenFile, PipeEnd};
@@ -60,6 +62,7 @@ pub struct VirtualFileSystem {
     names: Cache<Dentry, Child>,
     /// Which inode an answer is about is known only afterwards, so one count of changes stands for all. They are rare.
     inodes: Cache<Location, Attributes>,
+    failures: Failures,
 }
 
 /// The component `vfs`. Besides the imports it names, it takes every file system it knows a place for, and every block
@@ -82,6 +85,7 @@ impl VirtualFileSystem {
             apps: Sharded::new(),
             names: Cache::new(NAME_SETS, NAME_SETS),
             inodes: Cache::new(INODE_SETS, 1),
+            failures: Failures::default(),
         })
     }
 
@@ -214,11 +218,11 @@ impl Vfs for VirtualFileSystem {
     }
 
     fn fsync(&self, caller: Caller, fd: Fd) -> Result<()> {
-        self.file(caller, fd)?.sync(false)
+        self.file(caller, fd)?.sync(false, &self.failures)
     }
 
     fn fdatasync(&self, caller: Caller, fd: Fd) -> Result<()> {
-        self.file(caller, fd)?.sync(true)
+        self.file(caller, fd)?.sync(true, &self.failures)
     }
 
     fn sync(&self, _: Caller) -> Result<()> {
@@ -323,7 +327,7 @@ impl Vfs for VirtualFileSystem {
         let (reading, writing) = (app.descriptors.reserve()?, app.descriptors.reserve()?);
         let pipe = self.pipes.create()?;
         let end = |writer| Object::Pipe(PipeEnd { pipes: self.pipes.clone(), pipe, writer });
-        let (reader, writer) = (OpenFile::new(end(false), open::RDONLY), OpenFile::new(end(true), open::WRONLY));
+        let (reader, writer) = (OpenFile::new(end(false), open::RDONLY, 0), OpenFile::new(end(true), open::WRONLY, 0));
         Ok((reading.install(Arc::new(reader))?, writing.install(Arc::new(writer))?))
     }
 

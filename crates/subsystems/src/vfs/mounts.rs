@@ -14,7 +14,7 @@ use kd_api::{Errno, Imports, Ino, Result};
 pub const MOUNTS: [(&str, &str, bool); 2] = [("procfs", "proc", false), ("jfs", "mnt", true)];
 
 /// An inode of a mounted file system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Location {
     /// Its mount, by number.
     pub mount: u32,

@@ -5,6 +5,7 @@
 //! it releases what it held; a call still under way keeps it alive.
 
 use alloc::sync::Arc;
+use core::sync::atomic::AtomicU64;
 
 use kd_api::ids::PipeId;
 use kd_api::interfaces::fs::{FileSystem, Kind, Stat};
@@ -14,6 +15,7 @@ use kd_api::{Errno, InBuf, OutBuf, Result};
 use kd_sync::{Mutex, rendezvous};
 
 use super::device::Device;
+use super::failures::Failures;
 use super::mounts::Location;
 
 /// What a file is.
@@ -79,6 +81,8 @@ pub struct OpenFile {
     object: Object,
     flags: u32,
     position: Mutex<u64>,
+    /// Up to which number it knows failures of writing back.
+    known_failures: AtomicU64,
 }
 
 /// A position from which a transfer of `len` bytes stays within what a signed offset can say, else `EINVAL`.
@@ -88,8 +92,9 @@ fn check(offset: u64, len: usize) -> Result<u64> {
 }
 
 impl OpenFile {
-    pub fn new(object: Object, flags: u32) -> OpenFile {
-        OpenFile { object, flags, position: Mutex::new(0) }
+    /// One that knows failures of writing back up to this number.
+    pub fn new(object: Object, flags: u32, known_failures: u64) -> OpenFile {
+        OpenFile { object, flags, position: Mutex::new(0), known_failures: AtomicU64::new(known_failures) }
     }
 
     /// The regular file that a call of `bytes` bytes may change.
@@ -213,9 +218,11 @@ impl OpenFile {
     }
 
     /// `fsync(2)`, or `fdatasync(2)`.
-    pub fn sync(&self, data_only: bool) -> Result<()> {
+    pub fn sync(&self, data_only: bool, failures: &Failures) -> Result<()> {
         match &self.object {
-            Object::File(held) | Object::Directory(held) => held.fs.fsync(held.at.ino, data_only),
+            Object::File(held) | Object::Directory(held) => {
+                failures.tell(held.at, &self.known_failures, held.fs.fsync(held.at.ino, data_only))
+            }
             Object::Device(device, _) => device.flush(),
             Object::Pipe(_) => Err(Errno::EINVAL),
         }

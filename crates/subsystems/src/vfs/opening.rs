@@ -67,7 +67,8 @@ impl Walk<'_> {
             _ if made => {}
             _ => self.check(node.at, node.stat.as_ref(), wanted(flags))?,
         }
-        Ok(OpenFile::new(self.object(&node, flags & open::TRUNC != 0 && !made)?, flags))
+        let known = self.vfs.failures.latest();
+        Ok(OpenFile::new(self.object(&node, flags & open::TRUNC != 0 && !made)?, flags, known))
     }
 
     fn object(&self, node: &Node, cut: bool) -> Result<Object> {

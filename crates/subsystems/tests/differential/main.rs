@@ -49,7 +49,7 @@ fn step(pair: &mut Pair, random: &mut Random) {
             }
         }
         38..46 => {
-            // On purpose: tmpfs alone dates a file of which nothing is read.
+            // differs: read-atime. tmpfs alone dates a file of which nothing is read.
             let room = random.length().max(1);
             if !pair.read_waits(fd) {
                 let (mut mine, mut theirs) = (vec![0xEE; room], vec![0xEE; room]);
@@ -78,7 +78,7 @@ fn step(pair: &mut Pair, random: &mut Random) {
             assert!(mine == theirs, "bytes read differ");
         }
         60..66 => {
-            // Positions in directories are each kernel's own.
+            // differs: directory-positions.
             let (offset, whence) = (random.seek(), [0, 1, 2, 9][random.below(4)]);
             if !pair.open.get(&fd).is_some_and(|open| open.directory) {
                 let ours = number(pair.ours.lseek(pair.me(), Fd(fd), offset, whence)).map(|at| at as i64);
@@ -109,7 +109,7 @@ fn step(pair: &mut Pair, random: &mut Random) {
             let ours = number(pair.ours.rename(pair.me(), &Pair::ours_at(&from), &Pair::ours_at(&to), flags));
             let mut answer = pair.host.rename(&from, &to, flags);
             if let (Err(libc::EACCES | libc::EPERM), Err(libc::EINVAL | libc::ENOTEMPTY)) = (ours, answer) {
-                // On purpose: who may not rename at all is told so before what lies within what.
+                // differs: rename-denied. Who may not rename at all is told so before what lies within what.
                 answer = ours;
             }
             pair.same(format!("rename({from:?}, {to:?}, {flags})"), &ours, &answer);
@@ -149,7 +149,7 @@ fn step(pair: &mut Pair, random: &mut Random) {
         124..127 => {
             let (path, size) = (random.path(), random.size());
             if pair.host.stat(&path, 0).is_ok_and(|seen| seen.size == size as u64) {
-                // On purpose: here that dates the file.
+                // differs: truncate-same-size.
                 return;
             }
             let ours = number(pair.ours.truncate(pair.me(), &Pair::ours_at(&path), size as u64));

@@ -123,7 +123,7 @@ impl Pair {
     pub fn open(&mut self, path: &str, flags: u32, mode: u32) -> Option<i32> {
         let ours = number(self.ours.open(self.me(), &Pair::ours_at(path), flags, mode)).map(|fd| fd.0);
         let host = match self.host.open(path, flags, mode) {
-            // On purpose: Linux protects sticky directories against a link that is not followed anyway.
+            // differs: open-sticky-link. Linux protects sticky directories against a link that is not followed anyway.
             Err(libc::EACCES)
                 if flags & (open::CREAT | open::NOFOLLOW) > open::NOFOLLOW && ours == Err(libc::ELOOP) =>
             {
@@ -163,13 +163,13 @@ impl Pair {
         self.open.get(&fd).and_then(|open| open.pipe)
     }
 
-    /// Whether a read could wait for ever, as nothing here runs beside it.
+    /// Whether a read could wait for ever, as nothing here runs beside it (differs: pipe-waits).
     pub fn read_waits(&self, fd: i32) -> bool {
         let open = |end| self.open.values().any(|open| open.pipe == Some(end));
         matches!(self.end(fd), Some((pipe, false)) if self.filled[pipe] == 0 && open((pipe, true)))
     }
 
-    /// The same of a write. Linux counts pages, which are on average at least half full.
+    /// The same of a write (differs: pipe-room). Linux counts pages, which are on average at least half full.
     pub fn write_waits(&self, fd: i32, length: usize) -> bool {
         matches!(self.end(fd), Some((pipe, true)) if self.filled[pipe] + length > 28_000)
     }
@@ -194,7 +194,7 @@ impl Pair {
         assert!(mine == theirs, "targets differ");
     }
 
-    /// What a directory lists from its start, sorted, read in pieces of `room` bytes.
+    /// What a directory lists from its start, sorted (differs: listing-order), read in pieces of `room` bytes.
     pub fn list(&mut self, fd: i32, room: usize) -> Answer<Vec<(String, u8)>> {
         let ours = number(self.ours.lseek(self.me(), Fd(fd), 0, 0)).map(|at| at as i64);
         let host = self.host.lseek(self.host_fd(fd), 0, 0);
