@@ -84,7 +84,7 @@ impl Display {
 /// What is left of an experiment: of its budget at first, then what its own pace foretells.
 fn left(budget: Duration, elapsed: Duration, share: f64) -> Duration {
     // Below a tenth the pace is mostly that of the first boot.
-    if share < 0.1 { budget.saturating_sub(elapsed) } else { elapsed.mul_f64(1.0 / share - 1.0) }
+    if share < 0.1 { budget.saturating_sub(elapsed) } else { elapsed.mul_f64((1.0 / share - 1.0).max(0.0)) }
 }
 
 /// A length of time for people: `42 s`, `3 min 05 s`.
@@ -105,6 +105,7 @@ mod tests {
         assert_eq!(left(s(30), s(40), 0.05), s(0), "over its budget, and nothing known");
         assert_eq!(left(s(30), s(10), 0.5), s(10));
         assert_eq!(left(s(30), s(10), 1.0), s(0));
+        assert_eq!(left(s(30), s(40), 1.5), s(0), "an experiment that is slower than it thought");
     }
 
     #[test]

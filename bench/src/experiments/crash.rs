@@ -28,16 +28,21 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
     let cores = plan.cores.len() as u32;
     let mut records = Vec::new();
     for (name, about, tried) in PLANTS {
-        progress(begin.elapsed().as_secs_f64() / time.as_secs_f64(), about);
+        progress(share(begin, time), about);
         records.push(plant(name, first_failure(tried(), plan.seed, PLANTED), cores));
     }
     let summary = run_while(Tried::default(), plan.seed, u64::MAX, |summary| {
-        let share = begin.elapsed().as_secs_f64() / time.as_secs_f64();
-        progress(share.min(1.0), &format!("{} crash states, {} failed", summary.states, summary.failed));
+        let so_far = format!("{} crash states, {} failed", summary.states, summary.failed);
+        progress(share(begin, time), &so_far);
         begin.elapsed() < time
     });
     records.extend(self::records(SAMPLE, &summary, cores));
     Ok(records)
+}
+
+/// How much of the time has passed.
+fn share(begin: Instant, time: Duration) -> f64 {
+    (begin.elapsed().as_secs_f64() / time.as_secs_f64()).min(1.0)
 }
 
 fn subject(workload: String, cores: u32) -> Subject {

@@ -23,8 +23,11 @@ pub enum Plant {
     SplitRename,
 }
 
-/// The mistakes that a checker must find: name, what it is, and what is tried with it.
-pub const PLANTS: [(&str, &str, fn() -> Subject); 4] = [
+/// A mistake that the checker must find: its name, what it is, and what is tried with it.
+pub type Mistake = (&'static str, &'static str, fn() -> Subject);
+
+/// All of them.
+pub const PLANTS: [Mistake; 4] = [
     ("journal_skips_flush", "the journal neither flushes nor forces what it writes", || {
         subject(None, |options| options.barriers = false)
     }),
