@@ -36,7 +36,7 @@ pub struct Arguments {
 }
 
 fn experiment() -> impl TypedValueParser<Value = Experiment> {
-    let booted = [Experiment::Latency, Experiment::Macro, Experiment::Faults, Experiment::Restart];
+    let booted = [Experiment::Latency, Experiment::Macro, Experiment::Scaling, Experiment::Faults, Experiment::Restart];
     PossibleValuesParser::new(booted.map(Experiment::word)).map(move |word| {
         booted.into_iter().find(|experiment| experiment.word() == word).expect("the parser lets nothing else through")
     })

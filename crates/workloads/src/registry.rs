@@ -6,11 +6,13 @@ use crate::files::FileOperation;
 use crate::getdents::Getdents;
 use crate::kv_log::KvLog;
 use crate::mail_server::MailServer;
+use crate::many_files::ManyFiles;
 use crate::names::{OpenClose, Stat};
 use crate::null::{NullCore, NullProc};
 use crate::pipe::Pingpong;
 use crate::pipeline::Pipeline;
 use crate::place::Place;
+use crate::sized_file::SizedFile;
 use crate::source_tree::SourceTree;
 
 macro_rules! extensions {
@@ -47,6 +49,8 @@ pub fn workloads() -> Vec<Box<dyn Workload>> {
         all.push(Box::new(KvLog(place)));
     }
     all.push(Box::new(Pipeline));
+    all.extend(ManyFiles::all().map(|workload| -> Box<dyn Workload> { Box::new(workload) }));
+    all.extend(SizedFile::all().map(|workload| -> Box<dyn Workload> { Box::new(workload) }));
     all.extend(kd_api::extensions!(extensions).into_iter().flatten());
     all
 }
@@ -61,12 +65,18 @@ pub struct UnknownWorkload {
     pub known: String,
 }
 
-/// The workload of a name.
+/// The workload of a name; behind a slash may stand the point of its scale, as in `dir_stat/files_1000`.
 ///
 /// # Errors
 /// [`UnknownWorkload`], which lists the names.
 pub fn find(name: &str) -> Result<Box<dyn Workload>, UnknownWorkload> {
-    workloads().into_iter().find(|workload| workload.name() == name).ok_or_else(|| UnknownWorkload {
+    let (base, point) = name.split_once('/').map_or((name, None), |(base, point)| (base, Some(point)));
+    let found = workloads().into_iter().find(|workload| workload.name() == base);
+    let found = match point {
+        Some(point) => found.and_then(|workload| workload.at(point)),
+        None => found,
+    };
+    found.ok_or_else(|| UnknownWorkload {
         name: name.into(),
         known: workloads().iter().map(|workload| workload.name()).collect::<Vec<_>>().join(", "),
     })
