@@ -74,9 +74,13 @@ fn work(mut session: Box<dyn Session>, begin: u64, board: &Board) -> Result<Part
     board.set(Field::Running, begin);
     wait(board, begin);
     let (mut operations, at) = (0, Instant::now());
-    while board.get(Field::Stop) == begin {
+    // At least one batch: on a busy host an app may see the beginning only when the end has come.
+    loop {
         run(batch)?;
         operations += batch;
+        if board.get(Field::Stop) > begin {
+            break;
+        }
     }
     let nanos = at.elapsed().as_nanos() as u64;
     board.set(Field::Running, begin + 1);

@@ -9,6 +9,7 @@ mod differential;
 #[allow(dead_code)]
 mod random;
 mod restarts;
+mod scaling;
 
 use kd_boot::control::Task;
 use kd_boot::manifest::{Kernel, Manifest, Placement};

@@ -193,6 +193,8 @@ fn a_scale_has_a_curve_for_each_workload_and_its_points_below() {
     assert!(apps.contains("M/s") && apps.contains("2 cores"), "{apps}");
     let times = table_of(&html, "Time of an operation, as one app sees it: median and 95 % interval");
     assert!(times.contains("dir_stat/files_100000") && times.contains("n/a<sup>a</sup>"), "{times}");
+    let at = |point: &str| times.find(point).unwrap_or_else(|| panic!("{point} in {times}"));
+    assert!(at("disk_file_read/mib_64<") < at("disk_file_read/mib_1024<"), "by number, not by letter");
     assert!(html.contains("<li>n/a: no file system mounted at /mnt here</li>"));
     assert!(!html.contains("id=\"other\""), "every figure has its place");
     let none = page(&with(sample::programs(1.0)), "no-scales");

@@ -99,6 +99,27 @@ mod tests {
     }
 
     #[test]
+    fn a_point_of_a_scale_stands_behind_a_slash() {
+        let known =
+            ["dir_stat/files_10", "disk_tree_stat/files_100000", "disk_file_read/mib_1", "disk_file_write/mib_1024"];
+        for name in known {
+            let base = name.split('/').next().expect("it has a beginning");
+            assert_eq!(find(name).map(|found| found.name()), Ok(base));
+        }
+        let unknown = [
+            "dir_stat/",
+            "dir_stat/files_",
+            "dir_stat/files_15",
+            "dir_stat/mib_1",
+            "disk_file_read/mib_3",
+            "stat/files_10",
+        ];
+        for name in unknown {
+            assert!(find(name).is_err_and(|error| error.name == name), "{name}");
+        }
+    }
+
+    #[test]
     fn an_unknown_name_is_answered_with_those_there_are() {
         let error = find("reboot").err().expect("there is none").to_string();
         assert!(error.starts_with("there is no workload `reboot`; there are: null_core, null_proc, stat"), "{error}");

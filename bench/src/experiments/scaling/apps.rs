@@ -44,20 +44,7 @@ pub fn records(plan: &Plan, time: Duration, progress: Progress<'_>) -> Result<Ve
         if plan.quick { (&QUICK_APPS, &QUICK_WORKLOADS) } else { (&APPS, &WORKLOADS) };
     // Operations a second of all apps together, for each boot.
     let (mut samples, mut throughput) = (Table::new(), Values::new());
-    let mut kinds = Vec::new();
-    for configuration in configurations() {
-        for &apps in apps {
-            let mut cells = Vec::new();
-            for workload in workloads {
-                let found = kd_workloads::find(workload).map_err(|error| BootFailure::App(error.to_string()))?;
-                let key = key(configuration, workload, apps);
-                want(&mut cells, Wanted { key, compute: 0 }, &*found, plan, &mut samples);
-            }
-            if !cells.is_empty() {
-                kinds.push((configuration, apps));
-            }
-        }
-    }
+    let mut kinds = kinds(apps, workloads, plan, &mut samples)?;
     let mut random = Random::new(plan.seed, 8);
     let (begin, boots) = (Instant::now(), boots(plan.quick));
     for block in 0..boots {
@@ -85,6 +72,27 @@ pub fn records(plan: &Plan, time: Duration, progress: Progress<'_>) -> Result<Ve
     Ok(records)
 }
 
+/// Which boots there are: a configuration and its number of apps. What does not exist is noted with its reason.
+fn kinds(
+    apps: &[u32],
+    workloads: &[&str],
+    plan: &Plan,
+    samples: &mut Table,
+) -> Result<Vec<(Configuration, u32)>, BootFailure> {
+    let mut kinds = Vec::new();
+    for (configuration, &apps) in configurations().flat_map(|one| apps.iter().map(move |apps| (one, apps))) {
+        let mut cells = Vec::new();
+        for workload in workloads {
+            let found = kd_workloads::find(workload).map_err(|error| BootFailure::App(error.to_string()))?;
+            want(&mut cells, Wanted { key: key(configuration, workload, apps), compute: 0 }, &*found, plan, samples);
+        }
+        if !cells.is_empty() {
+            kinds.push((configuration, apps));
+        }
+    }
+    Ok(kinds)
+}
+
 /// The name of a cell.
 fn key(configuration: Configuration, workload: &str, apps: u32) -> Key {
     let workload = format!("{workload}/apps_{apps}");
@@ -93,6 +101,7 @@ fn key(configuration: Configuration, workload: &str, apps: u32) -> Key {
 
 /// A boot whose apps take their turns.
 struct Turns {
+    /// Held, since all of it ends with it.
     _boot: Boot,
     apps: Vec<RunningApp>,
     family: Vec<i32>,
@@ -113,6 +122,8 @@ impl Turns {
     fn start(configuration: Configuration, apps: u32, order: &[&str], plan: &Plan) -> Result<Turns, BootFailure> {
         let mut manifest = configuration.manifest();
         manifest.apps = apps;
+        // A server refuses the blocking call that would take its last thread, and here each app may have one.
+        manifest.entries.iter_mut().for_each(|entry| entry.threads = entry.threads.max(apps + 1));
         let boot = Boot::new(&manifest)?;
         let workloads: Vec<String> = order.iter().map(|workload| (*workload).into()).collect();
         let task = || Task::Together { workloads: workloads.clone(), entry: Entry::Trap };

@@ -7,6 +7,7 @@ use super::latency::{Row, fits};
 use super::series::{Series, all_series, all_settings, pick, setting_label};
 use crate::ReportError;
 use crate::schema::{Experiment, Record, Results};
+use std::collections::BTreeSet;
 
 const MEDIAN: &[&str] = &["median"];
 
@@ -63,6 +64,13 @@ fn point(r: &Record) -> Option<(&str, &str, u64)> {
     Some((workload, unit, at.parse().ok()?))
 }
 
+/// The records that a test picks, points in their order.
+fn sorted(results: &Results, test: impl Fn(&Record) -> bool) -> Vec<&Record> {
+    let mut records = pick(results, Experiment::Scaling, test);
+    records.sort_by(|a, b| point(a).cmp(&point(b)));
+    records
+}
+
 /// Whether the section shows a record.
 pub fn shows(r: &Record) -> bool {
     r.experiment == Experiment::Scaling && TABLES.iter().any(|row| fits(r, *row))
@@ -74,11 +82,11 @@ pub fn section(results: &Results) -> Result<String, ReportError> {
     for (unit, metric, heading, about, caption) in SCALES {
         let own = |r: &Record| r.metric == metric && r.statistic == "median" && point(r).is_some_and(|of| of.1 == unit);
         out += &format!("<h3>{heading}</h3><p>{about}</p>");
-        out += &curves(unit, heading, caption, &pick(results, Experiment::Scaling, own))?;
+        out += &curves(unit, heading, caption, &sorted(results, own))?;
     }
     out += "<h3>Tables</h3>";
     for row in TABLES {
-        out += &matrix(row.2, false, &pick(results, Experiment::Scaling, |r| fits(r, row)));
+        out += &matrix(row.2, false, &sorted(results, |r| fits(r, row)));
     }
     Ok(out)
 }
@@ -91,19 +99,17 @@ fn curves(unit: &str, what: &str, caption: &'static str, records: &[&Record]) ->
     }
     let entries: Vec<_> = all_series(&shown).iter().map(|s| (s.label(), s.ink(), s.shape())).collect();
     let mut out = legend(&entries)? + "<div class=\"panels\" style=\"--columns:2\">";
-    let mut workloads: Vec<&str> = Vec::new();
-    for (workload, ..) in shown.iter().filter_map(|r| point(r)) {
-        if !workloads.contains(&workload) {
-            workloads.push(workload);
-        }
-    }
     let mut number = 0;
-    for workload in workloads {
-        let of: Vec<&Record> = shown.iter().filter(|r| point(r).is_some_and(|p| p.0 == workload)).copied().collect();
-        for setting in all_settings(&of) {
+    // All of one setting beside each other, then the next.
+    for setting in all_settings(&shown) {
+        let here: Vec<&Record> = shown.iter().filter(|r| (r.cores, r.entry) == setting).copied().collect();
+        let workloads: BTreeSet<&str> = here.iter().filter_map(|r| point(r)).map(|(workload, ..)| workload).collect();
+        for workload in workloads {
             let mut lines = Lines::new();
-            for r in of.iter().filter(|r| (r.cores, r.entry) == setting) {
-                if let (Some((_, _, at)), Some(value)) = (point(r), r.value) {
+            for r in &here {
+                if let (Some((own, _, at)), Some(value)) = (point(r), r.value)
+                    && own == workload
+                {
                     lines.entry(Series::of(r)).or_default().push((at, value, r.ci_low.zip(r.ci_high)));
                 }
             }
@@ -112,7 +118,7 @@ fn curves(unit: &str, what: &str, caption: &'static str, records: &[&Record]) ->
             let desc = "Both scales are logarithmic; a line for each kernel, intervals as bars; the tables below hold the same \
                         figures.";
             let axis = Axis::Scale(caption);
-            let curve = Curve { title: &title, unit: &of[0].unit, baseline: None, axis, lines: &lines };
+            let curve = Curve { title: &title, unit: &here[0].unit, baseline: None, axis, lines: &lines };
             let id = format!("scale-{unit}-{number}");
             number += 1;
             out += &picture((&id, &name, desc), curve::SIZE, Place::Page, |area| curve.draw(area))?;
