@@ -12,10 +12,11 @@ pub struct Budget {
 }
 
 /// All of them: together below 90 s quick and 10 minutes in full, with room for booting, analysis and rendering.
-pub const BUDGETS: [Budget; 6] = [
+pub const BUDGETS: [Budget; 7] = [
     Budget { experiment: "primitives", quick: 8, full: 60 },
     Budget { experiment: "latency", quick: 22, full: 190 },
     Budget { experiment: "macro", quick: 11, full: 110 },
+    Budget { experiment: "scaling", quick: 5, full: 40 },
     Budget { experiment: "faults", quick: 20, full: 110 },
     Budget { experiment: "restart", quick: 10, full: 60 },
     Budget { experiment: "crash", quick: 3, full: 15 },

@@ -13,7 +13,7 @@ use kd_report::schema::{Experiment, Record};
 use kd_report::{ReportError, Results};
 
 use crate::boot::BootFailure;
-use crate::experiments::{Plan, Progress, crash, faults, latency, macros, primitives, restart};
+use crate::experiments::{Plan, Progress, crash, faults, latency, macros, primitives, restart, scaling};
 use crate::meta;
 use crate::progress::Display;
 
@@ -25,6 +25,7 @@ const EXPERIMENTS: &[(Experiment, Run)] = &[
     (Experiment::Primitives, primitives::limits),
     (Experiment::Latency, latency::run),
     (Experiment::Macro, macros::run),
+    (Experiment::Scaling, scaling::run),
     (Experiment::Faults, faults::run),
     (Experiment::Restart, restart::run),
     (Experiment::Crash, crash::run),

@@ -7,6 +7,7 @@ pub mod probe;
 mod rounds;
 mod script;
 mod text;
+pub mod together;
 mod trap;
 
 use std::fs::File;
@@ -25,6 +26,7 @@ pub fn main(app: App) {
         Task::Rounds { workload, rate, entry } => rounds::run(&env, &workload, rate, entry, &board),
         Task::Canary(seed) => canary::run(&env, seed, &board),
         Task::Loop { workload, milliseconds } => rounds::repeat(&env, &workload, milliseconds, &board),
+        Task::Together { workloads, entry } => together::run(&env, &workloads, entry, &board, results),
         Task::Probe(workloads) => probe::run(&env, &workloads, results),
         Task::Text(paths) => text::run(&env, &paths, results),
         Task::Script { under, calls } => script::run(&env, &under, &calls, results),

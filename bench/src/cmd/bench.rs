@@ -36,9 +36,11 @@ pub struct Arguments {
 }
 
 fn experiment() -> impl TypedValueParser<Value = Experiment> {
-    let alone = [Experiment::Latency, Experiment::Macro, Experiment::Faults, Experiment::Restart, Experiment::Crash];
-    PossibleValuesParser::new(alone.map(Experiment::word)).map(move |word| {
-        alone.into_iter().find(|experiment| experiment.word() == word).expect("the parser lets nothing else through")
+    let alone: Vec<Experiment> =
+        Experiment::ALL.iter().copied().filter(|experiment| *experiment != Experiment::Primitives).collect();
+    PossibleValuesParser::new(alone.iter().map(|experiment| experiment.word())).map(move |word| {
+        let named = alone.iter().find(|experiment| experiment.word() == word);
+        *named.expect("the parser lets nothing else through")
     })
 }
 

@@ -60,6 +60,7 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
         (configuration, cells)
     };
     let design = Design {
+        manifest: &|configuration| configuration.manifest(),
         cells: configurations.map(cells).collect(),
         boots: budget::boots(plan.quick),
         time: time.mul_f64(1.0 - CALIBRATION),
@@ -94,7 +95,8 @@ impl Scale {
         let cells = names.iter().flat_map(wanted).map(|(key, compute)| Wanted { key, compute }).collect();
         let mut samples = Table::new();
         let cells = vec![(configuration, cells)];
-        let design = Design { cells, boots: CALIBRATION_BOOTS, time, stream: 5 };
+        let manifest = &|configuration: Configuration| configuration.manifest();
+        let design = Design { manifest, cells, boots: CALIBRATION_BOOTS, time, stream: 5 };
         design.take(plan, &mut samples, &mut |_, _| ())?;
         let median = |name: &str, user| positive(stats::median(&mut samples.get(&key(name, user))?.latency.concat()));
         let scale = |name: &&'static str| {

@@ -8,6 +8,7 @@ pub mod macros;
 pub mod primitives;
 pub mod records;
 pub mod restart;
+pub mod scaling;
 
 /// How a run goes about its experiments.
 #[derive(Clone, Debug)]

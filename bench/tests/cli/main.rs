@@ -48,7 +48,7 @@ fn bad_input_is_answered_with_one_message_and_its_remedy() {
     fs::write(scratch.path("file"), "").expect("the folder is ours");
     for (arguments, expected) in [
         (&["bench", "--quik"][..], "a similar argument exists: '--quick'"),
-        (&["bench", "--only", "everything"], "[possible values: latency, macro, faults, restart, crash]"),
+        (&["bench", "--only", "everything"], "[possible values: latency, macro, scaling, faults, restart, crash]"),
         (&["bench", "--seed", "x"], "'x' for '--seed <N>'"),
         (&["bench", "--out", "file/out"], "cannot write to file/out"),
         (&["bench", "--out", "file"], "choose another output folder with `--out DIR`"),

@@ -10,6 +10,7 @@ mod proc;
 #[allow(dead_code)]
 mod random;
 mod restarts;
+mod scaling;
 
 use kd_boot::control::Task;
 use kd_boot::manifest::{Kernel, Manifest, Placement};

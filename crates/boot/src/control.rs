@@ -87,6 +87,14 @@ pub enum Task {
         /// Milliseconds.
         milliseconds: u64,
     },
+    /// Runs the timed loop of each named workload together with other apps, each time from when its board's stop is odd
+    /// until it is even again, and writes how many operations that were.
+    Together {
+        /// The workloads.
+        workloads: Vec<String>,
+        /// How they enter.
+        entry: Entry,
+    },
     /// Tries each named workload once and writes how it ended; a probe that hangs is the harness's to kill.
     Probe(Vec<String>),
     /// Does a fixed number of operations, after as many to warm up, and writes what a counting kernel counted.

@@ -221,11 +221,14 @@ fn run(link: &Link) -> io::Result<i32> {
     process::set_name("kd-disk");
     let (registers, panel) = (Registers::map(&link.registers)?, Panel::map(&link.panel)?);
     let bus = link.bus()?;
+    // All of the kernel's and the harness's; the medium opens its own.
+    process::close_descriptors();
     let medium = match &link.device.medium {
         MediumName::Memory => Medium::memory(link.bytes)?,
         MediumName::File(folder) => Medium::file(folder, link.bytes)?,
+        MediumName::Named(file) => Medium::named(file)?,
+        MediumName::Copy(file) => Medium::copy(file)?,
     };
-    process::close_descriptors_but(&medium);
     let mut device = Controller::new(registers, panel, bus, medium, futex::wake);
     loop {
         let seen = device.registers().rings();

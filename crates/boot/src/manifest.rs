@@ -78,6 +78,10 @@ pub enum MediumName {
     Memory,
     /// A file of the host's without a name, in this folder.
     File(std::path::PathBuf),
+    /// A file of the host's by its name, to make a disk ready that others begin with.
+    Named(std::path::PathBuf),
+    /// Memory that begins as such a file.
+    Copy(std::path::PathBuf),
 }
 
 impl RingDevice {

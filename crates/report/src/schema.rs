@@ -58,7 +58,7 @@ pub struct Meta {
     pub boots: u32,
     /// Time budget of each experiment in seconds.
     pub budgets: BTreeMap<String, f64>,
-    /// Workload to the group that it is shown in: `syscall`, `file`, `storage`, `macro`. Files of older runs have none.
+    /// Workload to the group that it is shown in: `syscall`, `file`, `storage`, `macro`, `scaling`. Files of older runs have none.
     #[serde(default)]
     pub groups: BTreeMap<String, String>,
     /// CPU time that the hypervisor gave to others, percent; `null` where the host doesn't tell.
@@ -137,6 +137,8 @@ words! {
         Latency = "latency",
         /// Whole workloads, and operations on a disk.
         Macro = "macro",
+        /// How time grows with the number of files, the size of a file, and the number of apps.
+        Scaling = "scaling",
         /// Real faults in a driver, and what they reach.
         Faults = "faults",
         /// A driver that dies under load, and what comes back.

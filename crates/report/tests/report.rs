@@ -41,8 +41,8 @@ fn the_page_is_one_file_without_network_or_script() {
 fn every_chart_has_a_title_and_follows_the_theme() {
     let html = page(&sample::results(), "charts");
     let charts = html.matches("role=\"img\"").count();
-    // Latency 4 and ratios 6, each for two groups; programs 3 and 3 curves; restart 3, parts 2.
-    assert_eq!(charts, 31);
+    // Latency 4 and ratios 6, each for two groups; programs 3 and 3 curves; scales 4; restart 3, parts 2.
+    assert_eq!(charts, 35);
     assert_eq!(html.matches("<title id=").count(), charts);
     assert_eq!(html.matches("<desc id=").count(), charts);
     assert!(!html.contains("#0102"), "a stand-in colour is left");
@@ -173,6 +173,47 @@ fn a_curve_has_a_line_for_each_kernel_and_the_shares_below() {
 }
 
 #[test]
+fn a_scale_has_a_curve_for_each_workload_and_its_points_below() {
+    let html = page(&with(sample::scaling(0.5)), "scales");
+    let curve = |id: &str| {
+        let (_, rest) = html.split_once(&format!("<title id=\"{id}-t\">")).expect("there is such a curve");
+        rest.split_once("</svg>").expect("it ends").0.to_owned()
+    };
+    let files = curve("scale-files-0");
+    for words in ["Number of files: dir_stat, 1 core, entry by trap", "100\u{202f}000", "var(--mono)", "var(--process)"]
+    {
+        assert!(files.contains(words), "{words} in {files}");
+    }
+    assert!(!files.contains("var(--linux)"), "no figure, no line");
+    // The curve of the tree ends where its own points do.
+    let tree = curve("scale-files-1");
+    assert!(tree.contains("tree_stat") && tree.contains("1000") && !tree.contains("100\u{202f}000"), "{tree}");
+    assert!(curve("scale-mib-0").contains("MiB"));
+    let apps = curve("scale-apps-0");
+    assert!(apps.contains("M/s") && apps.contains("2 cores"), "{apps}");
+    let times = table_of(&html, "Time of an operation, as one app sees it: median and 95 % interval");
+    assert!(times.contains("dir_stat/files_100000") && times.contains("n/a<sup>a</sup>"), "{times}");
+    let at = |point: &str| times.find(point).unwrap_or_else(|| panic!("{point} in {times}"));
+    assert!(at("disk_file_read/mib_64<") < at("disk_file_read/mib_1024<"), "by number, not by letter");
+    assert!(html.contains("<li>n/a: no file system mounted at /mnt here</li>"));
+    assert!(!html.contains("id=\"other\""), "every figure has its place");
+    let none = page(&with(sample::programs(1.0)), "no-scales");
+    assert!(!none.contains("scale-files-0") && none.contains("No figures for this chart in this run."));
+}
+
+/// A steeper line is another picture.
+#[test]
+fn a_curve_follows_its_figures() {
+    let curve = |slope: f64| {
+        let html = page(&with(sample::scaling(slope)), &format!("slope-{slope}"));
+        let (_, rest) = html.split_once("<title id=\"scale-files-0-t\">").expect("there is such a curve");
+        rest.split_once("</svg>").expect("it ends").0.to_owned()
+    };
+    assert_eq!(curve(0.5), curve(0.5));
+    assert_ne!(curve(0.5), curve(3.0));
+}
+
+#[test]
 fn isolation_comes_out_either_way() {
     let isolation = |records: Vec<kd_report::Record>, name: &str| {
         let html = page(&with(records), name);
@@ -228,7 +269,7 @@ fn power_failures_come_out_either_way() {
 #[test]
 fn what_was_not_run_is_said() {
     let html = page(&with(sample::primitives()), "partly");
-    assert!(html.contains("Not part of this run:</b> latency, macro, faults, restart, crash."));
+    assert!(html.contains("Not part of this run:</b> latency, macro, scaling, faults, restart, crash."));
     for head in ["Latency", "Programs", "Isolation", "Restart", "Crashes"] {
         assert_eq!(answer(&html, head), "No verdict: the experiment was not part of this run.");
     }

@@ -11,6 +11,7 @@
 //! | file | one operation on a file | `files` |
 //! | storage | the same on the disk's file system, and the disk itself | `files`, `blocks` |
 //! | macro | a program: calls in the mix that it makes, with a settable share of computation | `source_tree`, `mail_server`, `kv_log`, `pipeline` |
+//! | scaling | one operation at a point of a scale: so many files, so large a file | `many_files`, `sized_file` |
 //!
 //! A new workload is one file here and one line in [`registry`], or comes with its interface and component as an
 //! [extension](kd_api::extensions); the harness needs no change.
@@ -26,6 +27,7 @@ mod getdents;
 mod kv_log;
 mod ledger;
 mod mail_server;
+mod many_files;
 mod names;
 mod null;
 mod pattern;
@@ -33,7 +35,9 @@ mod pipe;
 mod pipeline;
 mod place;
 pub mod registry;
+mod sized_file;
 mod source_tree;
+mod turn;
 mod workload;
 
 macro_rules! modules {

@@ -6,11 +6,13 @@ use crate::files::FileOperation;
 use crate::getdents::Getdents;
 use crate::kv_log::KvLog;
 use crate::mail_server::MailServer;
+use crate::many_files::ManyFiles;
 use crate::names::{OpenClose, Stat};
 use crate::null::{NullCore, NullProc};
 use crate::pipe::Pingpong;
 use crate::pipeline::Pipeline;
 use crate::place::Place;
+use crate::sized_file::SizedFile;
 use crate::source_tree::SourceTree;
 
 macro_rules! extensions {
@@ -47,6 +49,8 @@ pub fn workloads() -> Vec<Box<dyn Workload>> {
         all.push(Box::new(KvLog(place)));
     }
     all.push(Box::new(Pipeline));
+    all.extend(ManyFiles::all().map(|workload| -> Box<dyn Workload> { Box::new(workload) }));
+    all.extend(SizedFile::all().map(|workload| -> Box<dyn Workload> { Box::new(workload) }));
     all.extend(kd_api::extensions!(extensions).into_iter().flatten());
     all
 }
@@ -61,12 +65,18 @@ pub struct UnknownWorkload {
     pub known: String,
 }
 
-/// The workload of a name.
+/// The workload of a name; behind a slash may stand the point of its scale, as in `dir_stat/files_1000`.
 ///
 /// # Errors
 /// [`UnknownWorkload`], which lists the names.
 pub fn find(name: &str) -> Result<Box<dyn Workload>, UnknownWorkload> {
-    workloads().into_iter().find(|workload| workload.name() == name).ok_or_else(|| UnknownWorkload {
+    let (base, point) = name.split_once('/').map_or((name, None), |(base, point)| (base, Some(point)));
+    let found = workloads().into_iter().find(|workload| workload.name() == base);
+    let found = match point {
+        Some(point) => found.and_then(|workload| workload.at(point)),
+        None => found,
+    };
+    found.ok_or_else(|| UnknownWorkload {
         name: name.into(),
         known: workloads().iter().map(|workload| workload.name()).collect::<Vec<_>>().join(", "),
     })
@@ -85,6 +95,27 @@ mod tests {
         for name in names {
             assert!(name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_')), "{name}");
             assert_eq!(find(name).map(|found| found.name()), Ok(name));
+        }
+    }
+
+    #[test]
+    fn a_point_of_a_scale_stands_behind_a_slash() {
+        let known =
+            ["dir_stat/files_10", "disk_tree_stat/files_100000", "disk_file_read/mib_1", "disk_file_write/mib_1024"];
+        for name in known {
+            let base = name.split('/').next().expect("it has a beginning");
+            assert_eq!(find(name).map(|found| found.name()), Ok(base));
+        }
+        let unknown = [
+            "dir_stat/",
+            "dir_stat/files_",
+            "dir_stat/files_15",
+            "dir_stat/mib_1",
+            "disk_file_read/mib_3",
+            "stat/files_10",
+        ];
+        for name in unknown {
+            assert!(find(name).is_err_and(|error| error.name == name), "{name}");
         }
     }
 

@@ -15,11 +15,13 @@ pub enum Group {
     Storage,
     /// What a whole program does.
     Macro,
+    /// One operation at a point of a scale: so many files, so large a file.
+    Scaling,
 }
 
 impl Group {
     /// Every group, in the order of reports.
-    pub const ALL: [Group; 4] = [Group::Syscall, Group::File, Group::Storage, Group::Macro];
+    pub const ALL: [Group; 5] = [Group::Syscall, Group::File, Group::Storage, Group::Macro, Group::Scaling];
 
     /// Its name in results.
     pub const fn name(self) -> &'static str {
@@ -28,6 +30,7 @@ impl Group {
             Group::File => "file",
             Group::Storage => "storage",
             Group::Macro => "macro",
+            Group::Scaling => "scaling",
         }
     }
 }
@@ -65,6 +68,12 @@ pub trait Workload: Send + Sync {
     /// The operation of its subject that a fault campaign spoils under this load: for a component that is compiled in,
     /// a method of its interface; for a driver module, a part of a function's name. `None`: it is no campaign's load.
     fn faulty_operation(&self) -> Option<&'static str> {
+        None
+    }
+    /// The same at a point of its scale, as in `dir_stat/files_1000`: for a workload of [`Group::Scaling`], which is at the
+    /// first point unless asked. `None` for a point that it does not have.
+    fn at(&self, point: &str) -> Option<Box<dyn Workload>> {
+        let _ = point;
         None
     }
     /// Makes what it needs in the kernel.

@@ -31,7 +31,8 @@ pub fn records(experiment: Experiment, samples: &Table, plan: &Plan) -> Vec<Reco
     cells.into_par_iter().flat_map_iter(of_cell).collect()
 }
 
-fn subject(experiment: Experiment, key: &Key) -> Subject {
+/// What a cell measured, as the columns of its records.
+pub fn subject(experiment: Experiment, key: &Key) -> Subject {
     Subject {
         experiment,
         kernel: key.configuration.kernel_word(),

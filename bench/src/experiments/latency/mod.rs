@@ -49,6 +49,7 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
         (configuration, cells)
     };
     let design = Design {
+        manifest: &|configuration| configuration.manifest(),
         // Who yields is slowest of all to measure, and a quick run does without.
         cells: Configuration::all()
             .into_iter()

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use kd_boot::Manifest;
 use kd_boot::control::{Cell, Entry, Measured, Task};
 use kd_report::stats::Random;
 use kd_workloads::Workload;
@@ -36,7 +37,9 @@ pub struct Wanted {
 }
 
 /// What to measure.
-pub struct Design {
+pub struct Design<'a> {
+    /// What each configuration boots from.
+    pub manifest: &'a dyn Fn(Configuration) -> Manifest,
     /// For each configuration the cells of a boot.
     pub cells: Vec<(Configuration, Vec<Wanted>)>,
     /// Boots of each configuration.
@@ -70,7 +73,7 @@ const BUDGET_MIN: u64 = 3_000_000;
 /// The samples of all cells; those that do not exist have a reason instead.
 pub type Table = BTreeMap<Key, Samples>;
 
-impl Design {
+impl Design<'_> {
     /// Measures everything.
     pub fn take(&self, plan: &Plan, samples: &mut Table, progress: Progress<'_>) -> Result<(), BootFailure> {
         let per_block: usize = self.cells.iter().map(|(_, cells)| cells.len()).sum();
@@ -94,7 +97,7 @@ impl Design {
                 // One core budget after the other, either first: to bind all processes of a boot takes longer than a cell.
                 let first = cells.first().map_or(0, |cell| cell.key.cores);
                 cells.sort_by_key(|cell| cell.key.cores != first);
-                measure(*configuration, &cells, budget, plan, samples)?;
+                measure(&(self.manifest)(*configuration), *configuration, &cells, budget, plan, samples)?;
             }
         }
         Ok(())
@@ -119,6 +122,7 @@ pub fn want(cells: &mut Vec<Wanted>, wanted: Wanted, workload: &dyn Workload, pl
 }
 
 fn measure(
+    manifest: &Manifest,
     configuration: Configuration,
     wanted: &[Wanted],
     budget: u64,
@@ -132,7 +136,7 @@ fn measure(
         compute: *compute,
         budget,
     };
-    let boot = Boot::new(&configuration.manifest())?;
+    let boot = Boot::new(manifest)?;
     let task = Task::Measure(wanted.iter().map(cell).collect());
     let mut app = boot.start(1, configuration.apps_apart(), task)?;
     let mut why = None;

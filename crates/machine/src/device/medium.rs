@@ -3,12 +3,14 @@
 //! A write goes into the cache; a flush, or a write with FUA, brings it to the file and makes the file stable. A power
 //! failure loses what is in the cache and nothing else. The cache is bounded: what does not fit goes to the file earlier,
 //! lowest sector first, as any disk may write back whenever it likes.
+//!
+//! A medium may begin as a copy of an image, so that many boots find the same disk without making it: blocks that were
+//! never written are read from the image, which itself is never changed.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
-use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -31,9 +33,16 @@ struct Dirty {
     sectors: u8,
 }
 
+/// What a medium begins as, and which of its blocks are so no more.
+struct Image {
+    file: File,
+    written: Vec<bool>,
+}
+
 /// A medium.
 pub struct Medium {
     file: File,
+    image: Option<Image>,
     sectors: u64,
     cache: BTreeMap<u64, Box<Dirty>>,
     /// Sectors in the cache.
@@ -60,8 +69,26 @@ fn bytes_of(sector: u64) -> Range<usize> {
 impl Medium {
     /// Memory, as zeros.
     pub fn memory(bytes: usize) -> io::Result<Medium> {
-        let fd = Memory::new("kd-medium", bytes)?.into_fd();
-        Ok(Medium { file: fd.into(), sectors: (bytes / SECTOR) as u64, cache: BTreeMap::new(), dirty: 0 })
+        Ok(Medium::over(Memory::new("kd-medium", bytes)?.into_fd().into(), bytes))
+    }
+
+    fn over(file: File, bytes: usize) -> Medium {
+        Medium { file, image: None, sectors: (bytes / SECTOR) as u64, cache: BTreeMap::new(), dirty: 0 }
+    }
+
+    /// A file of the host's by its name: what is written stays there.
+    pub fn named(path: &Path) -> io::Result<Medium> {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let bytes = file.metadata()?.len() as usize;
+        Ok(Medium::over(file, bytes))
+    }
+
+    /// Memory that begins as what such a file holds, which nobody may change meanwhile.
+    pub fn copy(path: &Path) -> io::Result<Medium> {
+        let file = File::open(path)?;
+        let bytes = file.metadata()?.len() as usize;
+        let image = Image { file, written: vec![false; bytes.div_ceil(BLOCK)] };
+        Ok(Medium { image: Some(image), ..Medium::memory(bytes)? })
     }
 
     /// A fresh file in a folder of the host's; it has no name, so nothing of it is left behind.
@@ -70,7 +97,7 @@ impl Medium {
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
         std::fs::remove_file(&path)?;
         file.set_len(bytes as u64)?;
-        Ok(Medium { file, sectors: (bytes / SECTOR) as u64, cache: BTreeMap::new(), dirty: 0 })
+        Ok(Medium::over(file, bytes))
     }
 
     /// Its size in sectors.
@@ -91,7 +118,7 @@ impl Medium {
 
     /// Reads sectors that it [holds](Medium::holds).
     pub fn read(&self, sector: u64, to: &mut [u8]) -> io::Result<()> {
-        self.file.read_exact_at(to, sector * SECTOR as u64)?;
+        self.load(sector, to)?;
         for (block, sectors, bytes) in parts(sector, to.len()) {
             let Some(dirty) = self.cache.get(&block) else { continue };
             for (i, sector) in sectors.enumerate().filter(|(_, sector)| dirty.sectors & 1 << sector != 0) {
@@ -122,7 +149,7 @@ impl Medium {
 
     /// Writes sectors that it holds past the cache; they are stable after the next [`Medium::sync`].
     pub fn write_through(&mut self, sector: u64, from: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(from, sector * SECTOR as u64)?;
+        self.store(sector, from)?;
         for (block, sectors, _) in parts(sector, from.len()) {
             if let Some(dirty) = self.cache.get_mut(&block) {
                 let before = dirty.sectors.count_ones();
@@ -154,24 +181,56 @@ impl Medium {
 
     /// A block that could not be written stays in the cache.
     fn write_back(&mut self, block: u64) -> io::Result<()> {
-        let Some(dirty) = self.cache.get(&block) else { return Ok(()) };
+        let Some(dirty) = self.cache.remove(&block) else { return Ok(()) };
+        let written = self.store_dirty(block, &dirty);
+        if written.is_ok() {
+            self.dirty -= u64::from(dirty.sectors.count_ones());
+        } else {
+            self.cache.insert(block, dirty);
+        }
+        written
+    }
+
+    fn store_dirty(&mut self, block: u64, dirty: &Dirty) -> io::Result<()> {
         let mut sector = 0;
         while sector < SECTORS {
             let run = (sector..SECTORS).take_while(|sector| dirty.sectors & 1 << sector != 0).count() as u64;
             if run > 0 {
                 let bytes = bytes_of(sector).start..bytes_of(sector + run - 1).end;
-                self.file.write_all_at(&dirty.data[bytes], (block * SECTORS + sector) * SECTOR as u64)?;
+                self.store(block * SECTORS + sector, &dirty.data[bytes])?;
             }
             sector += run.max(1);
         }
-        self.dirty -= u64::from(dirty.sectors.count_ones());
-        self.cache.remove(&block);
         Ok(())
     }
-}
 
-impl AsRawFd for Medium {
-    fn as_raw_fd(&self) -> RawFd {
-        self.file.as_raw_fd()
+    /// Reads sectors from where they are stable: the file, or the image.
+    fn load(&self, sector: u64, to: &mut [u8]) -> io::Result<()> {
+        let Some(image) = &self.image else { return self.file.read_exact_at(to, sector * SECTOR as u64) };
+        image.file.read_exact_at(to, sector * SECTOR as u64)?;
+        for (block, sectors, bytes) in parts(sector, to.len()) {
+            if image.written[block as usize] {
+                self.file.read_exact_at(&mut to[bytes], (block * SECTORS + sectors.start) * SECTOR as u64)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes sectors to the file; of a block that was the image's it takes the rest along.
+    fn store(&mut self, sector: u64, from: &[u8]) -> io::Result<()> {
+        if let Some(image) = &mut self.image {
+            for (block, sectors, _) in parts(sector, from.len()) {
+                if !image.written[block as usize] && sectors.end - sectors.start < SECTORS {
+                    let (mut rest, at) = ([0; BLOCK], block * BLOCK as u64);
+                    image.file.read_exact_at(&mut rest, at)?;
+                    self.file.write_all_at(&rest, at)?;
+                }
+            }
+        }
+        self.file.write_all_at(from, sector * SECTOR as u64)?;
+        if let Some(image) = &mut self.image {
+            parts(sector, from.len()).for_each(|(block, ..)| image.written[block as usize] = true);
+        }
+        Ok(())
     }
 }

@@ -64,7 +64,7 @@ pub fn unsteady(results: &Results) -> Vec<(&Record, String)> {
 /// All A/A pairs with a figure.
 pub fn aa_pairs(results: &Results) -> Vec<&Record> {
     let of = |experiment| pick(results, experiment, |r| r.metric == "aa_ratio" && r.value.is_some());
-    [of(Experiment::Latency), of(Experiment::Macro)].concat()
+    [of(Experiment::Latency), of(Experiment::Macro), of(Experiment::Scaling)].concat()
 }
 
 /// Whether an unsteady A/A pair spoils a ratio: the same core budget, workload (whatever its share of user computation)

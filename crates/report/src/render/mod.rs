@@ -21,6 +21,7 @@ mod other;
 mod primitives;
 mod programs;
 mod restart;
+mod scaling;
 mod series;
 mod summary;
 mod timeline;
@@ -74,6 +75,7 @@ fn page(results: &Results) -> Result<String, ReportError> {
         ),
         section("latency", "Latency of system calls", latency::METHOD, latency::section(results)?),
         section("macro", "Whole programs and storage", programs::METHOD, programs::section(results)?),
+        section("scaling", "How it scales", scaling::METHOD, scaling::section(results)?),
         section("faults", "Fault isolation", faults::METHOD, faults::section(results)),
         section("restart", "Driver restart", restart::METHOD, restart::section(results)?),
         section("crash", "Power failures", crash::METHOD, crash::section(results)),
@@ -100,7 +102,7 @@ fn head(results: &Results) -> String {
          <p class=\"method\">{} · commit {} · <a href=\"results.json\">results.json</a> · how it was measured: \
          <a href=\"../../bench/METHODOLOGY.md\">bench/METHODOLOGY.md</a> · where we may favour one side: \
          <a href=\"../../bench/BIAS.md\">bench/BIAS.md</a></p><nav><a href=\"#latency\">Latency</a> \
-         <a href=\"#macro\">Programs</a> \
+         <a href=\"#macro\">Programs</a> <a href=\"#scaling\">Scaling</a> \
          <a href=\"#faults\">Faults</a> <a href=\"#restart\">Restart</a> \
          <a href=\"#crash\">Power failures</a> <a href=\"#primitives\">Parts</a> \
          <a href=\"#machine\">Disclosure</a></nav></header>",

@@ -23,6 +23,11 @@ fn scale(value: f64, unit: &str) -> (f64, String) {
             "share" => (100.0, " %".into()),
             "" | "count" | "bool" => (1.0, String::new()),
             "bytes" => (1.0, " B".into()),
+            "1/s" => match value.abs() {
+                x if x < 1e3 => (1.0, " /s".into()),
+                x if x < 1e6 => (1e-3, " k/s".into()),
+                _ => (1e-6, " M/s".into()),
+            },
             other => (1.0, format!(" {other}")),
         };
     };
@@ -107,5 +112,6 @@ mod tests {
         assert_eq!(show(65536.0, "bytes"), "65\u{202f}536 B");
         assert_eq!(show(-65536.0, "count"), "-65\u{202f}536");
         assert_eq!(show(3.5, "1/ms"), "3.50 1/ms");
+        assert_eq!([42.0, 1234.0, 2_500_000.0].map(|x| show(x, "1/s")), ["42 /s", "1.23 k/s", "2.50 M/s"]);
     }
 }

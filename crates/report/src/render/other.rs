@@ -2,12 +2,20 @@
 
 use super::html::{Cell, Group, Notes, fold, table};
 use super::series::{Series, setting_label};
-use super::{crash, faults, latency, primitives, programs, restart};
+use super::{crash, faults, latency, primitives, programs, restart, scaling};
 use crate::schema::{Experiment, Record, Results};
 
 /// The table, or nothing when every record has its place.
 pub fn section(results: &Results) -> String {
-    let sections = [primitives::shows, latency::shows, programs::shows, faults::shows, restart::shows, crash::shows];
+    let sections = [
+        primitives::shows,
+        latency::shows,
+        programs::shows,
+        scaling::shows,
+        faults::shows,
+        restart::shows,
+        crash::shows,
+    ];
     let shown = |r: &&Record| sections.iter().any(|shows| shows(r));
     let rest: Vec<&Record> = results.records.iter().filter(|r| !shown(r)).collect();
     if rest.is_empty() {

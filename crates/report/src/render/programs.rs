@@ -1,6 +1,6 @@
 //! Whole programs and storage: the ratio to the monolith, how it shrinks as a program computes, and where messages go.
 
-use super::curve::{self, Lines};
+use super::curve::{self, Axis, Curve, Lines};
 use super::edges;
 use super::figures::{grouped, matrix};
 use super::ink::{Place, legend, picture};
@@ -63,7 +63,7 @@ fn curves(results: &Results) -> Result<String, ReportError> {
             let mut lines = Lines::new();
             let own = |r: &&&Record| share(r).0 == workload && (r.cores, r.entry) == setting;
             for r in shown.iter().filter(own) {
-                let point = (share(r).1, r.value.unwrap_or(1.0), r.ci_low.zip(r.ci_high));
+                let point = (share(r).1.into(), r.value.unwrap_or(1.0), r.ci_low.zip(r.ci_high));
                 lines.entry(Series::of(r)).or_default().push(point);
             }
             let title = format!("{workload}, {}", setting_label(setting));
@@ -72,7 +72,9 @@ fn curves(results: &Results) -> Result<String, ReportError> {
             let what = format!("Ratio over user share, {title}");
             let id = format!("curve-{number}");
             number += 1;
-            out += &picture((&id, &what, desc), curve::SIZE, Place::Page, |area| curve::draw(&title, &lines, area))?;
+            let axis = Axis::Share("user computation, share of the monolith's time");
+            let curve = Curve { title: &title, unit: "ratio", baseline: Some(1.0), axis, lines: &lines };
+            out += &picture((&id, &what, desc), curve::SIZE, Place::Page, |area| curve.draw(area))?;
         }
     }
     Ok(out + "</div>")

@@ -219,6 +219,48 @@ pub fn programs(extra: f64) -> Vec<Record> {
     out
 }
 
+/// Scales: the microkernel's time grows `slope` times as fast as the monolith's over the files; its apps get nowhere.
+pub fn scaling(slope: f64) -> Vec<Record> {
+    let mut out = Vec::new();
+    let mut put = |kernel, what: [&str; 4], cores, v: f64| {
+        let (place, wait) = match kernel {
+            Kernel::Monolithic => ("direct", "none"),
+            Kernel::Linux => ("host", "none"),
+            _ => ("process", "adaptive"),
+        };
+        let r = record(Experiment::Scaling, kernel, place, wait, what, v);
+        out.push(within(Record { cores, entry: Entry::Trap, ..r }, 0.05));
+    };
+    for (base, unit, points) in [
+        ("dir_stat", "files", &[10u32, 1_000, 100_000][..]),
+        ("tree_stat", "files", &[10, 1_000]),
+        ("disk_file_read", "mib", &[1, 64]),
+        ("read_4k", "apps", &[1, 2, 4]),
+    ] {
+        for at in points {
+            let name = format!("{base}/{unit}_{at}");
+            let times = f64::from(*at).log10() + 1.0;
+            let cores = if unit == "apps" { 2 } else { 1 };
+            for (kernel, time, growth) in [(Kernel::Monolithic, 200.0, 1.0), (Kernel::Microkernel, 9_000.0, slope)] {
+                let time = time * (1.0 + growth * (times - 1.0));
+                put(kernel, [&name, "latency", "median", "ns"], cores, time);
+                if unit == "apps" {
+                    let rate = 1e9 / time * if kernel == Kernel::Monolithic { f64::from(*at) } else { 1.0 };
+                    put(kernel, [&name, "throughput", "median", "1/s"], cores, rate);
+                    put(kernel, [&name, "speedup", "median", "ratio"], cores, f64::from(*at));
+                } else {
+                    put(kernel, [&name, "growth", "median", "ratio"], cores, times);
+                }
+            }
+            put(Kernel::Monolithic, [&name, "aa_ratio", "median", "ratio"], cores, 1.001);
+        }
+    }
+    let what = ["disk_file_read/mib_1024", "latency", "median", "ns"];
+    let gone = record(Experiment::Scaling, Kernel::Linux, "host", "none", what, 1.0);
+    out.push(unavailable(Record { cores: 1, entry: Entry::Trap, ..gone }, "n/a: no file system mounted at /mnt here"));
+    out
+}
+
 /// Faults: `spread` of 12 trials spread in the monolith, none in the microkernel.
 pub fn faults(spread: u64) -> Vec<Record> {
     let mut out = Vec::new();
@@ -382,6 +424,7 @@ pub fn results() -> Results {
     let mut records = primitives();
     records.extend(latency(1.0, 1.001));
     records.extend(programs(240_000.0));
+    records.extend(scaling(0.5));
     records.extend(faults(12));
     records.extend(restart(1_300.0));
     records.extend(crash(0));

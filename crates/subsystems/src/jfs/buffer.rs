@@ -21,8 +21,8 @@ use super::disk::{self, Device};
 use super::format::{BLOCK, Block};
 
 const SHARDS: usize = 16;
-/// Buffers of a shard above which unused ones are dropped.
-const KEEP: usize = 1024;
+/// Buffers of a shard above which unused ones are dropped: 16 MiB in all, as much as the page cache has.
+const KEEP: usize = 256;
 
 /// One block.
 pub struct Buffer {

@@ -247,8 +247,9 @@ impl Ordered for Inode {
 }
 
 const SHARDS: usize = 16;
-/// Inodes of a shard above which unused ones are dropped.
-const KEEP: usize = 1024;
+/// Inodes of a shard above which unused ones are dropped. Each holds a block of the table: 16 MiB of them at most, where
+/// no two share one.
+const KEEP: usize = 256;
 
 #[derive(Default)]
 struct Shard {

@@ -52,9 +52,9 @@ use super_block::SuperBlock;
 const PAGES: usize = 4096;
 const DIRTY: usize = PAGES / 4;
 
-/// Inodes at most of a disk that is formatted at boot: their table is zeroed first, and each boot of an experiment waits
-/// for it.
-const INODES: u64 = 4096;
+/// Blocks for each inode of a disk that is formatted at boot: 16 KiB, as mke2fs has it. Their table is zeroed first, and
+/// each boot of an experiment waits for it.
+const BLOCKS_PER_INODE: u64 = 4;
 /// Sectors of a block.
 const SECTORS: u64 = (format::BLOCK / SECTOR) as u64;
 
@@ -84,7 +84,7 @@ pub fn component() -> Component {
         let first = (sectors / 2).next_multiple_of(SECTORS);
         let device: Arc<dyn BlockDevice> = Arc::new(Partition::new(disk, first..sectors)?);
         if mkfs::is_blank(&*device)? {
-            let inodes = (disk::capacity(&*device)? / 2).min(INODES) as u32;
+            let inodes = (disk::capacity(&*device)? / BLOCKS_PER_INODE).min(u32::MAX.into()) as u32;
             mkfs(&*device, &MkfsOptions { inodes, ..MkfsOptions::default() })?;
         }
         Ok(Jfs::mount(device, MountOptions::default())?)

@@ -27,8 +27,8 @@ use crate::page_cache::PageCache;
 
 /// Extents that one transaction frees of a file, at most.
 pub const CUT: usize = 8;
-/// Names that the indexes of all directories hold, above which the others' are dropped.
-const NAMES_MAX: usize = 1 << 20;
+/// Names that the indexes of all directories hold, above which the others' are dropped: some 10 MiB of a domain's 64.
+const NAMES_MAX: usize = 1 << 17;
 /// How often the writer of old pages looks, in nanoseconds: Linux's `dirty_writeback_centisecs`.
 const INTERVAL: u64 = 5_000_000_000;
 
