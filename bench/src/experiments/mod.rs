@@ -7,6 +7,8 @@ pub mod primitives;
 pub mod records;
 pub mod restart;
 
+use crate::host_disk::{HostDisk, NoHostDisk};
+
 /// How a run goes about its experiments.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -16,6 +18,8 @@ pub struct Plan {
     pub seed: u64,
     /// Cores the run may use; experiments on two cores are unavailable with one.
     pub cores: Vec<usize>,
+    /// Where disks can be files of the host.
+    pub host_disk: Result<HostDisk, NoHostDisk>,
 }
 
 /// Told how far an experiment is (0 to 1) and what it does.

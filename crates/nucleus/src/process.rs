@@ -92,6 +92,18 @@ pub fn die_with_parent(parent: u32) {
     }
 }
 
+/// From now on neither its parent's end nor what a terminal sends to all that it started ends this process: for one that
+/// has something to put away at the end, and notices that by other means.
+pub fn outlive_parent() {
+    // SAFETY: plain system calls; SIG_IGN runs no code of ours.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, 0);
+        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+            libc::signal(signal, libc::SIG_IGN);
+        }
+    }
+}
+
 /// The name of a boot's root process.
 pub const ROOT: &str = "kd-root";
 

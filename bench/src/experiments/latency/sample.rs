@@ -1,6 +1,7 @@
 //! Taking samples: boots in random order, cells in random order, one sample per cell and boot.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kd_boot::control::{Cell, Entry, Measured, Task};
@@ -64,6 +65,8 @@ pub struct Samples {
 const SILENCE: Duration = Duration::from_secs(20);
 /// What booting, binding and starting sessions takes of the budget.
 const OVERHEAD: f64 = 0.25;
+/// Boots on a disk of the host at least: fewer than so many say little.
+const BOOTS_MIN: usize = 3;
 /// Nanoseconds that a cell gets at least.
 const BUDGET_MIN: u64 = 3_000_000;
 
@@ -73,10 +76,35 @@ pub type Table = BTreeMap<Key, Samples>;
 impl Design {
     /// Measures everything.
     pub fn take(&self, plan: &Plan, samples: &mut Table, progress: Progress<'_>) -> Result<(), BootFailure> {
+        self.take_with(None, plan, samples, progress)
+    }
+
+    /// Measures everything on kernels whose disk is in this folder of the host. How slow that one is nobody knows
+    /// beforehand: when the time is over and [`BOOTS_MIN`] boots of each configuration are made, there are no more.
+    pub fn take_on_host(
+        &self,
+        folder: &Path,
+        plan: &Plan,
+        samples: &mut Table,
+        progress: Progress<'_>,
+    ) -> Result<(), BootFailure> {
+        self.take_with(Some(folder), plan, samples, progress)
+    }
+
+    fn take_with(
+        &self,
+        folder: Option<&Path>,
+        plan: &Plan,
+        samples: &mut Table,
+        progress: Progress<'_>,
+    ) -> Result<(), BootFailure> {
         let per_block: usize = self.cells.iter().map(|(_, cells)| cells.len()).sum();
         let begin = Instant::now();
         let mut random = Random::new(plan.seed, self.stream);
         for block in 0..self.boots {
+            if folder.is_some() && block >= BOOTS_MIN && begin.elapsed() >= self.time {
+                break;
+            }
             let mut order: Vec<usize> = (0..self.cells.len()).collect();
             shuffle(&mut order, &mut random);
             let mut left_in_block = per_block;
@@ -94,7 +122,7 @@ impl Design {
                 // One core budget after the other, either first: to bind all processes of a boot takes longer than a cell.
                 let first = cells.first().map_or(0, |cell| cell.key.cores);
                 cells.sort_by_key(|cell| cell.key.cores != first);
-                measure(*configuration, &cells, budget, plan, samples)?;
+                measure(*configuration, folder, &cells, budget, plan, samples)?;
             }
         }
         Ok(())
@@ -120,6 +148,7 @@ pub fn want(cells: &mut Vec<Wanted>, wanted: Wanted, workload: &dyn Workload, pl
 
 fn measure(
     configuration: Configuration,
+    folder: Option<&Path>,
     wanted: &[Wanted],
     budget: u64,
     plan: &Plan,
@@ -132,7 +161,11 @@ fn measure(
         compute: *compute,
         budget,
     };
-    let boot = Boot::new(&configuration.manifest())?;
+    let mut manifest = configuration.manifest();
+    if let Some(folder) = folder {
+        manifest.put_disk_in(folder);
+    }
+    let boot = Boot::new(&manifest)?;
     let task = Task::Measure(wanted.iter().map(cell).collect());
     let mut app = boot.start(1, configuration.apps_apart(), task)?;
     let mut why = None;
@@ -141,7 +174,7 @@ fn measure(
             Some(_) => None,
             None => match app.line_within::<Measured>(SILENCE) {
                 Ok(measured) => {
-                    why = measured.is_none().then(|| "the app ended early".to_string());
+                    why = measured.is_none().then(|| ended_early(&boot));
                     measured
                 }
                 Err(error) => {
@@ -153,6 +186,13 @@ fn measure(
         samples.entry(key.clone()).or_default().note(measured, why.as_deref());
     }
     Ok(())
+}
+
+/// Why an app gave no more results, as far as the kernel log tells.
+fn ended_early(boot: &Boot) -> String {
+    let log = boot.log().unwrap_or_default();
+    let said = log.into_iter().rev().find(|(_, line)| line.starts_with("app "));
+    said.map_or("the app ended early".into(), |(_, line)| format!("the app ended early: {line}"))
 }
 
 impl Samples {

@@ -9,7 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use kd_api::interfaces::block::SECTOR;
@@ -53,6 +53,19 @@ fn parts(sector: u64, len: usize) -> impl Iterator<Item = Part> {
     })
 }
 
+/// A new file that no folder names: made so, or where the host cannot, with its name removed at once.
+fn nameless(folder: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    if let Ok(file) = options.clone().custom_flags(libc::O_TMPFILE).open(folder) {
+        return Ok(file);
+    }
+    let path = folder.join(format!("kd-disk-{}-{}", std::process::id(), clock::now()));
+    let file = options.create_new(true).open(&path)?;
+    std::fs::remove_file(&path)?;
+    Ok(file)
+}
+
 fn bytes_of(sector: u64) -> Range<usize> {
     sector as usize * SECTOR..(sector as usize + 1) * SECTOR
 }
@@ -66,9 +79,7 @@ impl Medium {
 
     /// A fresh file in a folder of the host's; it has no name, so nothing of it is left behind.
     pub fn file(folder: &Path, bytes: usize) -> io::Result<Medium> {
-        let path = folder.join(format!("kd-disk-{}-{}", std::process::id(), clock::now()));
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
-        std::fs::remove_file(&path)?;
+        let file = nameless(folder)?;
         file.set_len(bytes as u64)?;
         Ok(Medium { file, sectors: (bytes / SECTOR) as u64, cache: BTreeMap::new(), dirty: 0 })
     }
