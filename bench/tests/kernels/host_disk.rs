@@ -15,9 +15,13 @@ use kd_boot::control::Task;
 use kd_boot::devices::{DeviceCounts, Order};
 use kd_boot::script::{Call, Data, Outcome};
 use kd_crash::disk::{Disk, Image};
+use kd_report::schema::{self, Record};
 use kd_subsystems::jfs::{Jfs, MountOptions};
 use kernel_debate::app::probe::Probed;
 use kernel_debate::boot::Boot;
+use kernel_debate::experiments::Plan;
+use kernel_debate::experiments::macros::on_host;
+use kernel_debate::host_disk::HostDisk;
 
 use crate::{Config, LINUX, MONOLITHIC, OURS, PROCESS, failed, outcomes};
 
@@ -227,6 +231,40 @@ fn workloads_of_the_disk_run_on_it_on_every_kernel() {
             continue;
         }
         assert!(ended.len() == 3 && ended.iter().all(|probed| probed.wrong.is_none()), "{config:?}: {ended:?}");
+    }
+}
+
+/// The medians of a quick run's figures on a disk in this folder, when no time is left.
+fn figures(folder: &Path) -> Vec<Record> {
+    let host_disk = Ok(HostDisk { folder: folder.into(), file_system: "some".into() });
+    let plan = Plan { quick: true, seed: 1, cores: kernel_debate::meta::cores(), host_disk };
+    let mut records = on_host::records(&plan, Duration::ZERO, &mut |_, _| ());
+    records.retain(|record| record.metric == "latency" && record.statistic == "median");
+    records
+}
+
+#[test]
+fn the_experiment_has_a_figure_of_every_kernel_and_leaves_nothing() {
+    let scratch = Scratch::new("experiment");
+    let figures = figures(&scratch.0);
+    assert_eq!(figures.len(), 4, "monolithic, linux, thread, process: {figures:?}");
+    for figure in figures {
+        assert_eq!(figure.workload, "filedisk_append_fsync");
+        match figure.kernel {
+            schema::Kernel::Linux if figure.value.is_none() => println!("skipped: {:?}", figure.reason),
+            _ => assert_eq!((figure.value.is_some(), figure.n), (true, Some(3)), "boots at least: {figure:?}"),
+        }
+    }
+    until("the folders are gone", || scratch.names().is_empty());
+}
+
+#[test]
+fn a_folder_that_is_none_makes_its_figures_unavailable() {
+    let figures = figures(Path::new("/no/such/folder"));
+    assert_eq!(figures.len(), 4);
+    for figure in figures {
+        let why = figure.reason.expect("there is no figure");
+        assert!(figure.value.is_none() && why.contains("no disk can be made in /no/such/folder"), "{why}");
     }
 }
 

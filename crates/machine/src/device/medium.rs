@@ -84,6 +84,14 @@ impl Medium {
         Ok(Medium { file, sectors: (bytes / SECTOR) as u64, cache: BTreeMap::new(), dirty: 0 })
     }
 
+    /// Something of the host's that is no file, which can neither be written at a place nor be made stable.
+    #[cfg(test)]
+    pub fn broken(bytes: usize) -> io::Result<Medium> {
+        let (end, _) = io::pipe()?;
+        let file = std::os::fd::OwnedFd::from(end).into();
+        Ok(Medium { file, sectors: (bytes / SECTOR) as u64, cache: BTreeMap::new(), dirty: 0 })
+    }
+
     /// Its size in sectors.
     pub fn sectors(&self) -> u64 {
         self.sectors
