@@ -1,6 +1,7 @@
 //! The kernels: what runs in each boot's root process, and which core a manifest asks for.
 
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 
 use kd_api::Imports;
@@ -14,7 +15,7 @@ use kd_boot::manifest::Kernel;
 use kd_boot::root::{self, Apps, Core};
 use kd_boot::start::{BootError, Parts};
 use kd_boot::{Manifest, Placement};
-use kd_linux::Linux;
+use kd_linux::{HostFolder, Linux, enter_private_tmpfs, enter_with_folder};
 use kd_machine::memory::Memory;
 use kd_microkernel::process::Supervisor;
 use kd_microkernel::thread::Threads;
@@ -61,24 +62,39 @@ fn root_main(purpose: &str, control: Socket) {
 fn boot(manifest: Manifest) -> Result<Box<dyn Core>, BootError> {
     let processes = manifest.entries.iter().any(|entry| manifest.placement_of(entry) == Placement::Process);
     Ok(match manifest.kernel {
-        Kernel::Linux => Box::new(Host::default()),
+        Kernel::Linux => Box::new(Host::boot(manifest.host_folder())?),
         Kernel::Monolithic => Box::new(Hosted::boot(manifest, PARTS, &MONOLITHIC)?),
         Kernel::Microkernel if processes => Box::new(Supervisor::boot(manifest, PARTS)?),
         Kernel::Microkernel => Box::new(Hosted::boot(manifest, PARTS, &THREADS)?),
     })
 }
 
-/// The host's own kernel: apps in a private tmpfs.
-#[derive(Default)]
+/// The host's own kernel: apps in a private tmpfs, with a folder of the host at `/mnt` if the manifest wants a disk there.
 struct Host {
+    /// Ended before the folder goes.
     apps: Apps,
+    folder: Option<HostFolder>,
+}
+
+impl Host {
+    fn boot(parent: Option<&Path>) -> Result<Host, BootError> {
+        let refused = |parent: &Path, source| BootError::HostDisk { folder: parent.into(), source };
+        let make = |parent| HostFolder::new(parent).map_err(|source| refused(parent, source));
+        let folder = parent.map(make).transpose()?;
+        if folder.is_some() {
+            // A harness that is killed closes the control socket, and this root puts the folder away.
+            process::outlive_parent();
+        }
+        Ok(Host { apps: Apps::default(), folder })
+    }
 }
 
 impl Core for Host {
     fn start_app(&mut self, run: AppRun, board: Memory, results: OwnedFd) -> Result<i32, BootError> {
         let app = run.app;
+        let folder = self.folder.as_ref().map(HostFolder::path);
         self.apps.fork(run, &board, results, PARTS.app, || {
-            let linux: Arc<dyn Syscalls> = Arc::new(enter()?);
+            let linux: Arc<dyn Syscalls> = Arc::new(enter(folder)?);
             Ok(kd_boot::app::env(app, linux.clone(), Imports::default(), move |body| {
                 let env = kd_boot::app::env(app, linux.clone(), Imports::default(), |_| Err(kd_api::Errno::EAGAIN));
                 // Descriptors are copied by fork, which is all that a pipe's two ends need.
@@ -117,6 +133,8 @@ impl Core for Host {
     }
 }
 
-fn enter() -> Result<Linux, BootError> {
-    kd_linux::enter_private_tmpfs().map_err(|error| BootError::Ended("linux".into(), error.to_string()))
+fn enter(folder: Option<&Path>) -> Result<Linux, BootError> {
+    folder
+        .map_or_else(enter_private_tmpfs, enter_with_folder)
+        .map_err(|error| BootError::Ended("linux".into(), error.to_string()))
 }

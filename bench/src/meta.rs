@@ -17,6 +17,7 @@ use kd_report::schema::{Mode, SCHEMA_VERSION};
 
 use crate::budget;
 use crate::experiments::Plan;
+use crate::experiments::macros::on_host;
 use crate::kernels::PARTS;
 
 /// Features that decide what a boundary or a copy costs, by Linux's names.
@@ -44,19 +45,22 @@ pub struct Begun {
     cpu: Option<CpuTime>,
 }
 
-/// The driver modules that kernels load, in the manifest's order.
+/// The driver modules that kernels load, in the manifest's order, then that of a disk on the host.
 ///
 /// # Errors
 /// One that is missing or is none.
 pub fn modules() -> Result<Vec<ModuleFile>, ModuleError> {
     let manifest = Manifest::standard(Kernel::Monolithic, Placement::Direct, &(PARTS.components)());
+    let mut on_host = manifest.clone();
+    on_host.put_disk_in(Path::new(""));
+    let more = on_host.entries.iter().filter(|one| manifest.entries.iter().all(|entry| entry.name != one.name));
     let is_module = |entry: &&kd_boot::manifest::Entry| matches!(entry.source, Source::Module(_));
     let find = |entry: &kd_boot::manifest::Entry| {
         let file = ModuleFile::find(&entry.name)?;
         file.check(&entry.name, &[("", 0); 0])?;
         Ok(file)
     };
-    manifest.entries.iter().filter(is_module).map(find).collect()
+    manifest.entries.iter().chain(more).filter(is_module).map(find).collect()
 }
 
 /// Collects what is known before a run; `command` is what the user typed.
@@ -87,7 +91,9 @@ pub fn begin(plan: &Plan, command: String) -> Result<Begun, ModuleError> {
         groups: kd_workloads::workloads()
             .iter()
             .map(|workload| (workload.name().to_owned(), workload.group().name().to_owned()))
+            .chain(on_host::names().map(|name| (name, on_host::GROUP.to_owned())))
             .collect(),
+        host_file_system: plan.host_disk.as_ref().ok().map(|disk| disk.file_system.clone()),
         stolen_percent: None,
     };
     Ok(Begun { meta, at: Instant::now(), cpu: CpuTime::now() })

@@ -2,7 +2,8 @@
 //!
 //! Everything that can be wrong with the request is checked before the first boot. The output folder changes at the
 //! end alone: files are made whole in a folder inside it and then renamed, so that an interrupted or failed run leaves
-//! an earlier report as it was. Nothing is written anywhere else, and no other file of that folder is touched.
+//! an earlier report as it was. Nothing is written anywhere else, and no other file of that folder is touched; disks that are
+//! files of the host lie in it without a name while they are used, and a folder `.kd-mnt-...` for the host's own kernel.
 
 use std::fs;
 use std::io::{self, Write};
@@ -14,8 +15,8 @@ use kd_report::{ReportError, Results};
 
 use crate::boot::BootFailure;
 use crate::experiments::{Plan, Progress, crash, faults, latency, macros, primitives, restart, scaling};
-use crate::meta;
 use crate::progress::Display;
+use crate::{host_disk, meta};
 
 /// An experiment's entry.
 type Run = fn(&Plan, Progress<'_>) -> Result<Vec<Record>, BootFailure>;
@@ -99,10 +100,12 @@ pub fn default_out() -> PathBuf {
 /// As [`SuiteError`] says; then the output folder is as it was.
 pub fn run(options: &Options) -> Result<(PathBuf, String), SuiteError> {
     let seed = options.seed.unwrap_or_else(meta::fresh_seed);
-    let plan = Plan { quick: options.quick, seed, cores: meta::cores() };
-    let begun = meta::begin(&plan, options.command.clone())?;
     let out = options.out.clone().unwrap_or_else(default_out);
+    // The modules are looked for before anything is written, the folder's file system once the folder is there.
+    meta::modules()?;
     replace(&out, |_| Ok(()))?;
+    let plan = Plan { quick: options.quick, seed, cores: meta::cores(), host_disk: host_disk::find(&out) };
+    let begun = meta::begin(&plan, options.command.clone())?;
 
     let chosen = |(experiment, _): &&(Experiment, Run)| options.only.is_none_or(|only| only == *experiment);
     let chosen: Vec<&(Experiment, Run)> = EXPERIMENTS.iter().filter(chosen).collect();

@@ -4,6 +4,7 @@
 //! it comes. The default action of Ctrl-C ends this process, and all others end with it.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -27,7 +28,10 @@ Examples:
   cargo debate run --kernel monolithic --workload read_4k --seconds 10
   perf record -g -p $(pgrep kd-kernel)          while that runs
   cargo debate run --kernel microkernel --placement thread --workload pipe_pingpong
-  cargo debate run --kernel linux --workload stat --seconds 3";
+  cargo debate run --kernel linux --workload stat --seconds 3
+  cargo debate run --kernel monolithic --workload disk_mail_server --host-disk .
+  cargo debate run --kernel linux --workload disk_mail_server --host-disk .
+        the same with /mnt on the file system of this folder, flushed for real";
 
 /// Its arguments.
 #[derive(Args, Clone, Debug)]
@@ -45,6 +49,9 @@ pub struct Arguments {
     /// How crossings between processes wait; spin wants a core for every process [default: adaptive]
     #[arg(long, value_name = "WAIT", value_parser = named(&Wait::ALL, Wait::name))]
     wait: Option<Wait>,
+    /// Keep what /mnt holds in a file of the host in this folder (linux: in a folder there); nothing is left of it
+    #[arg(long, value_name = "DIR")]
+    host_disk: Option<PathBuf>,
     /// Seconds to run; 0 is until Ctrl-C
     #[arg(long, value_name = "S", default_value_t = 0)]
     seconds: u64,
@@ -104,7 +111,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), CommandErro
 }
 
 fn manifest(arguments: &Arguments) -> Result<Manifest, CommandError> {
-    let Arguments { kernel, placement, wait, .. } = *arguments;
+    let Arguments { kernel, placement, wait, ref host_disk, .. } = *arguments;
     let refuse = |option: &str| {
         let why = format!("`{option}` says nothing about the {} kernel: leave it out", kernel.name());
         Err(CommandError::Options(why))
@@ -119,6 +126,9 @@ fn manifest(arguments: &Arguments) -> Result<Manifest, CommandError> {
     }
     let mut manifest = Manifest::standard(kernel, placement, &(PARTS.components)());
     manifest.wait = WaitName(wait.unwrap_or(Wait::Adaptive));
+    if let Some(folder) = host_disk {
+        manifest.put_disk_in(folder);
+    }
     Ok(manifest)
 }
 

@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_quick_run_finds_every_planted_mistake_and_nothing_else() {
-        let plan = Plan { quick: true, seed: 5, cores: vec![0] };
+        let plan = Plan { seed: 5, ..Plan::for_test(true, &[0]) };
         let records = run(&plan, &mut |_, _| ()).expect("no kernel is booted");
         let found = records.iter().filter(|r| r.metric == "found_after" && r.value.is_some()).count();
         assert_eq!(found, PLANTS.len(), "{records:#?}");

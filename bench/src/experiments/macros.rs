@@ -4,6 +4,9 @@
 //! workload runs with a growing share of user computation: real rounds over the data that it moves. How many rounds make a
 //! share is found once per run, on the monolithic kernel with one core; every kernel then makes the same number. So the
 //! share is that of the monolithic kernel's time: on a slower kernel the same program spends less of its time computing.
+//! What is done on the disk is done a last time on a disk of the host's ([`on_host`]).
+
+pub mod on_host;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,6 +32,8 @@ const SHARES: [u32; 3] = [50, 80, 95];
 const ROUNDS: u64 = 5_000;
 /// The share of the budget that calibration takes, its boots included.
 const CALIBRATION: f64 = 0.06;
+/// The share of the budget that the disk of the host takes.
+const ON_HOST: f64 = 0.25;
 /// Boots of the calibration.
 const CALIBRATION_BOOTS: usize = 3;
 
@@ -63,11 +68,14 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
         manifest: &|configuration| configuration.manifest(),
         cells: configurations.map(cells).collect(),
         boots: budget::boots(plan.quick),
-        time: time.mul_f64(1.0 - CALIBRATION),
+        enough: budget::boots(plan.quick),
+        time: time.mul_f64(1.0 - CALIBRATION - ON_HOST),
         stream: 4,
     };
-    design.take(plan, &mut samples, progress)?;
+    design.take(plan, &mut samples, &mut |share, what| progress(share * (1.0 - ON_HOST), what))?;
     let mut records = analyse::records(Experiment::Macro, &samples, plan);
+    let last = &mut |share, what: &str| progress(1.0 - ON_HOST * (1.0 - share), what);
+    records.extend(on_host::records(plan, time.mul_f64(ON_HOST), last));
     records.extend(scale.records());
     records.extend(crossings::records(Experiment::Macro, &GROUPS, plan)?);
     Ok(records)
@@ -96,7 +104,7 @@ impl Scale {
         let mut samples = Table::new();
         let cells = vec![(configuration, cells)];
         let manifest = &|configuration: Configuration| configuration.manifest();
-        let design = Design { manifest, cells, boots: CALIBRATION_BOOTS, time, stream: 5 };
+        let design = Design { manifest, cells, boots: CALIBRATION_BOOTS, enough: CALIBRATION_BOOTS, time, stream: 5 };
         design.take(plan, &mut samples, &mut |_, _| ())?;
         let median = |name: &str, user| positive(stats::median(&mut samples.get(&key(name, user))?.latency.concat()));
         let scale = |name: &&'static str| {

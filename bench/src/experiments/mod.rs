@@ -10,6 +10,8 @@ pub mod records;
 pub mod restart;
 pub mod scaling;
 
+use crate::host_disk::{HostDisk, NoHostDisk};
+
 /// How a run goes about its experiments.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -19,6 +21,17 @@ pub struct Plan {
     pub seed: u64,
     /// Cores the run may use; experiments on two cores are unavailable with one.
     pub cores: Vec<usize>,
+    /// Where disks can be files of the host.
+    pub host_disk: Result<HostDisk, NoHostDisk>,
+}
+
+#[cfg(test)]
+impl Plan {
+    /// That of a test, on a host without a disk.
+    fn for_test(quick: bool, cores: &[usize]) -> Plan {
+        let nowhere = NoHostDisk::Memory { folder: "/somewhere".into(), kind: "tmpfs".into() };
+        Plan { quick, seed: 1, cores: cores.to_vec(), host_disk: Err(nowhere) }
+    }
 }
 
 /// Told how far an experiment is (0 to 1) and what it does.

@@ -57,6 +57,11 @@ fn bad_input_is_answered_with_one_message_and_its_remedy() {
         (&["run", "--kernel", "linux", "--workload", "stat", "--placement", "thread"], "`--placement` says nothing"),
         (&["run", "--kernel", "linux", "--workload", "stat", "--wait", "block"], "`--wait` says nothing"),
         (&["run", "--kernel", "linux"], "--workload <W>"),
+        (&["run", "--kernel", "linux", "--workload", "disk_create", "--host-disk", "no"], "can be made in no: No such"),
+        (
+            &["run", "--kernel", "monolithic", "--workload", "disk_create", "--host-disk", "no"],
+            "name a folder that exists",
+        ),
         (&["crashcheck", "--states", "0"], "0 is not in 1.."),
         (&["crashcheck", "--state", "1000000"], "workload 1 has states 0 to "),
         (&["crashcheck", "--state", "1", "--results", "."], "cannot be used with '--results <DIR>'"),
@@ -237,6 +242,19 @@ fn a_killed_run_leaves_nothing() {
 fn a_killed_run_of_a_workload_with_a_partner_leaves_nothing() {
     let pipe = &["run", "--kernel", "microkernel", "--workload", "pipe_pingpong"];
     leaves_nothing(pipe, "KILL", works, &[]);
+}
+
+#[test]
+fn a_killed_or_interrupted_run_on_a_disk_of_the_host_leaves_nothing() {
+    let of = |kernel| ["run", "--kernel", kernel, "--workload", "disk_mail_server", "--host-disk", "."];
+    for by in ["INT", "KILL"] {
+        leaves_nothing(&of("monolithic"), by, works, &[]);
+    }
+    let (code, ..) =
+        outcome(&["run", "--kernel", "linux", "--workload", "null_core", "--seconds", "1"], &Scratch::new());
+    if code == Some(0) {
+        ["INT", "KILL"].into_iter().for_each(|by| leaves_nothing(&of("linux"), by, works, &[]));
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod block;
 mod counts;
 mod devices;
 mod differential;
+mod host_disk;
 mod proc;
 #[path = "../../../crates/subsystems/tests/differential/random.rs"]
 #[allow(dead_code)]

@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::control::{Event, What};
 use crate::log;
 use crate::manifest::{MediumName, RingDevice};
+use crate::start::BootError;
 
 /// Bytes of the frames that are lent to a device: a page for the rings, and one for each of their entries.
 const FRAMES: usize = PAGE * (1 + QUEUE_MAX);
@@ -81,6 +82,17 @@ impl Link {
         }
         let port = Port::map(&self.registers, &self.frames, self.address, host)?;
         Ok(*self.port.get_or_init(|| Box::leak(Box::new(port))))
+    }
+
+    /// What stores its sectors.
+    fn medium(&self) -> Result<Medium, BootError> {
+        match &self.device.medium {
+            MediumName::Memory => Ok(Medium::memory(self.bytes)?),
+            MediumName::Named(file) => Ok(Medium::named(file)?),
+            MediumName::Copy(file) => Ok(Medium::copy(file)?),
+            MediumName::File(folder) => Medium::file(folder, self.bytes)
+                .map_err(|source| BootError::HostDisk { folder: folder.clone(), source }),
+        }
     }
 
     /// The memory that the device is connected to, mapped in this process.
@@ -141,14 +153,18 @@ struct Running {
 
 impl Devices {
     /// Switches on the devices at the ends of these ways.
-    pub fn start<'a>(links: impl Iterator<Item = &'a Link>) -> io::Result<Devices> {
+    ///
+    /// # Errors
+    /// A folder of the host in which no disk can be made; what else the host refuses.
+    pub fn start<'a>(links: impl Iterator<Item = &'a Link>) -> Result<Devices, BootError> {
         let mut all = Vec::new();
         for link in links {
             let panel = Panel::map(&link.panel)?;
             panel.set_iommu(link.device.iommu);
             panel.set_latency(link.device.latency);
             panel.allow(link.address as u64, FRAMES);
-            let child = process::fork(|| match run(link) {
+            let medium = link.medium()?;
+            let child = process::fork(|| match run(link, medium) {
                 Ok(never) => never,
                 Err(error) => {
                     log::say(&format!("device of {}: {error}", link.name));
@@ -217,18 +233,11 @@ impl Devices {
 }
 
 /// The device's own process: works when the doorbell rings or a request is due, sleeps otherwise.
-fn run(link: &Link) -> io::Result<i32> {
+fn run(link: &Link, medium: Medium) -> io::Result<i32> {
     process::set_name("kd-disk");
     let (registers, panel) = (Registers::map(&link.registers)?, Panel::map(&link.panel)?);
     let bus = link.bus()?;
-    // All of the kernel's and the harness's; the medium opens its own.
-    process::close_descriptors();
-    let medium = match &link.device.medium {
-        MediumName::Memory => Medium::memory(link.bytes)?,
-        MediumName::File(folder) => Medium::file(folder, link.bytes)?,
-        MediumName::Named(file) => Medium::named(file)?,
-        MediumName::Copy(file) => Medium::copy(file)?,
-    };
+    process::close_descriptors_but(medium.descriptors());
     let mut device = Controller::new(registers, panel, bus, medium, futex::wake);
     loop {
         let seen = device.registers().rings();

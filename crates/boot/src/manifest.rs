@@ -1,5 +1,7 @@
 //! Manifests: from what a kernel boots. Placement is data; nothing in a component says where it runs.
 
+use std::path::Path;
+
 use kd_api::Component;
 use kd_nucleus::channel::Wait;
 use serde::{Deserialize, Serialize};
@@ -91,7 +93,7 @@ impl RingDevice {
     }
 
     /// The same over a file in a folder.
-    pub fn file(folder: &std::path::Path) -> RingDevice {
+    pub fn file(folder: &Path) -> RingDevice {
         RingDevice { medium: MediumName::File(folder.into()), ..RingDevice::memory() }
     }
 }
@@ -164,6 +166,9 @@ pub const THREADS: u32 = 4;
 const FILE_SYSTEM: &str = "FileSystem";
 /// Bytes of the standard RAM disk.
 pub const RAMDISK_BYTES: usize = 16 << 20;
+/// The driver of the standard disk behind a ring, and the one of a disk that is a file of the host.
+const DISK: &str = "vdisk";
+const HOST_DISK: &str = "filedisk";
 /// Bytes of the standard disk behind a ring.
 pub const VDISK_BYTES: usize = 128 << 20;
 
@@ -206,8 +211,29 @@ impl Manifest {
         }
         standard.add_driver("ramdisk", RAMDISK_BYTES, None);
         standard.add_driver("nullblk", 0, None);
-        standard.add_driver("vdisk", VDISK_BYTES, Some(RingDevice::memory()));
+        standard.add_driver(DISK, VDISK_BYTES, Some(RingDevice::memory()));
         standard
+    }
+
+    /// Puts the disk that the file system at `/mnt` lies on into a file of the host, in this folder: the driver `filedisk`
+    /// takes the place of `vdisk`. With the host's own kernel, a directory in this folder is what `/mnt` shows.
+    pub fn put_disk_in(&mut self, folder: &Path) {
+        let is_disk = |name: &String| name == DISK;
+        for entry in &mut self.entries {
+            entry.imports.iter_mut().filter(|import| is_disk(import)).for_each(|import| *import = HOST_DISK.into());
+            if is_disk(&entry.name) {
+                entry.name = HOST_DISK.into();
+                entry.ring = Some(RingDevice::file(folder));
+            }
+        }
+    }
+
+    /// The folder of the host that a disk's file is to be in, if there is such a disk.
+    pub fn host_folder(&self) -> Option<&Path> {
+        self.entries.iter().find_map(|entry| match &entry.ring.as_ref()?.medium {
+            MediumName::File(folder) => Some(folder.as_path()),
+            MediumName::Memory | MediumName::Named(_) | MediumName::Copy(_) => None,
+        })
     }
 
     /// Adds a driver module whose device the VFS shows under `/dev` and `procfs` in its tables: directly, or by the queue

@@ -146,9 +146,15 @@ impl Apps {
         // It is born with its name: whoever is told its number may look for it at once.
         process::set_name(&format!("kd-app-{number}"));
         let child = process::fork(|| {
-            let Ok(env) = env() else { return 1 };
+            let env = match env() {
+                Ok(env) => env,
+                Err(error) => {
+                    log::say(&format!("app {number}: {error}"));
+                    return 1;
+                }
+            };
             // The disks and the control socket are the root's.
-            process::close_descriptors_but(&results);
+            process::close_descriptors_but([results.as_raw_fd()]);
             main(app::App { env, run, board, results: results.into(), root });
             0
         });

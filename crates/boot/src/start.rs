@@ -53,6 +53,14 @@ pub enum BootError {
     /// A driver module that cannot be loaded.
     #[error(transparent)]
     Module(#[from] ModuleError),
+    /// A folder of the host in which no disk can be made.
+    #[error("no disk can be made in {}: {source}; name a folder that exists and can be written", folder.display())]
+    HostDisk {
+        /// The folder.
+        folder: std::path::PathBuf,
+        /// What the host said.
+        source: std::io::Error,
+    },
     /// The host refused something.
     #[error("the host refused: {0}")]
     Host(#[from] std::io::Error),

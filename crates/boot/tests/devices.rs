@@ -53,7 +53,7 @@ type Seen = [(u64, u64, u64); 2];
 fn run() -> std::io::Result<Seen> {
     let shared = Words::new(Memory::new("test", 4096)?.map()?);
     let link = Link::new(0, "disk", 1 << 20, &RingDevice { iommu: false, ..RingDevice::memory() })?;
-    let devices = Devices::start(std::iter::once(&link))?;
+    let devices = Devices::start(std::iter::once(&link)).map_err(std::io::Error::other)?;
     let _victim = process::fork(|| victim(&shared))?;
     until(&shared, ADDRESS, |address| address != 0);
     let mut seen = [(0, 0, 0); 2];
@@ -164,7 +164,7 @@ const REQUESTS: usize = 1500;
 /// Threads share a ring of eight entries: all read what they wrote, and none waits for ever.
 fn crowd() -> std::io::Result<DeviceCounts> {
     let link = Link::new(0, "disk", CROWD * PART, &RingDevice::memory())?;
-    let devices = Devices::start(std::iter::once(&link))?;
+    let devices = Devices::start(std::iter::once(&link)).map_err(std::io::Error::other)?;
     let env = DriverEnv { medium: None, device: Some(link.port(&HOST)?), parameters: &[] };
     let driver = RingBlock::probe(&env, 8, 1024).map_err(|errno| std::io::Error::other(errno.to_string()))?;
     std::thread::scope(|scope| {

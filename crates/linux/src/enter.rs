@@ -5,8 +5,11 @@
 //! go with its last process. After entering, the host's files (`/proc`, `/tmp`, the program itself) can't be reached by
 //! path: whatever is needed of them must be open already. If it fails, the process may be half inside: it should end.
 
+use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use kd_api::Errno;
 
@@ -54,17 +57,36 @@ fn step<T>(step: &'static str, result: io::Result<T>) -> Result<T, EnterError> {
 }
 
 /// Moves the calling process, which must have one thread, into an empty tmpfs of its own, with a file of [`RAM0`] zero
-/// bytes at `/dev/ram0` and `/dev/vda`, a umask of 0, and SIGPIPE ignored. Threads and children made afterwards share it.
+/// bytes at `/dev/ram0` and `/dev/vda`, a directory `/mnt`, a umask of 0, and SIGPIPE ignored. Threads and children made
+/// afterwards share it.
 ///
 /// # Errors
 /// What is missing, by [`EnterError`].
 pub fn enter_private_tmpfs() -> Result<Linux, EnterError> {
+    enter(None)
+}
+
+/// The same, with a folder outside shown at `/mnt`: what is done there is done on the file system that the folder is on.
+///
+/// # Errors
+/// As [`enter_private_tmpfs`]'s.
+pub fn enter_with_folder(folder: &Path) -> Result<Linux, EnterError> {
+    enter(Some(folder))
+}
+
+fn enter(folder: Option<&Path>) -> Result<Linux, EnterError> {
     unshare()?;
     // Nothing mounted from here on may show in the namespace we came from.
     step("make its mounts private", host::mount(c"none", c"/", None, libc::MS_REC | libc::MS_PRIVATE, None))?;
     // Any directory would do as a mount point; this one is known to exist.
     let flags = libc::MS_NOSUID | libc::MS_NODEV;
     step("mount a tmpfs", host::mount(c"tmpfs", c"/proc", Some(c"tmpfs"), flags, Some(c"size=128m,mode=0755")))?;
+    step("make /mnt", fs::create_dir("/proc/mnt"))?;
+    if let Some(folder) = folder {
+        let bound = CString::new(folder.as_os_str().as_bytes()).map_err(io::Error::from);
+        let bound = bound.and_then(|folder| host::mount(&folder, c"/proc/mnt", None, libc::MS_BIND, None));
+        step("show a folder at /mnt", bound)?;
+    }
     step("change the root directory", std::os::unix::fs::chroot("/proc"))?;
     step("change the present directory", std::env::set_current_dir("/"))?;
     let umask = host::plain(UMASK, [0]);

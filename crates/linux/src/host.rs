@@ -43,6 +43,7 @@ pub const FTRUNCATE: Plain = Plain(libc::SYS_ftruncate);
 pub const FALLOCATE: Plain = Plain(libc::SYS_fallocate);
 pub const SETRESUID: Plain = Plain(libc::SYS_setresuid);
 pub const SETRESGID: Plain = Plain(libc::SYS_setresgid);
+pub const FLOCK: Plain = Plain(libc::SYS_flock);
 pub const UNSHARE: Plain = Plain(libc::SYS_unshare);
 pub const OPENAT: Pathed = Pathed(libc::SYS_openat);
 pub const MKDIRAT: Pathed = Pathed(libc::SYS_mkdirat);

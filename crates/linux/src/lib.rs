@@ -6,8 +6,10 @@
 //! prefixed or translated in between, only a path is copied to add the terminating zero that Rust's strings lack.
 //! The tmpfs is mounted in a namespace of the process and vanishes with the last process in it.
 //!
-//! What differs from the other two kernels, on purpose (apps' calls: `bench/DIFFERENCES.md`): `/dev/ram0` is an ordinary file of [`RAM0`] bytes on the same
-//! tmpfs, not a block device, and there is no `/dev/nullb0`; `null` is `getppid`, the cheapest call that still enters
+//! What differs from the other two kernels, on purpose (apps' calls: `bench/DIFFERENCES.md`): `/dev/ram0` is an ordinary file
+//! of [`RAM0`] bytes on the same tmpfs, not a block device, as is `/dev/vda`, and there is no `/dev/nullb0`; `/mnt` is a
+//! directory of that tmpfs too, unless a [folder](HostFolder) of another file system is [shown there](enter_with_folder);
+//! `null` is `getppid`, the cheapest call that still enters
 //! the host's kernel; the caller is the process itself whatever [`Caller`](kd_api::Caller) says, and for its user and group
 //! the thread; descriptors are those of the whole process, so whoever passes numbers that the API did not hand out can
 //! close the harness's own; and `sync` opens the root directory and closes it again, since `syncfs` wants a descriptor.
@@ -16,10 +18,12 @@
 //! `chown` `EINVAL`.
 
 mod enter;
+mod folder;
 mod host;
 mod syscalls;
 
-pub use enter::{EnterError, RAM0, enter_private_tmpfs};
+pub use enter::{EnterError, RAM0, enter_private_tmpfs, enter_with_folder};
+pub use folder::HostFolder;
 pub use syscalls::Linux;
 
 /// An empty system call of the host (`getppid`): one real mode switch, what the entry `trap` costs.

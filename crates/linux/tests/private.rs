@@ -3,13 +3,14 @@
 //! Without libtest, because that runs several threads: this program starts itself again for each case, by name.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 
 use kd_api::interfaces::fs::{Kind, rename};
 use kd_api::interfaces::syscalls::Syscalls;
 use kd_api::interfaces::vfs::{PATH_MAX, allocate, open, seek, time};
 use kd_api::{Caller, Errno, Fd, InBuf, OutBuf};
-use kd_linux::{EnterError, RAM0, enter_private_tmpfs};
+use kd_linux::{EnterError, HostFolder, RAM0, enter_private_tmpfs, enter_with_folder};
 
 const CASES: &[(&str, fn())] = &[
     ("it_is_empty_but_for_its_devices", it_is_empty_but_for_its_devices),
@@ -28,6 +29,8 @@ fn main() -> ExitCode {
             enter();
             say("inside");
             std::io::stdin().read_exact(&mut [0]).expect("the parent speaks");
+        } else if let Some(folder) = name.strip_prefix("write-to=") {
+            write_at_mnt(Path::new(folder));
         }
         return ExitCode::SUCCESS;
     }
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     nothing_shows_outside(&mut probe);
+    what_is_written_at_mnt_is_in_the_folder();
     for (name, _) in CASES {
         let status = start(name).wait().expect("a child");
         assert!(status.success(), "{name}: {status}");
@@ -75,6 +79,23 @@ fn nothing_shows_outside(inside: &mut Child) {
     println!("test nothing_shows_outside ... ok");
 }
 
+fn write_at_mnt(folder: &Path) {
+    let linux = enter_with_folder(folder).expect("entering works without a folder");
+    let fd = linux.open(APP, "/mnt/f", open::CREAT | open::WRONLY, 0o600).expect("a new file");
+    assert_eq!(linux.write(APP, fd, &mut InBuf::new(b"stored")), Ok(6));
+    assert_eq!(linux.fsync(APP, fd), Ok(()));
+    assert_eq!(names(&linux, "/mnt"), [".", "..", "f"]);
+    assert_eq!(names(&linux, "/"), [".", "..", "dev", "mnt"]);
+}
+
+fn what_is_written_at_mnt_is_in_the_folder() {
+    let folder = HostFolder::new(&std::env::temp_dir()).expect("the temporary folder is writable");
+    let name = format!("write-to={}", folder.path().display());
+    assert!(start(&name).wait().expect("a child").success());
+    assert_eq!(std::fs::read(folder.path().join("f")).expect("it is there"), b"stored");
+    println!("test what_is_written_at_mnt_is_in_the_folder ... ok");
+}
+
 fn names(linux: &impl Syscalls, path: &str) -> Vec<String> {
     let fd = linux.open(APP, path, open::RDONLY | open::DIRECTORY, 0).expect("it is a directory");
     let mut bytes = [0; 1024];
@@ -92,7 +113,8 @@ fn names(linux: &impl Syscalls, path: &str) -> Vec<String> {
 
 fn it_is_empty_but_for_its_devices() {
     let linux = enter();
-    assert_eq!(names(&linux, "/"), [".", "..", "dev"]);
+    assert_eq!(names(&linux, "/"), [".", "..", "dev", "mnt"]);
+    assert_eq!(names(&linux, "/mnt"), [".", ".."]);
     assert_eq!(names(&linux, "/dev"), [".", "..", "ram0", "vda"]);
     let ram0 = linux.stat(APP, "/dev/ram0").expect("it is there");
     assert_eq!((ram0.kind, ram0.size), (Kind::File, RAM0 as u64));

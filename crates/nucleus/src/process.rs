@@ -3,7 +3,7 @@
 //! Only single-threaded processes fork here (the zygote and each boot's root), so a child may use everything it finds.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -88,6 +88,18 @@ pub fn die_with_parent(parent: u32) {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         if libc::getppid() as u32 != parent {
             libc::_exit(1);
+        }
+    }
+}
+
+/// From now on neither its parent's end nor what a terminal sends to all that it started ends this process: for one that
+/// has something to put away at the end, and notices that by other means.
+pub fn outlive_parent() {
+    // SAFETY: plain system calls; SIG_IGN runs no code of ours.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, 0);
+        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+            libc::signal(signal, libc::SIG_IGN);
         }
     }
 }
@@ -234,11 +246,16 @@ pub fn close_descriptors() {
     close_range(3, u32::MAX);
 }
 
-/// The same, but for one descriptor above the standard three.
-pub fn close_descriptors_but(kept: &impl AsRawFd) {
-    let kept = kept.as_raw_fd() as u32;
-    close_range(3, kept - 1);
-    close_range(kept + 1, u32::MAX);
+/// The same, but for some above the standard three.
+pub fn close_descriptors_but(kept: impl IntoIterator<Item = RawFd>) {
+    let mut kept: Vec<u32> = kept.into_iter().map(|fd| fd as u32).collect();
+    kept.sort_unstable();
+    let mut first = 3;
+    for fd in kept {
+        close_range(first, fd - 1);
+        first = fd + 1;
+    }
+    close_range(first, u32::MAX);
 }
 
 fn close_range(first: u32, last: u32) {

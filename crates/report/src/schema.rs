@@ -58,9 +58,13 @@ pub struct Meta {
     pub boots: u32,
     /// Time budget of each experiment in seconds.
     pub budgets: BTreeMap<String, f64>,
-    /// Workload to the group that it is shown in: `syscall`, `file`, `storage`, `macro`, `scaling`. Files of older runs have none.
+    /// Workload to the group that it is shown in: `syscall`, `file`, `storage`, `macro`, `filedisk`, `scaling`. Files of older
+    /// runs have none.
     #[serde(default)]
     pub groups: BTreeMap<String, String>,
+    /// The host's file system that disks of the host lay on, with its options; `null` where there was none.
+    #[serde(default)]
+    pub host_file_system: Option<String>,
     /// CPU time that the hypervisor gave to others, percent; `null` where the host doesn't tell.
     pub stolen_percent: Option<f64>,
 }

@@ -446,3 +446,24 @@ fn the_summary_is_short_and_carries_intervals() {
     }
     assert!(table.lines().all(|l| l.chars().count() <= 110), "{table}");
 }
+
+#[test]
+fn a_disk_of_the_host_has_a_group_of_its_own_and_names_the_file_system() {
+    let mut records = sample::programs(1.0);
+    let on_disk: Vec<_> = records.iter().filter(|r| r.workload == "disk_create").cloned().collect();
+    assert!(!on_disk.is_empty());
+    records.extend(on_disk.into_iter().map(|mut r| {
+        r.workload.insert_str(0, "file");
+        r
+    }));
+    let before = page(&with(sample::programs(1.0)), "without-a-host-disk");
+    let html = page(&with(records), "host-disk");
+    let heading = "<h4>On a disk of the host: the same with real flushes</h4>";
+    assert_eq!((before.matches(heading).count(), html.matches(heading).count()), (0, 1));
+    assert!(html.contains("The file system of the host's disk: ext9 (rw,invented)."));
+    // Programs alone are summed up, and those in memory.
+    assert_eq!(answer(&html, "Programs"), answer(&before, "Programs"));
+    let mut none = sample::results();
+    none.meta.host_file_system = None;
+    assert!(page(&none, "no-host-disk").contains("The file system of the host's disk: none was used."));
+}

@@ -57,6 +57,7 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
             .map(cells)
             .collect(),
         boots: budget::boots(plan.quick),
+        enough: budget::boots(plan.quick),
         time: Duration::from_secs(budget::seconds("latency", plan.quick)),
         stream: 1,
     };

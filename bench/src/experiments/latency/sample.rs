@@ -44,6 +44,8 @@ pub struct Design<'a> {
     pub cells: Vec<(Configuration, Vec<Wanted>)>,
     /// Boots of each configuration.
     pub boots: usize,
+    /// Boots that suffice when the time is over: as many as there are, but where nobody knows beforehand how slow they are.
+    pub enough: usize,
     /// Time for all of it.
     pub time: Duration,
     /// Stream of random numbers, one for each experiment.
@@ -80,6 +82,9 @@ impl Design<'_> {
         let begin = Instant::now();
         let mut random = Random::new(plan.seed, self.stream);
         for block in 0..self.boots {
+            if block >= self.enough && begin.elapsed() >= self.time {
+                break;
+            }
             let mut order: Vec<usize> = (0..self.cells.len()).collect();
             shuffle(&mut order, &mut random);
             let mut left_in_block = per_block;
@@ -145,7 +150,7 @@ fn measure(
             Some(_) => None,
             None => match app.line_within::<Measured>(SILENCE) {
                 Ok(measured) => {
-                    why = measured.is_none().then(|| "the app ended early".to_string());
+                    why = measured.is_none().then(|| ended_early(&boot));
                     measured
                 }
                 Err(error) => {
@@ -157,6 +162,13 @@ fn measure(
         samples.entry(key.clone()).or_default().note(measured, why.as_deref());
     }
     Ok(())
+}
+
+/// Why an app gave no more results, as far as the kernel log tells.
+fn ended_early(boot: &Boot) -> String {
+    let log = boot.log().unwrap_or_default();
+    let said = log.into_iter().rev().find(|(_, line)| line.starts_with("app "));
+    said.map_or("the app ended early".into(), |(_, line)| format!("the app ended early: {line}"))
 }
 
 impl Samples {

@@ -69,7 +69,7 @@ mod tests {
             (key(monolithic, "dir_stat/files_100", 1), vec![Vec::new(); 3]),
         ]
         .into();
-        let plan = Plan { quick: true, seed: 1, cores: vec![0, 1] };
+        let plan = Plan::for_test(true, &[0, 1]);
         let found = records("growth", &values, &plan);
         let told: Vec<_> = found.iter().map(|r| (r.workload.as_str(), r.value, r.n)).collect();
         assert_eq!(told, [("dir_stat/files_1000", Some(3.0), Some(3))]);

@@ -152,7 +152,14 @@ impl Stage<'_> {
             Ok((configuration, cells))
         };
         let cells = configurations().map(cells).collect::<Result<_, BootFailure>>()?;
-        let design = Design { manifest: self.manifest, cells, boots: self.boots, time: self.time, stream: self.stream };
+        let design = Design {
+            manifest: self.manifest,
+            cells,
+            boots: self.boots,
+            enough: self.boots,
+            time: self.time,
+            stream: self.stream,
+        };
         design.take(plan, samples, progress)
     }
 }
@@ -162,7 +169,7 @@ mod tests {
     use super::*;
 
     fn plan(quick: bool) -> Plan {
-        Plan { quick, seed: 1, cores: vec![0, 1] }
+        Plan::for_test(quick, &[0, 1])
     }
 
     #[test]

@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use kd_api::interfaces::block::SECTOR;
@@ -62,6 +63,19 @@ fn parts(sector: u64, len: usize) -> impl Iterator<Item = Part> {
     })
 }
 
+/// A new file that no folder names: made so, or where the host cannot, with its name removed at once.
+fn nameless(folder: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    if let Ok(file) = options.clone().custom_flags(libc::O_TMPFILE).open(folder) {
+        return Ok(file);
+    }
+    let path = folder.join(format!("kd-disk-{}-{}", std::process::id(), clock::now()));
+    let file = options.create_new(true).open(&path)?;
+    std::fs::remove_file(&path)?;
+    Ok(file)
+}
+
 fn bytes_of(sector: u64) -> Range<usize> {
     sector as usize * SECTOR..(sector as usize + 1) * SECTOR
 }
@@ -93,11 +107,23 @@ impl Medium {
 
     /// A fresh file in a folder of the host's; it has no name, so nothing of it is left behind.
     pub fn file(folder: &Path, bytes: usize) -> io::Result<Medium> {
-        let path = folder.join(format!("kd-disk-{}-{}", std::process::id(), clock::now()));
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
-        std::fs::remove_file(&path)?;
+        let file = nameless(folder)?;
         file.set_len(bytes as u64)?;
         Ok(Medium::over(file, bytes))
+    }
+
+    /// Something of the host's that is no file, which can neither be written at a place nor be made stable.
+    #[cfg(test)]
+    pub fn broken(bytes: usize) -> io::Result<Medium> {
+        let (end, _) = io::pipe()?;
+        let file = std::os::fd::OwnedFd::from(end).into();
+        Ok(Medium::over(file, bytes))
+    }
+
+    /// Its descriptors of the host's, which whoever holds it must keep open.
+    pub fn descriptors(&self) -> impl Iterator<Item = RawFd> {
+        let image = self.image.as_ref().map(|image| image.file.as_raw_fd());
+        [self.file.as_raw_fd()].into_iter().chain(image)
     }
 
     /// Its size in sectors.

@@ -337,6 +337,18 @@ fn a_copy_of_an_image_begins_as_it_and_changes_nothing_of_it() {
 }
 
 #[test]
+fn what_the_host_refuses_is_told_to_each_request_that_promises_it() {
+    let mut bench = Bench::over(Medium::broken(DISK).expect("a pipe"));
+    // Nothing is in the cache: what fails is the host's sync.
+    assert_eq!(bench.flush(), Outcome::Media);
+    assert_eq!(bench.panel.count(Count::Syncs), 1);
+    assert_eq!(bench.write(0, false, &[1; 512]), Outcome::Done);
+    assert_eq!(bench.flush(), Outcome::Media);
+    assert_eq!(bench.write(8, true, &[1; 512]), Outcome::Media);
+    assert_eq!((bench.panel.count(Count::Dirty), bench.panel.count(Count::MediaErrors)), (512, 3), "it is kept");
+}
+
+#[test]
 fn no_request_that_it_does_not_know_is_done() {
     let mut bench = Bench::new();
     let end = (DISK / SECTOR) as u64;

@@ -36,6 +36,7 @@ pub fn section(results: &Results) -> String {
         text("cores", m.cores.to_string()),
         html("mitigations", pairs(&m.mitigations)),
         text("host kernel", m.host_kernel.clone()),
+        text("file system of the host's disk", m.host_file_system.clone().unwrap_or("none used".into())),
         text("governor", m.governor.clone()),
         text("clock source", m.clock_source.clone()),
         text("stolen time", stolen),

@@ -3,6 +3,7 @@
 use super::curve::{self, Axis, Curve, Lines};
 use super::edges;
 use super::figures::{grouped, matrix};
+use super::html::escape;
 use super::ink::{Place, legend, picture};
 use super::latency::{TABLES, fits};
 use super::series::{Series, all_series, all_settings, pick, setting_label, share};
@@ -26,6 +27,9 @@ pub fn section(results: &Results) -> Result<String, ReportError> {
         "<h3>Ratio to the monolithic kernel, without user computation</h3><p>Right of the line at 1 is slower than the \
          monolith with the same entry, cores and workload.</p>",
     );
+    out += ON_LINUX;
+    let host = results.meta.host_file_system.as_deref().map_or("none was used".into(), escape);
+    out += &format!("<p>The file system of the host's disk: {host}.</p>");
     out += &grouped(results, "macro", "Ratio to the monolithic kernel", &bare, Some(1.0))?;
     out += "<h3>The same with a growing share of user computation</h3><p>The share is that of the monolith's time; every \
             kernel computes the same number of rounds. A line that is near 1 at the right is a boundary that such a \
@@ -42,6 +46,11 @@ pub fn section(results: &Results) -> Result<String, ReportError> {
     out += &matrix("Rounds of user computation for each operation, as calibrated", false, &rounds);
     Ok(out)
 }
+
+/// What stands for a disk where the kernel is the host's own.
+const ON_LINUX: &str = "<p>What linux has on <code>/mnt</code> and <code>/dev/vda</code> is tmpfs, memory without a device: \
+    there it waits for nothing when it flushes. On a disk of the host all kernels do: ours with their file system in a file \
+    of the host's, linux in a folder beside it.</p>";
 
 /// A picture for each program and setting that has more than one share.
 fn curves(results: &Results) -> Result<String, ReportError> {

@@ -93,11 +93,12 @@ pub fn all_workloads(records: &[&Record]) -> Vec<String> {
 }
 
 /// A group of workloads: the word that results have for it, and its heading.
-pub const GROUPS: [(&str, &str); 4] = [
+pub const GROUPS: [(&str, &str); 5] = [
     ("syscall", "Single calls"),
     ("file", "Operations on files"),
     ("storage", "Storage: the same on a disk, and the disk itself"),
     ("macro", "Whole programs"),
+    ("filedisk", "On a disk of the host: the same with real flushes"),
 ];
 
 /// The group of a record's workload; what none is stated for is a single call.

@@ -67,9 +67,11 @@ pub fn meta() -> Meta {
             ("open_close", "file"),
             ("getdents_100", "file"),
             ("disk_create", "storage"),
+            ("filedisk_create", "filedisk"),
             ("source_tree", "macro"),
             ("mail_server", "macro"),
         ]),
+        host_file_system: Some("ext9 (rw,invented)".into()),
         stolen_percent: Some(0.12),
     }
 }

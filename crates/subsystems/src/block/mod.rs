@@ -27,6 +27,7 @@ mod tags;
 
 use alloc::sync::Arc;
 
+use kd_api::component::StartError;
 use kd_api::interfaces::block::{BlockDevice, Statistics};
 use kd_api::{Component, InBuf, OutBuf, Result};
 
@@ -36,7 +37,7 @@ pub use partition::Partition;
 use queue::{Data, Queue, Request};
 pub use queue::{MERGED_MAX, PLACES};
 
-/// The driver of the disk that has a queue.
+/// The driver of the disk that has a queue, unless a manifest names another.
 const DISK: &str = "vdisk";
 
 /// How a queue is run.
@@ -98,10 +99,11 @@ impl BlockDevice for Blk {
     }
 }
 
-/// The component `blk`, over the disk behind a ring.
+/// The component `blk`, over the disk behind a ring: over whichever device it is handed.
 pub fn component() -> Component {
     Component::new::<dyn BlockDevice, Blk>("blk", &[DISK], |imports| {
-        Ok(Arc::new(Blk::new(imports.get(DISK)?, &Options::default())))
+        let (_, device) = imports.all().next().ok_or_else(|| StartError::Missing(DISK.into()))?;
+        Ok(Arc::new(Blk::new(device, &Options::default())))
     })
 }
 
