@@ -25,6 +25,7 @@
 //! | `lseek` | positions in directories are unlike Linux's | opaque as well | each file system has its own |
 //! | `getdents64` | oldest first; what is made meanwhile is listed | tmpfs: newest first, not listed | POSIX leaves both open |
 //! | `read`, `write` over 128 KiB | other calls may come between the pieces | one call | a message carries no more |
+//! | `pread_many`, `pwrite_many` | one call | as many calls as blocks | Linux has them in its rings alone |
 //! | `write` to a pipe | waits when 65,536 bytes are in it | when 16 pages are in use | pages are Linux's, bytes are POSIX's |
 //! | `write` to a pipe without readers | `EPIPE` alone | `SIGPIPE` as well | apps have no signals |
 //! | `write` to a pipe | may answer `EAGAIN`: its server is full of waiting calls | never | server pools are bounded |
@@ -39,7 +40,7 @@ use kd_api::interfaces::proc::Proc;
 use kd_api::interfaces::syscalls::Syscalls;
 use kd_api::interfaces::vfs::{Vfs, seek};
 use kd_api::window::BULK;
-use kd_api::{Caller, Errno, Fd, InBuf, OutBuf, Result};
+use kd_api::{Blocks, Caller, Errno, Fd, InBuf, OutBuf, Result};
 
 use crate::transfer::transfer;
 
@@ -135,6 +136,14 @@ impl Syscalls for SyscallTable {
             return self.vfs.pwrite(caller, fd, offset, data);
         }
         write_pieces(data, |done, part| self.vfs.pwrite(caller, fd, plus(offset, done)?, part))
+    }
+
+    fn pread_many(&self, caller: Caller, fd: Fd, blocks: Blocks, out: &mut OutBuf<'_>) -> Result<usize> {
+        self.vfs.pread_many(caller, fd, blocks, out)
+    }
+
+    fn pwrite_many(&self, caller: Caller, fd: Fd, blocks: Blocks, data: &mut InBuf<'_>) -> Result<usize> {
+        self.vfs.pwrite_many(caller, fd, blocks, data)
     }
 
     fn lseek(&self, caller: Caller, fd: Fd, offset: i64, whence: u32) -> Result<u64> {
