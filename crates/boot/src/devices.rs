@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::control::{Event, What};
 use crate::log;
 use crate::manifest::{MediumName, RingDevice};
+use crate::stamps::{self, Moment};
 
 /// Bytes of the frames that are lent to a device: a page for the rings, and one for each of their entries.
 const FRAMES: usize = PAGE * (1 + QUEUE_MAX);
@@ -227,6 +228,9 @@ fn run(link: &Link) -> io::Result<i32> {
     };
     process::close_descriptors_but(&medium);
     let mut device = Controller::new(registers, panel, bus, medium, futex::wake);
+    if stamps::noted() {
+        device = device.witnessed(|| stamps::note(Moment::Raised));
+    }
     loop {
         let seen = device.registers().rings();
         match device.work(clock::now) {

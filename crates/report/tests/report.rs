@@ -384,3 +384,26 @@ fn the_summary_is_short_and_carries_intervals() {
     }
     assert!(table.lines().all(|l| l.chars().count() <= 110), "{table}");
 }
+
+#[test]
+fn the_disk_has_tables_of_its_own() {
+    let time = |metric: &str, statistic: &str, value| {
+        let what = ["vda_read_4k", metric, statistic, "ns"];
+        sample::within(sample::record(Experiment::Macro, Kernel::Microkernel, "process", "block", what, value), 0.1)
+    };
+    let rate = ["vda_read_4k_qd32", "throughput", "median", "MiB/s"];
+    let share = ["vda_read_4k", "interrupt_unneeded", "rate", "share"];
+    let records = vec![
+        time("interrupt_to_driver", "median", 7_100.0),
+        time("interrupt_to_driver", "p99", 71_000.0),
+        time("driver_to_app", "median", 8_200.0),
+        sample::record(Experiment::Macro, Kernel::Microkernel, "process", "block", rate, 512.0),
+        sample::record(Experiment::Macro, Kernel::Microkernel, "process", "block", share, 0.25),
+    ];
+    let html = page(&with(records), "disk");
+    for text in ["from interrupt to app", "7.10 µs", "71 µs", "99th percentile", "8.20 µs", "512 MiB/s", "25 %"] {
+        assert!(html.contains(text), "{text}");
+    }
+    assert!(!html.contains("id=\"other\""), "all have their place");
+    assert!(!page(&sample::results(), "no-disk").contains("from interrupt to app"), "no heading without figures");
+}
