@@ -63,8 +63,6 @@ fn crossings_and_copies_are_what_the_path_says() {
         ("vda_rand_write_4k_qd32", 3.0 / 32.0, copied(4096, 3)),
         ("fstat", 2.0, 0.0),
         ("copy_64k", 4.0, copied(2 * 65_536, 2)),
-        // The file system on the disk has the page.
-        ("disk_read_4k", 2.0, copied(4096, 2)),
     ];
     let names: Vec<&str> = expected.iter().map(|(name, ..)| *name).collect();
     for ((name, crossings, bytes), seen) in expected.iter().zip(count(PROCESS, true, &names)) {
