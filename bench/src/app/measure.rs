@@ -52,8 +52,8 @@ fn batches(mut session: Box<dyn Session>, cell: &Cell, root: i32, measured: &mut
     let begin = Instant::now();
     let budget = Duration::from_nanos(cell.budget);
     // Warm-up: double the batch until it is long enough, for a quarter of the budget at most.
-    let most = session.batch();
-    let mut operations = 1u64;
+    let (most, together) = (session.batch(), session.together());
+    let mut operations = together;
     loop {
         session.prepare(operations).map_err(|errno| failed(&errno))?;
         let batch = Instant::now();
@@ -64,6 +64,7 @@ fn batches(mut session: Box<dyn Session>, cell: &Cell, root: i32, measured: &mut
         }
         let wanted = BATCH.as_nanos() as u64 * operations / (took.as_nanos() as u64).max(1);
         operations = wanted.clamp(operations + 1, operations * 8).min(most.unwrap_or(u64::MAX));
+        operations = operations.next_multiple_of(together);
     }
     // The partner, if any, has been forked by now: the family is complete.
     let mut meter = Meter::new(root);

@@ -2,6 +2,7 @@
 
 mod canary;
 pub mod count;
+pub mod interrupts;
 mod measure;
 pub mod probe;
 mod rounds;
@@ -30,6 +31,9 @@ pub fn main(app: App) {
         Task::Probe(workloads) => probe::run(&env, &workloads, results),
         Task::Text(paths) => text::run(&env, &paths, results),
         Task::Script { under, calls } => script::run(&env, &under, &calls, results),
+        Task::Interrupts { workload, budgets, operations } => {
+            interrupts::run(&env, &workload, &budgets, operations, results, root);
+        }
         Task::Count(workloads) => count::run(&env, &workloads, results, |step| {
             while board.get(kd_boot::board::Field::Stop) < step {
                 std::thread::sleep(std::time::Duration::from_micros(100));

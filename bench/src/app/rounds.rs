@@ -96,12 +96,13 @@ pub fn repeat(env: &Env, workload: &str, milliseconds: u64, board: &Board) {
         board.set(Field::Failed, 1);
         return;
     };
+    let operations = session.together().max(16);
     let begin = clock::now();
     board.set(Field::Running, 1);
     while board.get(Field::Stop) == 0 && (milliseconds == 0 || clock::now() - begin < milliseconds * 1_000_000) {
-        match session.prepare(16).and_then(|()| session.run(16)) {
+        match session.prepare(operations).and_then(|()| session.run(operations)) {
             Ok(()) => {
-                board.add(Field::Good, 16);
+                board.add(Field::Good, operations);
                 board.set(Field::LastGood, clock::now());
             }
             Err(errno) => {

@@ -7,7 +7,7 @@ use std::fs::File;
 
 use kd_api::interfaces::fs::{Kind, Stat};
 use kd_api::interfaces::vfs::{PATH_MAX, open, seek};
-use kd_api::{Errno, Fd, InBuf, OutBuf, Result};
+use kd_api::{Blocks, Errno, Fd, InBuf, OutBuf, Result};
 use kd_boot::script::{Call, Outcome, Seen};
 use kd_workloads::Env;
 
@@ -191,6 +191,15 @@ impl Script<'_> {
             Call::Pwrite(handle, offset, data) => {
                 let result = sys.pwrite(me, self.fd(*handle), *offset, &mut InBuf::new(&data.bytes()));
                 number(result.map(|count| count as u64))
+            }
+            Call::PreadMany(handle, at, size) => match Blocks::new(*size, at.iter().copied()) {
+                Ok(blocks) => self.read(blocks.bytes(), |out| sys.pread_many(me, self.fd(*handle), blocks, out)),
+                Err(errno) => failed(errno),
+            },
+            Call::PwriteMany(handle, at, size, data) => {
+                let blocks = Blocks::new(*size, at.iter().copied());
+                let write = |blocks| sys.pwrite_many(me, self.fd(*handle), blocks, &mut InBuf::new(&data.bytes()));
+                number(blocks.and_then(write).map(|count| count as u64))
             }
             // differs: directory-positions.
             Call::Lseek(handle, ..) if self.open(*handle).is_some_and(|open| open.directory) => Outcome::Skipped,

@@ -3,6 +3,7 @@
 
 pub mod crash;
 pub mod faults;
+mod interrupts;
 pub mod latency;
 pub mod macros;
 pub mod primitives;

@@ -7,11 +7,13 @@ use kd_api::interfaces::vfs::open;
 use kd_boot::board::Field;
 use kd_boot::control::{Entry, Task};
 use kd_boot::devices::Order;
+use kd_boot::manifest::Manifest;
 use kd_boot::script::{Call, Data, Outcome};
+use kernel_debate::app::interrupts::Interrupts;
 use kernel_debate::boot::Boot;
 
 use crate::proc::texts;
-use crate::{Config, OURS, PROCESS, outcomes};
+use crate::{Config, OURS, PROCESS, failed, outcomes};
 
 const LIMIT: Duration = Duration::from_secs(20);
 const KILL: i32 = 9;
@@ -55,6 +57,54 @@ fn disk_statistics_are_what_was_asked_for() {
         assert_eq!(counted, [512 * seen[2], 512 * seen[6], seen[15]], "{config:?}: bytes read and written, flushes");
         assert_eq!(now.requests - then.requests, seen[0] + seen[4] + seen[15], "{config:?}: {now:?}");
         assert_eq!(now.interrupts - then.interrupts, after.1 - before.1, "{config:?}: none is lost or made up");
+    }
+}
+
+#[test]
+fn a_vectored_request_fills_the_ring_at_once() {
+    const PAGE: usize = 4096;
+    for config in OURS {
+        let boot = config.boot(1);
+        let at: Vec<u64> = (0..32).map(|i| (i * 7 % 32) * 3 * PAGE as u64).collect();
+        let whole = 32 * PAGE;
+        let calls = [
+            Call::Open { path: "/../../../../dev/vda".into(), flags: open::RDWR, mode: 0 },
+            Call::PwriteMany(0, at.clone(), PAGE, Data { start: 3, length: whole }),
+            Call::PreadMany(0, at.clone(), PAGE),
+            Call::Pread(0, at[5] as i64, PAGE),
+            Call::PwriteMany(0, vec![0, 100], 512, Data { start: 3, length: 1024 }),
+            Call::PreadMany(0, vec![0; 33], 512),
+            Call::PreadMany(0, vec![0, u64::MAX, 0], 512),
+            Call::PreadMany(0, vec![u64::MAX], 512),
+        ];
+        let count = || boot.device("vdisk", Order::Count).expect("it has a ring");
+        let before = count();
+        let seen = outcomes(&mut config.script(&boot, 1, &calls));
+        let after = count();
+        assert!(matches!(seen[1], Outcome::Number(bytes) if bytes == whole as u64), "{config:?}: {seen:?}");
+        assert!(matches!(seen[2], Outcome::Bytes(bytes, _) if bytes == whole), "{config:?}: {seen:?}");
+        assert!(matches!(seen[6], Outcome::Bytes(512, _)), "{config:?}: the second has no place: {seen:?}");
+        let refused = [4, 5, 7].map(|call: usize| seen[call].clone());
+        assert_eq!(refused, ["EINVAL", "EINVAL", "EINVAL"].map(failed), "{config:?}");
+        // Two that fill the ring, and two of one page.
+        assert_eq!((after.requests - before.requests, after.deepest), (66, 32), "{config:?}");
+        assert_eq!(after.interrupts - before.interrupts, 4, "{config:?}: one for each request");
+    }
+}
+
+#[test]
+fn an_interrupt_is_seen_on_its_way_to_the_app() {
+    const OPERATIONS: u64 = 30;
+    for (config, trace) in OURS.into_iter().map(|config| (config, true)).chain([(PROCESS, false)]) {
+        let boot = Boot::new(&Manifest { trace, ..config.manifest(1) }).expect("boots");
+        let budgets = vec![vec![0]];
+        let task = Task::Interrupts { workload: "vda_read_4k".into(), budgets, operations: OPERATIONS };
+        let mut app = config.start(&boot, 1, task);
+        let found: Interrupts = app.line().expect("a line").expect("the app lives");
+        assert_eq!((found.failed, found.cores, found.to_app.len()), (None, 1, found.to_driver.len()), "{config:?}");
+        assert_eq!(found.to_driver.len() as u64 + found.unneeded, OPERATIONS, "{config:?}");
+        // On one core the device runs when the driver waits.
+        assert_eq!(found.to_driver.is_empty(), !trace, "{config:?}: only a tracing boot notes moments");
     }
 }
 

@@ -58,6 +58,11 @@ fn crossings_and_copies_are_what_the_path_says() {
         ("vda_read_4k", 3.0, copied(4096, 3)),
         ("vda_read_64k", 3.0, copied(65_536, 3)),
         ("vda_write_4k", 3.0, copied(4096, 3)),
+        // One message carries 32 blocks.
+        ("vda_read_4k_qd32", 3.0 / 32.0, copied(4096, 3)),
+        ("vda_rand_write_4k_qd32", 3.0 / 32.0, copied(4096, 3)),
+        ("fstat", 2.0, 0.0),
+        ("copy_64k", 4.0, copied(2 * 65_536, 2)),
     ];
     let names: Vec<&str> = expected.iter().map(|(name, ..)| *name).collect();
     for ((name, crossings, bytes), seen) in expected.iter().zip(count(PROCESS, true, &names)) {
@@ -67,8 +72,21 @@ fn crossings_and_copies_are_what_the_path_says() {
 
 #[test]
 fn warm_calls_of_the_monolithic_kernel_allocate_nothing() {
-    let names =
-        ["null_core", "null_proc", "stat", "read_1", "read_4k", "read_64k", "write_4k", "ram0_read_4k", "vda_read_4k"];
+    let names = [
+        "null_core",
+        "null_proc",
+        "stat",
+        "fstat",
+        "read_1",
+        "read_4k",
+        "read_64k",
+        "write_4k",
+        "copy_64k",
+        "ram0_read_4k",
+        "vda_read_4k",
+        "vda_read_4k_qd32",
+        "vda_rand_write_4k_qd32",
+    ];
     // The kernel's housekeeping thread allocates now and then; not five times in a row within a few microseconds.
     let repeated: Vec<&str> = names.iter().flat_map(|name| [*name; 5]).collect();
     let seen = count(MONOLITHIC, false, &repeated);

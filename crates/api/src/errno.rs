@@ -107,6 +107,16 @@ errnos! {
     EKILLED = 514,
 }
 
+/// Numbers from here on never reach an app on Linux: a call of unknown outcome, an app that was killed.
+const INTERNAL: i16 = 512;
+
+impl Errno {
+    /// Whether no app may miss it, though part of its call was done.
+    pub const fn is_internal(self) -> bool {
+        self as i16 >= INTERNAL
+    }
+}
+
 impl core::fmt::Display for Errno {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(self.name())

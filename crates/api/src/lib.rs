@@ -15,6 +15,7 @@ extern crate alloc;
 extern crate self as kd_api;
 
 pub mod around;
+pub mod blocks;
 pub mod buf;
 pub mod client;
 pub mod completion;
@@ -42,6 +43,7 @@ pub mod generated {
     pub use alloc::sync::Arc;
 }
 
+pub use blocks::Blocks;
 pub use buf::{InBuf, OutBuf};
 pub use completion::Completion;
 pub use component::{Component, Handle, Imports, Interface};

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use kd_api::ids::PipeId;
 use kd_api::interfaces::{
-    block::{BlockDevice, Statistics},
+    block::{BlockDevice, Statistics, read_each, write_each},
     kernel::{ComponentInfo, KernelInfo},
     pipe::Pipe,
     syscalls::Syscalls,
@@ -26,7 +26,7 @@ use kd_api::interfaces::{
 };
 use kd_api::server::Dispatch;
 use kd_api::window::{BULK, SPILL, WINDOW, Window};
-use kd_api::{AppId, Caller, Errno, Handle, Imports, InBuf, Message, OutBuf, Result};
+use kd_api::{AppId, Blocks, Caller, Errno, Handle, Imports, InBuf, Message, OutBuf, Result};
 use kd_subsystems::syscalls::SyscallTable;
 use kinds::{Honest, Kinds};
 use loopback::deliver;
@@ -88,6 +88,13 @@ impl BlockDevice for Disk {
     fn write(&self, sector: u64, _: bool, data: &mut InBuf<'_>) -> Result<usize> {
         let range = Disk::range(sector, data.remaining()).ok_or(Errno::ENOSPC)?;
         Ok(data.read(&mut self.0.lock().expect("no panic")[range]))
+    }
+    fn read_many(&self, blocks: Blocks, out: &mut OutBuf<'_>) -> Result<usize> {
+        read_each(self, &blocks, out)
+    }
+
+    fn write_many(&self, blocks: Blocks, data: &mut InBuf<'_>) -> Result<usize> {
+        write_each(self, &blocks, data)
     }
     fn flush(&self) -> Result<()> {
         Ok(())

@@ -15,7 +15,7 @@ use kd_api::client::{Exchange, Port, REPEATS, Slot};
 use kd_api::ids::PipeId;
 use kd_api::interfaces::{block::*, fs::*, kernel::*, pipe::*, proc::*, syscalls::*, vfs::*};
 use kd_api::window::{BULK, SPILL, Window};
-use kd_api::{Caller, Completion, Errno, Fd, InBuf, Ino, Message, Operation, OutBuf, Result};
+use kd_api::{Blocks, Caller, Completion, Errno, Fd, InBuf, Ino, Message, Operation, OutBuf, Result};
 use kinds::{Kinds, KindsClient, Record, Shape};
 use random::Random;
 
@@ -140,10 +140,17 @@ fn room(bytes: usize) -> &'static mut OutBuf<'static> {
     Box::leak(Box::new(OutBuf::new(vec![0; bytes].leak())))
 }
 
+fn blocks(size: usize) -> Blocks {
+    Blocks::new(size, [7, 0]).expect("a message carries them")
+}
+
 fn calls(port: &Arc<Liar>) -> Vec<(String, Call)> {
     let record = Record { shape: Shape::Point, size: 1, tag: [0; 16] };
     let mut calls = calls! { port:
-        BlockDeviceClient { capacity(); read(0, room(512)); write(0, false, data(b"sector")); flush(); statistics(); }
+        BlockDeviceClient {
+            capacity(); read(0, room(512)); write(0, false, data(b"sector")); read_many(blocks(3), room(6));
+            write_many(blocks(3), data(b"sector")); flush(); statistics();
+        }
         FileSystemClient {
             lookup(ROOT, "a"); getattr(ROOT); setattr(ROOT, SetAttr::default()); create(ROOT, "a", Kind::File, OWNER);
             symlink(ROOT, "a", "b", OWNER); readlink(ROOT, room(100)); link(Ino(2), ROOT, "a"); unlink(ROOT, "a");
@@ -157,6 +164,7 @@ fn calls(port: &Arc<Liar>) -> Vec<(String, Call)> {
         VfsClient {
             open(ME, "/a", 0, 0); close(ME, Fd(3)); read(ME, Fd(3), room(10)); write(ME, Fd(3), data(b"abc"));
             pread(ME, Fd(3), 0, room(5000)); pwrite(ME, Fd(3), 0, data(b"abc")); lseek(ME, Fd(3), 0, 0);
+            pread_many(ME, Fd(3), blocks(30), room(60)); pwrite_many(ME, Fd(3), blocks(2), data(b"abcd"));
             ftruncate(ME, Fd(3), 9); truncate(ME, "/a", 9); fallocate(ME, Fd(3), 0, 0, 9); fsync(ME, Fd(3));
             fdatasync(ME, Fd(3)); sync(ME); dup(ME, Fd(3)); stat(ME, "/a"); lstat(ME, "/a"); fstat(ME, Fd(3));
             statfs(ME, "/"); chmod(ME, "/a", 0); chown(ME, "/a", 0, 0); utimens(ME, "/a", 0, 0); umask(ME, 0);
@@ -168,6 +176,7 @@ fn calls(port: &Arc<Liar>) -> Vec<(String, Call)> {
             null(); getpid(ME);
             open(ME, "/a", 0, 0); close(ME, Fd(3)); read(ME, Fd(3), room(10)); write(ME, Fd(3), data(b"abc"));
             pread(ME, Fd(3), 0, room(5000)); pwrite(ME, Fd(3), 0, data(b"abc")); lseek(ME, Fd(3), 0, 0);
+            pread_many(ME, Fd(3), blocks(30), room(60)); pwrite_many(ME, Fd(3), blocks(2), data(b"abcd"));
             ftruncate(ME, Fd(3), 9); truncate(ME, "/a", 9); fallocate(ME, Fd(3), 0, 0, 9); fsync(ME, Fd(3));
             fdatasync(ME, Fd(3)); sync(ME); dup(ME, Fd(3)); stat(ME, "/a"); lstat(ME, "/a"); fstat(ME, Fd(3));
             statfs(ME, "/"); chmod(ME, "/a", 0); chown(ME, "/a", 0, 0); utimens(ME, "/a", 0, 0); umask(ME, 0);

@@ -106,6 +106,16 @@ pub enum Task {
         /// The calls.
         calls: Vec<crate::script::Call>,
     },
+    /// Makes operations of a workload one by one, so many on each of these budgets of cores, and writes how long each took
+    /// from interrupt to driver and from there to the app (kernels booted with `trace`).
+    Interrupts {
+        /// Each of its operations is one request of a device with a ring.
+        workload: String,
+        /// Cores that everything of this boot is bound to, one budget after the other.
+        budgets: Vec<Vec<usize>>,
+        /// Operations on each.
+        operations: u64,
+    },
     /// Reads these files whole and writes their texts.
     Text(Vec<String>),
 }

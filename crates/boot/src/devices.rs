@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::control::{Event, What};
 use crate::log;
 use crate::manifest::{MediumName, RingDevice};
+use crate::stamps::{self, Moment};
 use crate::start::BootError;
 
 /// Bytes of the frames that are lent to a device: a page for the rings, and one for each of their entries.
@@ -239,6 +240,9 @@ fn run(link: &Link, medium: Medium) -> io::Result<i32> {
     let bus = link.bus()?;
     process::close_descriptors_but(medium.descriptors());
     let mut device = Controller::new(registers, panel, bus, medium, futex::wake);
+    if stamps::noted() {
+        device = device.witnessed(|| stamps::note(Moment::Raised));
+    }
     loop {
         let seen = device.registers().rings();
         match device.work(clock::now) {

@@ -11,6 +11,7 @@
 //! | [`script`] | system calls as data, to compare kernels by |
 //! | [`app`] | what a core hands to an app |
 //! | [`trace`] | counting crossings |
+//! | [`stamps`] | when interrupts were raised and drivers answered |
 //! | [`hosted`] | a kernel in one process |
 //! | [`log`] | the kernel log |
 //! | [`info`] | what a kernel knows of itself, for its components |
@@ -29,6 +30,7 @@ pub mod manifest;
 pub mod order;
 pub mod root;
 pub mod script;
+pub mod stamps;
 pub mod start;
 pub mod trace;
 

@@ -138,7 +138,8 @@ pub struct Manifest {
     pub cores: Vec<usize>,
     /// Apps that can run at once, each with one partner that shares its descriptors.
     pub apps: u32,
-    /// Count crossings and bytes: a wrapper around every import, for counting runs alone.
+    /// Count crossings and bytes by a wrapper around every import, and note when interrupts are raised and drivers answer:
+    /// for boots alone of which nothing else is timed.
     pub trace: bool,
 }
 

@@ -38,6 +38,10 @@ pub enum Call {
     Write(Handle, Data),
     Pread(Handle, i64, usize),
     Pwrite(Handle, i64, Data),
+    /// Offsets of blocks of one size.
+    PreadMany(Handle, Vec<u64>, usize),
+    /// Offsets of blocks of one size, and the bytes of all.
+    PwriteMany(Handle, Vec<u64>, usize, Data),
     Lseek(Handle, i64, u32),
     Fsync(Handle),
     Stat(String),

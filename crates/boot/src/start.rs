@@ -21,6 +21,7 @@ use crate::info;
 use crate::log;
 use crate::manifest::{Entry, Kernel, Manifest, Placement, Source};
 use crate::order::OrderError;
+use crate::stamps;
 
 /// What a program that boots kernels brings along.
 #[derive(Clone, Copy)]
@@ -142,6 +143,9 @@ pub fn prepare(manifest: &Manifest, parts: &Parts) -> Result<Vec<Prepared>, Boot
         });
     }
     info::open(manifest, &prepared)?;
+    if manifest.trace {
+        stamps::open()?;
+    }
     Ok(prepared)
 }
 
@@ -180,7 +184,10 @@ impl Prepared {
         let parameters: Vec<(&str, u64)> = parameters.iter().map(|(name, value)| (name.as_str(), *value)).collect();
         let loaded = module.load(&self.entry.name, host, &DriverEnv { medium, device, parameters: &parameters })?;
         let patch = Patch { base: loaded.base, code: loaded.patch_code, data: loaded.patch_data };
-        let device: Arc<dyn BlockDevice> = Arc::new(BlockDeviceAround { around: Plain, inner: loaded.driver });
+        let device: Arc<dyn BlockDevice> = match &self.link {
+            Some(_) if stamps::noted() => Arc::new(BlockDeviceAround { around: stamps::Answers, inner: loaded.driver }),
+            _ => Arc::new(BlockDeviceAround { around: Plain, inner: loaded.driver }),
+        };
         Ok(Started { handle: Handle::new(device), patch: Some(patch) })
     }
 

@@ -6,8 +6,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kd_api::interfaces::block::{BlockDevice, SECTOR, Statistics};
-use kd_api::{Errno, InBuf, OutBuf, Result};
+use kd_api::interfaces::block::{BlockDevice, SECTOR, Statistics, read_each, write_each};
+use kd_api::{Blocks, Errno, InBuf, OutBuf, Result};
 
 /// Bytes of the unit of sharing.
 pub const BLOCK: usize = 4096;
@@ -152,6 +152,14 @@ impl BlockDevice for Disk {
             at += count;
         }
         Ok(bytes)
+    }
+
+    fn read_many(&self, blocks: Blocks, out: &mut OutBuf<'_>) -> Result<usize> {
+        read_each(self, &blocks, out)
+    }
+
+    fn write_many(&self, blocks: Blocks, data: &mut InBuf<'_>) -> Result<usize> {
+        write_each(self, &blocks, data)
     }
 
     fn flush(&self) -> Result<()> {

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use kd_api::interfaces::block::{BlockDevice, SECTOR, Statistics};
-use kd_api::{InBuf, OutBuf, Result};
+use kd_api::interfaces::block::{BlockDevice, SECTOR, Statistics, read_each, write_each};
+use kd_api::{Blocks, InBuf, OutBuf, Result};
 
 use crate::disk::{Disk, Image};
 
@@ -66,6 +66,14 @@ impl BlockDevice for Recorder {
         debug_assert_eq!(copy.len() % SECTOR, 0, "the disk refuses anything else");
         self.note(Request::Write { sector, data: copy, fua });
         Ok(bytes)
+    }
+
+    fn read_many(&self, blocks: Blocks, out: &mut OutBuf<'_>) -> Result<usize> {
+        read_each(self, &blocks, out)
+    }
+
+    fn write_many(&self, blocks: Blocks, data: &mut InBuf<'_>) -> Result<usize> {
+        write_each(self, &blocks, data)
     }
 
     fn flush(&self) -> Result<()> {

@@ -6,9 +6,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use kd_api::interfaces::block::{BlockDevice, SECTOR, Statistics};
+use kd_api::interfaces::block::{BlockDevice, SECTOR, Statistics, read_each, write_each};
 use kd_api::interfaces::fs::{FileSystem, Kind, Owner, ROOT};
-use kd_api::{Errno, InBuf, Ino, OutBuf, Result};
+use kd_api::{Blocks, Errno, InBuf, Ino, OutBuf, Result};
 use kd_crash::Subject;
 use kd_crash::campaign::{BLOCKS, empty};
 use kd_crash::check::fsck;
@@ -58,6 +58,14 @@ impl BlockDevice for Limited {
         self.pass()?;
         self.writes.fetch_add(1, Relaxed);
         self.disk.write(sector, fua, data)
+    }
+
+    fn read_many(&self, blocks: Blocks, out: &mut OutBuf<'_>) -> Result<usize> {
+        read_each(self, &blocks, out)
+    }
+
+    fn write_many(&self, blocks: Blocks, data: &mut InBuf<'_>) -> Result<usize> {
+        write_each(self, &blocks, data)
     }
 
     fn flush(&self) -> Result<()> {

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
-use kd_api::interfaces::block::{BlockDevice, Statistics};
+use kd_api::interfaces::block::{BlockDevice, Statistics, read_each, write_each};
 use kd_api::interfaces::fs::FileSystem;
 use kd_api::interfaces::proc::Proc;
 use kd_api::interfaces::syscalls::Syscalls;
 use kd_api::interfaces::vfs::{Vfs, open};
-use kd_api::{Caller, Errno, Fd, Handle, Imports, InBuf, OutBuf, Result};
+use kd_api::{Blocks, Caller, Errno, Fd, Handle, Imports, InBuf, OutBuf, Result};
 use kd_crash::Subject;
 use kd_crash::campaign::{BLOCKS, empty};
 use kd_crash::check::fsck;
@@ -71,6 +71,14 @@ impl BlockDevice for Failing {
     fn write(&self, sector: u64, fua: bool, data: &mut InBuf<'_>) -> Result<usize> {
         self.pass()?;
         self.disk.write(sector, fua, data)
+    }
+
+    fn read_many(&self, blocks: Blocks, out: &mut OutBuf<'_>) -> Result<usize> {
+        read_each(self, &blocks, out)
+    }
+
+    fn write_many(&self, blocks: Blocks, data: &mut InBuf<'_>) -> Result<usize> {
+        write_each(self, &blocks, data)
     }
 
     fn flush(&self) -> Result<()> {

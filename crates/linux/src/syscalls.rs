@@ -3,7 +3,7 @@
 use kd_api::interfaces::fs::{Kind, Stat, StatFs};
 use kd_api::interfaces::syscalls::Syscalls;
 use kd_api::interfaces::vfs::{open, time};
-use kd_api::{Caller, Errno, Fd, InBuf, OutBuf, Result};
+use kd_api::{Blocks, Caller, Errno, Fd, InBuf, OutBuf, Result};
 
 use crate::host;
 
@@ -81,6 +81,23 @@ impl Syscalls for Linux {
 
     fn pwrite(&self, _: Caller, fd: Fd, offset: i64, data: &mut InBuf<'_>) -> Result<usize> {
         host::input(host::PWRITE, fd.0, data, offset)
+    }
+
+    /// One call of the host for each block: on its tmpfs nothing is waited for that a queue could hold.
+    fn pread_many(&self, _: Caller, fd: Fd, blocks: Blocks, out: &mut OutBuf<'_>) -> Result<usize> {
+        if out.remaining() < blocks.bytes() {
+            return Err(Errno::EINVAL);
+        }
+        let one = |at: u64| out.with_part(blocks.size(), |part| host::output(host::PREAD, fd.0, part, at as i64));
+        blocks.in_turn(one)
+    }
+
+    fn pwrite_many(&self, _: Caller, fd: Fd, blocks: Blocks, data: &mut InBuf<'_>) -> Result<usize> {
+        if data.remaining() < blocks.bytes() || blocks.overlap() {
+            return Err(Errno::EINVAL);
+        }
+        let one = |at: u64| host::input(host::PWRITE, fd.0, &mut data.split(blocks.size()), at as i64);
+        blocks.in_turn(one)
     }
 
     fn lseek(&self, _: Caller, fd: Fd, offset: i64, whence: u32) -> Result<u64> {

@@ -11,7 +11,7 @@ use crate::fence;
 /// Makes a loadable module of a driver.
 ///
 /// ```
-/// # use kd_api::{InBuf, OutBuf, Result, interfaces::block::{BlockDevice, Statistics}, module::DriverEnv};
+/// # use kd_api::{Blocks, InBuf, OutBuf, Result, interfaces::block::{BlockDevice, Statistics}, module::DriverEnv};
 /// struct Void;
 /// impl Void {
 ///     fn probe(_: &DriverEnv<'_>, _: &Parameters) -> Result<Void> { Ok(Void) }
@@ -20,6 +20,8 @@ use crate::fence;
 /// #     fn capacity(&self) -> Result<u64> { Ok(0) }
 /// #     fn read(&self, _: u64, _: &mut OutBuf<'_>) -> Result<usize> { Ok(0) }
 /// #     fn write(&self, _: u64, _: bool, _: &mut InBuf<'_>) -> Result<usize> { Ok(0) }
+/// #     fn read_many(&self, _: Blocks, _: &mut OutBuf<'_>) -> Result<usize> { Ok(0) }
+/// #     fn write_many(&self, _: Blocks, _: &mut InBuf<'_>) -> Result<usize> { Ok(0) }
 /// #     fn flush(&self) -> Result<()> { Ok(()) }
 /// #     fn statistics(&self) -> Result<Statistics> { Ok(Statistics::default()) }
 /// # }

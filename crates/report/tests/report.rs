@@ -467,3 +467,26 @@ fn a_disk_of_the_host_has_a_group_of_its_own_and_names_the_file_system() {
     none.meta.host_file_system = None;
     assert!(page(&none, "no-host-disk").contains("The file system of the host's disk: none was used."));
 }
+
+#[test]
+fn the_disk_has_tables_of_its_own() {
+    let time = |metric: &str, statistic: &str, value| {
+        let what = ["vda_read_4k", metric, statistic, "ns"];
+        sample::within(sample::record(Experiment::Macro, Kernel::Microkernel, "process", "block", what, value), 0.1)
+    };
+    let rate = ["vda_read_4k_qd32", "throughput", "median", "MiB/s"];
+    let share = ["vda_read_4k", "interrupt_unneeded", "rate", "share"];
+    let records = vec![
+        time("interrupt_to_driver", "median", 7_100.0),
+        time("interrupt_to_driver", "p99", 71_000.0),
+        time("driver_to_app", "median", 8_200.0),
+        sample::record(Experiment::Macro, Kernel::Microkernel, "process", "block", rate, 512.0),
+        sample::record(Experiment::Macro, Kernel::Microkernel, "process", "block", share, 0.25),
+    ];
+    let html = page(&with(records), "disk");
+    for text in ["from interrupt to app", "7.10 µs", "71 µs", "99th percentile", "8.20 µs", "512 MiB/s", "25 %"] {
+        assert!(html.contains(text), "{text}");
+    }
+    assert!(!html.contains("id=\"other\""), "all have their place");
+    assert!(!page(&sample::results(), "no-disk").contains("from interrupt to app"), "no heading without figures");
+}

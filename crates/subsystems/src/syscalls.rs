@@ -10,7 +10,7 @@ use kd_api::interfaces::proc::Proc;
 use kd_api::interfaces::syscalls::Syscalls;
 use kd_api::interfaces::vfs::{Vfs, seek};
 use kd_api::window::BULK;
-use kd_api::{Caller, Errno, Fd, InBuf, OutBuf, Result};
+use kd_api::{Blocks, Caller, Errno, Fd, InBuf, OutBuf, Result};
 
 use crate::transfer::transfer;
 
@@ -106,6 +106,14 @@ impl Syscalls for SyscallTable {
             return self.vfs.pwrite(caller, fd, offset, data);
         }
         write_pieces(data, |done, part| self.vfs.pwrite(caller, fd, plus(offset, done)?, part))
+    }
+
+    fn pread_many(&self, caller: Caller, fd: Fd, blocks: Blocks, out: &mut OutBuf<'_>) -> Result<usize> {
+        self.vfs.pread_many(caller, fd, blocks, out)
+    }
+
+    fn pwrite_many(&self, caller: Caller, fd: Fd, blocks: Blocks, data: &mut InBuf<'_>) -> Result<usize> {
+        self.vfs.pwrite_many(caller, fd, blocks, data)
     }
 
     fn lseek(&self, caller: Caller, fd: Fd, offset: i64, whence: u32) -> Result<u64> {

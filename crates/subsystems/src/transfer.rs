@@ -1,9 +1,6 @@
 //! Moving bytes piece by piece.
 
-use kd_api::{Errno, Result};
-
-/// Numbers from here on never reach an app on Linux: a call of unknown outcome, an app that was killed.
-const INTERNAL: i16 = 512;
+use kd_api::Result;
 
 /// Calls `step` with the bytes done so far until `total` are or a piece falls short; `step` says what it asked for and
 /// what it got. As with `read(2)`, an error after some bytes is not told, unless no app may miss it.
@@ -17,19 +14,17 @@ pub fn transfer(total: usize, mut step: impl FnMut(usize) -> Result<(usize, usiz
                     break;
                 }
             }
-            Err(errno) if done == 0 || is_internal(errno) => return Err(errno),
+            Err(errno) if done == 0 || errno.is_internal() => return Err(errno),
             Err(_) => break,
         }
     }
     Ok(done)
 }
 
-fn is_internal(errno: Errno) -> bool {
-    errno as i16 >= INTERNAL
-}
-
 #[cfg(test)]
 mod tests {
+    use kd_api::Errno;
+
     use super::*;
 
     #[test]

@@ -1,16 +1,17 @@
-//! Reads and writes of whole blocks: files of 1 byte to 64 KiB on ramfs, 4 KiB blocks of `/dev/ram0`, and blocks of the
-//! disk `/dev/vda`, in sequence and in random order.
+//! Reads and writes of whole blocks: files of 1 byte to 64 KiB on ramfs, of 4 KiB on the disk's file system, 4 KiB blocks
+//! of `/dev/ram0`, and blocks of the disk `/dev/vda`, in sequence and in random order, one at a time or 32 at once.
 //!
-//! One operation is one `pread` or `pwrite`: with `read` and `write` each would need an `lseek` beside it to stay where
-//! it is. On ramfs it is always at offset 0 of a file of the app's own, so what is timed is a warm page. On the device
+//! One operation is one block: one `pread` or `pwrite`, since with `read` and `write` each would need an `lseek` beside it
+//! to stay where it is, or a 32nd of a `pread_many` or `pwrite_many`. In a file it is always at offset 0 of a file of the app's own, so what is timed is a warm page. On the device
 //! it goes through blocks of a region of the app's own in turn, as a sequential reader would, or in an order that visits
 //! each of them once and looks random.
 //!
 //! Blocks that the timed loop uses are followed by [`VERIFIED`] others for the rounds of load, so that neither disturbs
 //! what the other expects.
 
+use kd_api::blocks::BLOCKS_MAX;
 use kd_api::interfaces::vfs::{open, seek};
-use kd_api::{Errno, InBuf, OutBuf};
+use kd_api::{Blocks as Request, Errno, Fd, InBuf, OutBuf};
 
 use crate::ledger::Ledger;
 use crate::place::Place;
@@ -40,11 +41,15 @@ pub struct Blocks {
     name: &'static str,
     about: &'static str,
     subject: &'static str,
-    /// The device, if it is no file on ramfs.
+    /// The device, if it is no file.
     device: Option<&'static str>,
+    /// Where the file is, if it is one.
+    place: Place,
     /// Blocks of the timed loop.
     timed: usize,
     random: bool,
+    /// Blocks of one call.
+    depth: usize,
     size: usize,
     direction: Direction,
 }
@@ -79,7 +84,31 @@ impl Blocks {
     }
 
     fn file(name: &'static str, about: &'static str, size: usize, direction: Direction) -> Blocks {
-        Blocks { name, about, subject: "ramfs", device: None, timed: 1, random: false, size, direction }
+        let (subject, place) = (Place::Root.subject(), Place::Root);
+        Blocks { name, about, subject, device: None, place, timed: 1, random: false, depth: 1, size, direction }
+    }
+
+    /// 4 KiB of a file on the disk's file system: a read and a write.
+    pub fn disk() -> [Blocks; 2] {
+        let disk = |name, about, direction| Blocks {
+            subject: Place::Disk.subject(),
+            place: Place::Disk,
+            ..Blocks::file(name, about, 4 << 10, direction)
+        };
+        [
+            disk(
+                "disk_read_4k",
+                "One operation reads the first 4 KiB of a file on the disk's file system with one pread: a page that its \
+                 cache holds, so the disk is not asked.",
+                Direction::Read,
+            ),
+            disk(
+                "disk_write_4k",
+                "One operation overwrites the first 4 KiB of a file on the disk's file system with one pwrite: into its \
+                 page cache, and from there to the disk when it is written back.",
+                Direction::Write,
+            ),
+        ]
     }
 
     fn ram0(name: &'static str, about: &'static str, direction: Direction) -> Blocks {
@@ -87,8 +116,8 @@ impl Blocks {
         Blocks { subject: "ramdisk", device: Some(RAM0), timed: RAM0_TIMED, ..file }
     }
 
-    /// The disk, one request after the other: each direction, in sequence and at random.
-    pub fn vda() -> [Blocks; 6] {
+    /// The disk: each direction, in sequence and at random, one request after the other and 32 at once.
+    pub fn vda() -> [Blocks; 9] {
         let disk = |name, size, direction, random| {
             let about = match direction {
                 Direction::Read => {
@@ -104,6 +133,20 @@ impl Blocks {
             let file = Blocks::file(name, about, size, direction);
             Blocks { subject: "vdisk", device: Some(VDA), timed: VDA_TIMED, random, ..file }
         };
+        let queued = |name, direction, random| {
+            let about = match direction {
+                Direction::Read => {
+                    "One operation reads a block of /dev/vda, one of 32 of a vectored call, in sequence or in random \
+                     order: all of them are in the device's ring at once, with one doorbell and one message for each \
+                     boundary. On the host's kernel each is a pread of a file on tmpfs."
+                }
+                Direction::Write => {
+                    "One operation writes a block of /dev/vda, one of 32 of a vectored call in random order, into the \
+                     device's volatile cache: the same way with the data going in."
+                }
+            };
+            Blocks { about, depth: BLOCKS_MAX, ..disk(name, 4 << 10, direction, random) }
+        };
         [
             disk("vda_read_4k", 4 << 10, Direction::Read, false),
             disk("vda_rand_read_4k", 4 << 10, Direction::Read, true),
@@ -111,6 +154,9 @@ impl Blocks {
             disk("vda_write_4k", 4 << 10, Direction::Write, false),
             disk("vda_rand_write_4k", 4 << 10, Direction::Write, true),
             disk("vda_write_64k", 64 << 10, Direction::Write, false),
+            queued("vda_read_4k_qd32", Direction::Read, false),
+            queued("vda_rand_read_4k_qd32", Direction::Read, true),
+            queued("vda_rand_write_4k_qd32", Direction::Write, true),
         ]
     }
 }
@@ -125,11 +171,15 @@ impl Workload for Blocks {
     }
 
     fn group(&self) -> Group {
-        if self.device == Some(VDA) { Group::Storage } else { Group::Syscall }
+        if self.device == Some(VDA) || self.place == Place::Disk { Group::Storage } else { Group::Syscall }
     }
 
     fn needs(&self) -> Option<&'static str> {
-        (self.device == Some(VDA)).then_some("disk at /dev/vda")
+        if self.device == Some(VDA) { Some("disk at /dev/vda") } else { self.place.needs() }
+    }
+
+    fn bytes(&self) -> Option<usize> {
+        Some(self.size)
     }
 
     fn subject(&self) -> &'static str {
@@ -137,7 +187,7 @@ impl Workload for Blocks {
     }
 
     fn hops(&self) -> u32 {
-        2
+        self.place.hops()
     }
 
     fn faulty_operation(&self) -> Option<&'static str> {
@@ -156,12 +206,12 @@ impl Workload for Blocks {
             Ledger::new(env, device.into(), open::RDWR, base, size, count)
         } else {
             let flags = open::CREAT | open::RDWR;
-            Ledger::new(env, Place::Root.path(env, self.name), flags, 0, size, count)
+            Ledger::new(env, self.place.path(env, self.name), flags, 0, size, count)
         };
-        let buffer = vec![0; if self.direction == Direction::Write { timed * size } else { size }];
-        let order = if self.random { Order::Random } else { Order::Sequence };
-        let (direction, on_device) = (self.direction, self.device.is_some());
-        let mut session = BlockSession { ledger, direction, on_device, timed, order, next: 0, size, buffer };
+        let order = order(timed, self.random, self.depth);
+        let buffer = vec![0; size * if self.direction == Direction::Write { order.len() } else { self.depth }];
+        let (direction, on_device, depth) = (self.direction, self.device.is_some(), self.depth);
+        let mut session = BlockSession { ledger, direction, on_device, timed, order, next: 0, depth, size, buffer };
         session.prepare().map_err(|wrong| match wrong {
             Wrong::Call(errno) => errno,
             Wrong::Answer(_) => Errno::EIO,
@@ -181,21 +231,11 @@ fn region(env: &Env, device: &str, bytes: u64) -> Result<i64, Errno> {
     Ok((region * bytes) as i64)
 }
 
-/// Which block comes after which.
-#[derive(Clone, Copy)]
-enum Order {
-    Sequence,
-    /// A linear congruential generator that visits each of 2^n blocks once in turn (Hull and Dobell, 1962).
-    Random,
-}
-
-impl Order {
-    fn after(self, block: usize, blocks: usize) -> usize {
-        match self {
-            Order::Sequence => (block + 1) % blocks,
-            Order::Random => (block * 5 + 3) % blocks,
-        }
-    }
+/// The order in which blocks are visited, each once, and what comes after the last, so that a call may begin anywhere. At
+/// random: a linear congruential generator that visits each of 2^n blocks once in turn (Hull and Dobell, 1962).
+fn order(blocks: usize, random: bool, depth: usize) -> Vec<usize> {
+    let after = |block: &usize| Some(if random { block * 5 + 3 } else { block + 1 } % blocks);
+    std::iter::successors(Some(0), after).take(blocks + depth - 1).collect()
 }
 
 struct BlockSession {
@@ -204,11 +244,13 @@ struct BlockSession {
     on_device: bool,
     /// Blocks of the timed loop, which come first.
     timed: usize,
-    order: Order,
-    /// The one that comes next.
+    order: Vec<usize>,
+    /// Where in that order the next one stands.
     next: usize,
+    /// Blocks of one call.
+    depth: usize,
     size: usize,
-    /// What the timed loop writes to each of its blocks, or where it reads them.
+    /// What the timed loop writes, in the order of visits, or where it reads.
     buffer: Vec<u8>,
 }
 
@@ -218,55 +260,71 @@ impl BlockSession {
             self.ledger.write(block, TIMED)?;
         }
         if self.direction == Direction::Write {
-            for (block, bytes) in self.buffer.chunks_mut(self.size).enumerate() {
-                self.ledger.fill(bytes, block, TIMED);
+            for (block, bytes) in self.order.iter().zip(self.buffer.chunks_mut(self.size)) {
+                self.ledger.fill(bytes, *block, TIMED);
             }
         }
         Ok(())
     }
+
+    /// One call for the next `count` blocks; returns bytes.
+    fn call(&mut self, fd: Fd, count: usize) -> Result<usize, Errno> {
+        let Env { sys, caller, .. } = self.ledger.env();
+        let (base, size, first) = (self.ledger.offset(0), self.size, self.next);
+        let at = |block: &usize| base + (block * size) as i64;
+        let blocks = &self.order[first..first + count];
+        let bytes = match self.direction {
+            Direction::Read => 0..count * size,
+            Direction::Write => first * size..(first + count) * size,
+        };
+        let buffer = &mut self.buffer[bytes];
+        let request = || Request::new(size, blocks.iter().map(|block| at(block) as u64));
+        match (self.direction, blocks) {
+            (Direction::Read, [block]) => sys.pread(*caller, fd, at(block), &mut OutBuf::new(buffer)),
+            (Direction::Read, _) => sys.pread_many(*caller, fd, request()?, &mut OutBuf::new(buffer)),
+            (Direction::Write, [block]) => sys.pwrite(*caller, fd, at(block), &mut InBuf::new(buffer)),
+            (Direction::Write, _) => sys.pwrite_many(*caller, fd, request()?, &mut InBuf::new(buffer)),
+        }
+    }
 }
 
 impl Session for BlockSession {
+    fn together(&self) -> u64 {
+        self.depth as u64
+    }
+
     fn run(&mut self, operations: u64) -> Result<(), Errno> {
         let fd = self.ledger.fd()?;
-        let (sys, caller) = (self.ledger.env().sys.clone(), self.ledger.env().caller);
-        let (base, size) = (self.ledger.offset(0), self.size);
-        let (order, mut next) = (self.order, self.next);
-        let mut work = || {
-            for _ in 0..operations {
-                let at = next * size;
-                let count = match self.direction {
-                    Direction::Read => sys.pread(caller, fd, base + at as i64, &mut OutBuf::new(&mut self.buffer))?,
-                    Direction::Write => {
-                        sys.pwrite(caller, fd, base + at as i64, &mut InBuf::new(&self.buffer[at..at + size]))?
-                    }
-                };
-                if count != size {
-                    return Err(Errno::EIO);
-                }
-                next = order.after(next, self.timed);
+        let mut left = operations;
+        while left > 0 {
+            let count = left.min(self.depth as u64) as usize;
+            let moved = self.call(fd, count);
+            if self.ledger.or_close(moved)? != count * self.size {
+                self.ledger.or_close(Err(Errno::EIO))?;
             }
-            Ok(())
-        };
-        let result = work();
-        self.next = next;
-        self.ledger.or_close(result)
+            self.next = (self.next + count) % self.timed;
+            left -= count as u64;
+        }
+        Ok(())
     }
 
     fn check(&mut self) -> Result<(), Wrong> {
-        let block = self.next;
+        let blocks = self.order[self.next..self.next + self.depth].to_vec();
         if self.direction == Direction::Write {
             // Something else first, or a kernel that ignores the write would pass.
-            self.ledger.write(block, TIMED - 1)?;
-            self.ledger.read(block)?;
-            self.ledger.write(block, TIMED)?;
-            self.ledger.read(block)?;
-            self.run(1)?;
-            return self.ledger.read(block);
+            for block in &blocks {
+                self.ledger.write(*block, TIMED - 1)?;
+                self.ledger.read(*block)?;
+                self.ledger.write(*block, TIMED)?;
+                self.ledger.read(*block)?;
+            }
+            self.run(self.depth as u64)?;
+            return blocks.iter().try_for_each(|block| self.ledger.read(*block));
         }
         self.buffer.fill(0);
-        self.run(1)?;
-        self.ledger.compare_with(block, &self.buffer)
+        self.run(self.depth as u64)?;
+        let read = blocks.iter().zip(self.buffer.chunks(self.size));
+        read.into_iter().try_for_each(|(block, bytes)| self.ledger.compare_with(*block, bytes))
     }
 
     /// Writes one block, reads it back, and one that an earlier round wrote: what was right then must be right still.

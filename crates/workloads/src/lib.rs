@@ -21,6 +21,7 @@
 mod blocks;
 mod calls;
 mod compute;
+mod copy;
 mod env;
 mod files;
 mod getdents;

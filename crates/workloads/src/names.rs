@@ -1,10 +1,11 @@
-//! Paths and descriptors without data: `stat`, and `open` with `close`, of a file in the root directory.
+//! Paths and descriptors without data: `stat`, `fstat`, and `open` with `close`, of a file in the root directory or in that
+//! of the disk.
 //!
-//! Both are a walk of one path component through the VFS and into ramfs; nothing of the file's content moves.
+//! All but `fstat` are a walk of one or two path components through the VFS; nothing of the file's content moves.
 
-use kd_api::interfaces::fs::Kind;
+use kd_api::interfaces::fs::{Kind, Stat};
 use kd_api::interfaces::vfs::open;
-use kd_api::{Errno, InBuf, OutBuf};
+use kd_api::{Errno, Fd, InBuf, OutBuf};
 
 use crate::place::Place;
 use crate::{Env, Group, Session, Workload, Wrong};
@@ -12,59 +13,82 @@ use crate::{Env, Group, Session, Workload, Wrong};
 /// What the file holds.
 const CONTENT: &[u8] = b"content";
 
-/// `stat` of a file.
-pub struct Stat;
-
-/// `open` and `close` of a file.
-pub struct OpenClose;
-
-macro_rules! named {
-    ($workload:ident, $session:ident, $name:literal, $about:literal) => {
-        impl Workload for $workload {
-            fn name(&self) -> &'static str {
-                $name
-            }
-
-            fn about(&self) -> &'static str {
-                $about
-            }
-
-            fn group(&self) -> Group {
-                Group::File
-            }
-
-            fn subject(&self) -> &'static str {
-                "vfs"
-            }
-
-            fn hops(&self) -> u32 {
-                2
-            }
-
-            fn verifies(&self) -> bool {
-                false
-            }
-
-            fn start(&self, env: &Env) -> Result<Box<dyn Session>, Errno> {
-                Ok(Box::new($session(Named::new(env, $name)?)))
-            }
-        }
-    };
+#[derive(Clone, Copy)]
+enum What {
+    Stat,
+    Fstat,
+    OpenClose,
 }
 
-named!(
-    Stat,
-    StatSession,
-    "stat",
-    "One operation is stat of a file in the root directory: a path becomes an inode and the inode's attributes."
-);
-named!(
-    OpenClose,
-    OpenCloseSession,
-    "open_close",
-    "One operation opens a file in the root directory for reading and closes it again: two calls, with the \
-     descriptor table and the hold on the inode that they keep."
-);
+/// A workload of this family.
+pub struct NameOperation {
+    name: &'static str,
+    place: Place,
+    what: What,
+}
+
+impl NameOperation {
+    /// All of them at one place.
+    pub fn all(place: Place) -> [NameOperation; 3] {
+        let names = match place {
+            Place::Root => ["stat", "fstat", "open_close"],
+            Place::Disk => ["disk_stat", "disk_fstat", "disk_open_close"],
+        };
+        let kinds = [What::Stat, What::Fstat, What::OpenClose];
+        std::array::from_fn(|index| NameOperation { name: names[index], place, what: kinds[index] })
+    }
+}
+
+impl Workload for NameOperation {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn about(&self) -> &'static str {
+        match self.what {
+            What::Stat => {
+                "One operation is stat of a file in the root directory of its file system: a path becomes an inode and \
+                 the inode's attributes."
+            }
+            What::Fstat => "One operation is fstat of an open file: the attributes alone, without a path.",
+            What::OpenClose => {
+                "One operation opens a file in the root directory of its file system for reading and closes it again: \
+                 two calls, with the descriptor table and the hold on the inode that they keep."
+            }
+        }
+    }
+
+    fn group(&self) -> Group {
+        self.place.group()
+    }
+
+    fn needs(&self) -> Option<&'static str> {
+        self.place.needs()
+    }
+
+    fn subject(&self) -> &'static str {
+        "vfs"
+    }
+
+    fn hops(&self) -> u32 {
+        self.place.hops()
+    }
+
+    fn verifies(&self) -> bool {
+        false
+    }
+
+    fn start(&self, env: &Env) -> Result<Box<dyn Session>, Errno> {
+        let named = Named::new(env, self.place.path(env, self.name))?;
+        Ok(match self.what {
+            What::Stat => Box::new(StatSession(named)),
+            What::Fstat => {
+                Box::new(FstatSession { fd: env.sys.open(env.caller, &named.path, open::RDONLY, 0)?, named })
+            }
+            What::OpenClose => Box::new(OpenCloseSession(named)),
+        })
+    }
+}
 
 /// A file with known content; removed when dropped.
 struct Named {
@@ -73,8 +97,8 @@ struct Named {
 }
 
 impl Named {
-    fn new(env: &Env, workload: &str) -> Result<Named, Errno> {
-        let (named, sys) = (Named { env: env.clone(), path: Place::Root.path(env, workload) }, &env.sys);
+    fn new(env: &Env, path: String) -> Result<Named, Errno> {
+        let (named, sys) = (Named { env: env.clone(), path }, &env.sys);
         let fd = sys.open(env.caller, &named.path, open::CREAT | open::TRUNC | open::WRONLY, 0o600)?;
         let written = sys.write(env.caller, fd, &mut InBuf::new(CONTENT));
         sys.close(env.caller, fd)?;
@@ -101,12 +125,42 @@ impl Session for StatSession {
     }
 
     fn check(&mut self) -> Result<(), Wrong> {
-        let stat = self.0.env.sys.stat(self.0.env.caller, &self.0.path)?;
-        let expected = (Kind::File, 0o600, 1, CONTENT.len() as u64);
-        if (stat.kind, stat.mode, stat.links, stat.size) == expected {
-            return Ok(());
+        expected(self.0.env.sys.stat(self.0.env.caller, &self.0.path)?)
+    }
+}
+
+fn expected(stat: Stat) -> Result<(), Wrong> {
+    let expected = (Kind::File, 0o600, 1, CONTENT.len() as u64);
+    if (stat.kind, stat.mode, stat.links, stat.size) == expected {
+        return Ok(());
+    }
+    Err(Wrong::Answer(format!("{stat:?} for kind, mode, links, size {expected:?}")))
+}
+
+struct FstatSession {
+    fd: Fd,
+    named: Named,
+}
+
+impl Session for FstatSession {
+    fn run(&mut self, operations: u64) -> Result<(), Errno> {
+        let env = &self.named.env;
+        for _ in 0..operations {
+            env.sys.fstat(env.caller, self.fd)?;
         }
-        Err(Wrong::Answer(format!("{stat:?} for kind, mode, links, size {expected:?}")))
+        Ok(())
+    }
+
+    fn check(&mut self) -> Result<(), Wrong> {
+        let env = &self.named.env;
+        expected(env.sys.fstat(env.caller, self.fd)?)
+    }
+}
+
+impl Drop for FstatSession {
+    fn drop(&mut self) {
+        let env = &self.named.env;
+        let _ = env.sys.close(env.caller, self.fd);
     }
 }
 

@@ -2,12 +2,13 @@
 
 use crate::Workload;
 use crate::blocks::Blocks;
+use crate::copy::Copy;
 use crate::files::FileOperation;
 use crate::getdents::Getdents;
 use crate::kv_log::KvLog;
 use crate::mail_server::MailServer;
 use crate::many_files::ManyFiles;
-use crate::names::{OpenClose, Stat};
+use crate::names::NameOperation;
 use crate::null::{NullCore, NullProc};
 use crate::pipe::Pingpong;
 use crate::pipeline::Pipeline;
@@ -24,8 +25,6 @@ pub fn workloads() -> Vec<Box<dyn Workload>> {
     let mut all: Vec<Box<dyn Workload>> = vec![
         Box::new(NullCore),
         Box::new(NullProc),
-        Box::new(Stat),
-        Box::new(OpenClose),
         Box::new(Blocks::read("read_1", 1)),
         Box::new(Blocks::read("read_64", 64)),
         Box::new(Blocks::read("read_4k", 4 << 10)),
@@ -40,8 +39,11 @@ pub fn workloads() -> Vec<Box<dyn Workload>> {
         Box::new(Pingpong),
     ];
     for place in [Place::Root, Place::Disk] {
+        all.extend(NameOperation::all(place).map(|operation| -> Box<dyn Workload> { Box::new(operation) }));
         all.extend(FileOperation::all(place).map(|operation| -> Box<dyn Workload> { Box::new(operation) }));
+        all.push(Box::new(Copy(place)));
     }
+    all.extend(Blocks::disk().map(|blocks| -> Box<dyn Workload> { Box::new(blocks) }));
     all.extend(Blocks::vda().map(|blocks| -> Box<dyn Workload> { Box::new(blocks) }));
     for place in [Place::Root, Place::Disk] {
         all.push(Box::new(SourceTree(place)));
@@ -122,6 +124,6 @@ mod tests {
     #[test]
     fn an_unknown_name_is_answered_with_those_there_are() {
         let error = find("reboot").err().expect("there is none").to_string();
-        assert!(error.starts_with("there is no workload `reboot`; there are: null_core, null_proc, stat"), "{error}");
+        assert!(error.starts_with("there is no workload `reboot`; there are: null_core, null_proc, read_1"), "{error}");
     }
 }

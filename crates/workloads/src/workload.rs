@@ -57,6 +57,10 @@ pub trait Workload: Send + Sync {
     fn needs(&self) -> Option<&'static str> {
         None
     }
+    /// Bytes of data that one operation moves, where throughput is what people ask for.
+    fn bytes(&self) -> Option<usize> {
+        None
+    }
     /// Whether it calls a component of ours directly, which the host's kernel cannot have.
     fn is_service(&self) -> bool {
         false
@@ -88,6 +92,11 @@ pub trait Session: Send {
     /// How many operations one preparation suffices for; `None` for work that needs none.
     fn batch(&self) -> Option<u64> {
         None
+    }
+
+    /// How many operations one call carries: a fair number of operations is a multiple of that.
+    fn together(&self) -> u64 {
+        1
     }
 
     /// Makes ready for so many operations, outside the timed part: makes what they will remove, removes what the last

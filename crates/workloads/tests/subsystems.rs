@@ -7,10 +7,10 @@ mod support;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use kd_api::interfaces::block::{BlockDevice, SECTOR, Statistics};
+use kd_api::interfaces::block::{BlockDevice, SECTOR, Statistics, read_each, write_each};
 use kd_api::interfaces::proc::Proc;
 use kd_api::interfaces::vfs::Vfs;
-use kd_api::{Errno, Handle, Imports, InBuf, OutBuf, Result};
+use kd_api::{Blocks, Errno, Handle, Imports, InBuf, OutBuf, Result};
 use kd_subsystems::syscalls::SyscallTable;
 use kd_sync::Park;
 
@@ -50,6 +50,14 @@ impl BlockDevice for Disk {
 
     fn write(&self, sector: u64, _: bool, data: &mut InBuf<'_>) -> Result<usize> {
         self.part(sector, data.remaining(), |bytes| data.read(bytes))
+    }
+
+    fn read_many(&self, blocks: Blocks, out: &mut OutBuf<'_>) -> Result<usize> {
+        read_each(self, &blocks, out)
+    }
+
+    fn write_many(&self, blocks: Blocks, data: &mut InBuf<'_>) -> Result<usize> {
+        write_each(self, &blocks, data)
     }
 
     fn flush(&self) -> Result<()> {

@@ -6,6 +6,7 @@ use kd_boot::control::Entry;
 use kd_boot::manifest::Kernel;
 use kd_report::schema::{self, Experiment, Record};
 use kd_report::stats::{self, Estimate, Statistic};
+use kd_workloads::Group;
 use rayon::prelude::*;
 
 use super::configuration::{Configuration, entry_word};
@@ -13,6 +14,8 @@ use super::sample::{Key, Samples, Table};
 use crate::experiments::Plan;
 use crate::experiments::records::{Subject, unstable};
 
+/// Bytes of the unit of throughput.
+const MIB: f64 = 1_048_576.0;
 /// Resamples of each bootstrap.
 const RESAMPLES: usize = 2_000;
 
@@ -64,6 +67,14 @@ fn one(subject: Subject, samples: &Table, key: &Key, cell: &Samples, seed: u64) 
         subject.estimate("latency", "p90", "ns", estimate(&cell.latency, stats::p90), boots),
         subject.estimate("context_switches", "median", "count", estimate(&cell.switches, stats::median), boots),
     ];
+    // Of one app with one call at a time, so that it follows from the latency, batch by batch.
+    if let Some(bytes) =
+        kd_workloads::find(&key.workload).ok().filter(|w| w.group() == Group::Storage).and_then(|w| w.bytes())
+    {
+        let of_batch = |nanos: &f64| bytes as f64 / nanos * 1e9 / MIB;
+        let rates: Vec<Vec<f64>> = cell.latency.iter().map(|boot| boot.iter().map(of_batch).collect()).collect();
+        records.push(subject.estimate("throughput", "median", "MiB/s", estimate(&rates, stats::median), boots));
+    }
     // The host's kernel does its work inside the app's process, whose time its boot's root cannot be told apart from.
     records.push(subject.estimate("cpu_time", "median", "ns", estimate(&cell.cpu, stats::median), boots));
     if key.configuration != Configuration::MONOLITHIC {

@@ -15,6 +15,7 @@ use kd_workloads::Workload;
 use super::super::latency::sample::{Design, Key, Table, Wanted, want};
 use super::super::latency::{Configuration, analyse};
 use super::super::{Plan, Progress};
+use super::CACHED;
 use crate::budget;
 
 /// The group of these results.
@@ -27,8 +28,9 @@ const BOOTS_MIN: usize = 3;
 /// What a quick run has of them: the one that does nothing but wait for the disk.
 const QUICK: &str = "disk_append_fsync";
 
+/// Those of the disk that reach it: what a cache answers is the same here as on a disk in memory.
 fn workloads() -> impl Iterator<Item = Box<dyn Workload>> {
-    kd_workloads::workloads().into_iter().filter(|workload| workload.name().starts_with(ON_DISK))
+    super::workloads().filter(|workload| workload.name().starts_with(ON_DISK) && !CACHED.contains(&workload.name()))
 }
 
 /// The names of all results.
@@ -57,7 +59,7 @@ pub fn records(plan: &Plan, time: Duration, progress: Progress<'_>) -> Vec<Recor
         }
         manifest
     };
-    let design = Design { manifest, cells, boots: budget::boots(plan.quick), enough: BOOTS_MIN, time, stream: 6 };
+    let design = Design { manifest, cells, boots: budget::boots(plan.quick), enough: BOOTS_MIN, time, stream: 10 };
     let why = match &plan.host_disk {
         Ok(_) => design.take(plan, &mut samples, progress).err().map(|why| why.to_string()),
         Err(why) => Some(why.to_string()),

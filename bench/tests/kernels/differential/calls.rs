@@ -83,8 +83,18 @@ fn call(random: &mut Random) -> Call {
         24..31 => Call::Close(handle),
         31..40 => Call::Write(handle, data(random)),
         40..48 => Call::Read(handle, length(random)),
-        48..55 => Call::Pwrite(handle, random.offset(), data(random)),
-        55..61 => Call::Pread(handle, random.offset(), length(random)),
+        48..53 => Call::Pwrite(handle, random.offset(), data(random)),
+        53..55 => {
+            let (at, size) = blocks(random);
+            // Now and then fewer bytes than the blocks have.
+            let length = at.len() * size - random.below(40) / 39;
+            Call::PwriteMany(handle, at, size, Data { start: random.next() as u8, length })
+        }
+        55..59 => Call::Pread(handle, random.offset(), length(random)),
+        59..61 => {
+            let (at, size) = blocks(random);
+            Call::PreadMany(handle, at, size)
+        }
         61..66 => Call::Lseek(handle, random.seek(), [0, 1, 2, 9][random.below(4)]),
         66..68 => Call::Fsync(handle),
         68..75 => Call::Stat(path(random)),
@@ -116,6 +126,17 @@ fn call(random: &mut Random) -> Call {
         148..149 => Call::Statfs(path(random)),
         _ => Call::Umask([0, 0o022, 0o077, 0o10_002][random.below(4)]),
     }
+}
+
+/// Some blocks: mostly apart, now and then anywhere.
+fn blocks(random: &mut Random) -> (Vec<u64>, usize) {
+    let (count, size) = (1 + random.below(8), [1, 100, 512, 4096, 9000][random.below(5)]);
+    let apart = random.below(4) > 0;
+    let at = |number: usize| match apart {
+        true => ((number * 5 + 3) % 8 * size) as u64,
+        false => random.offset() as u64,
+    };
+    ((0..count).map(at).collect(), size)
 }
 
 #[test]

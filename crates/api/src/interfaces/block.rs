@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{InBuf, OutBuf, Result, interface, wire_by_codec};
+use crate::{Blocks, Errno, InBuf, OutBuf, Result, interface, wire_by_codec};
 
 /// Bytes of a sector: the unit of addressing, as in Linux.
 pub const SECTOR: usize = 512;
@@ -44,10 +44,33 @@ pub trait BlockDevice {
     /// (force unit access) these sectors are stable when it returns, whatever becomes of those written before.
     #[idempotent]
     fn write(&self, sector: u64, fua: bool, data: &mut InBuf<'_>) -> Result<usize>;
+    /// Reads blocks that begin at the sectors that `blocks` names, as [`crate::blocks`] says; `EINVAL` if `out` has not
+    /// room for all. Those with nothing to gain from seeing them at once do [`read_each`].
+    #[idempotent]
+    fn read_many(&self, blocks: Blocks, out: &mut OutBuf<'_>) -> Result<usize>;
+    /// Writes such blocks; where two overlap, it is open which one stays. By default [`write_each`].
+    #[idempotent]
+    fn write_many(&self, blocks: Blocks, data: &mut InBuf<'_>) -> Result<usize>;
     /// Returns once every write acknowledged before is stable.
     #[idempotent]
     fn flush(&self) -> Result<()>;
     /// What was asked of it so far.
     #[idempotent]
     fn statistics(&self) -> Result<Statistics>;
+}
+
+/// Reads blocks one after the other.
+pub fn read_each(device: &impl BlockDevice, blocks: &Blocks, out: &mut OutBuf<'_>) -> Result<usize> {
+    if out.remaining() < blocks.bytes() {
+        return Err(Errno::EINVAL);
+    }
+    blocks.in_turn(|sector| out.with_part(blocks.size(), |part| device.read(sector, part)))
+}
+
+/// Writes blocks one after the other.
+pub fn write_each(device: &impl BlockDevice, blocks: &Blocks, data: &mut InBuf<'_>) -> Result<usize> {
+    if data.remaining() < blocks.bytes() {
+        return Err(Errno::EINVAL);
+    }
+    blocks.in_turn(|sector| device.write(sector, false, &mut data.split(blocks.size())))
 }

@@ -1,7 +1,7 @@
 //! System calls as an app makes them, on every kernel alike.
 
 use crate::interfaces::fs::{Stat, StatFs};
-use crate::{Caller, Fd, InBuf, OutBuf, Result, interface};
+use crate::{Blocks, Caller, Fd, InBuf, OutBuf, Result, interface};
 
 /// The system calls. On the monolithic kernel their table is in the kernel; on the microkernel it is the app's library,
 /// which sends each to the server that answers it; on Linux it is the host's.
@@ -28,6 +28,11 @@ pub trait Syscalls {
     fn pread(&self, caller: Caller, fd: Fd, offset: i64, out: &mut OutBuf<'_>) -> Result<usize>;
     /// `pwrite(2)`.
     fn pwrite(&self, caller: Caller, fd: Fd, offset: i64, data: &mut InBuf<'_>) -> Result<usize>;
+    /// `pread(2)` of several blocks at once, as [`crate::blocks`] says; `EINVAL` if `out` has not room for all.
+    #[idempotent]
+    fn pread_many(&self, caller: Caller, fd: Fd, blocks: Blocks, out: &mut OutBuf<'_>) -> Result<usize>;
+    /// `pwrite(2)` of several blocks at once; `EINVAL` if two overlap or `data` is shorter than they are.
+    fn pwrite_many(&self, caller: Caller, fd: Fd, blocks: Blocks, data: &mut InBuf<'_>) -> Result<usize>;
     /// `lseek(2)`.
     fn lseek(&self, caller: Caller, fd: Fd, offset: i64, whence: u32) -> Result<u64>;
     /// `ftruncate(2)`.

@@ -1,7 +1,7 @@
 //! The virtual file system: paths and descriptors of apps.
 
 use crate::interfaces::fs::{Stat, StatFs};
-use crate::{AppId, Caller, Fd, InBuf, OutBuf, Result, interface};
+use crate::{AppId, Blocks, Caller, Fd, InBuf, OutBuf, Result, interface};
 
 /// Longest path, in bytes.
 pub const PATH_MAX: usize = 4095;
@@ -74,6 +74,11 @@ pub trait Vfs {
     fn pread(&self, caller: Caller, fd: Fd, offset: i64, out: &mut OutBuf<'_>) -> Result<usize>;
     /// `pwrite(2)`; as on Linux, a descriptor opened with `APPEND` appends.
     fn pwrite(&self, caller: Caller, fd: Fd, offset: i64, data: &mut InBuf<'_>) -> Result<usize>;
+    /// `pread(2)` of several blocks at once, as [`crate::blocks`] says; `EINVAL` if `out` has not room for all.
+    #[idempotent]
+    fn pread_many(&self, caller: Caller, fd: Fd, blocks: Blocks, out: &mut OutBuf<'_>) -> Result<usize>;
+    /// `pwrite(2)` of several blocks at once; `EINVAL` if two overlap or `data` is shorter than they are.
+    fn pwrite_many(&self, caller: Caller, fd: Fd, blocks: Blocks, data: &mut InBuf<'_>) -> Result<usize>;
     /// `lseek(2)`, with whence of [`seek`].
     fn lseek(&self, caller: Caller, fd: Fd, offset: i64, whence: u32) -> Result<u64>;
     /// `ftruncate(2)`.

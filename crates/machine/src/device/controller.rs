@@ -49,6 +49,8 @@ pub struct Controller {
     pending: Vec<Pending>,
     ended: Vec<Ended>,
     page: Box<[u8; PAGE]>,
+    /// Told just before an interrupt is raised, where somebody wants to know when.
+    witness: Option<fn()>,
 }
 
 impl Controller {
@@ -67,7 +69,13 @@ impl Controller {
             pending: Vec::with_capacity(QUEUE_MAX),
             ended: Vec::with_capacity(QUEUE_MAX),
             page: Box::new([0; PAGE]),
+            witness: None,
         }
+    }
+
+    /// The same with a witness of its interrupts.
+    pub fn witnessed(self, witness: fn()) -> Controller {
+        Controller { witness: Some(witness), ..self }
     }
 
     /// Its registers.
@@ -121,6 +129,9 @@ impl Controller {
 
     fn interrupt(&self) {
         self.panel.add(Count::Interrupts, 1);
+        if let Some(witness) = self.witness {
+            witness();
+        }
         self.registers.interrupt(self.wake);
     }
 

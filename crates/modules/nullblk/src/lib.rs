@@ -7,9 +7,9 @@
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use kd_api::interfaces::block::{BlockDevice, SECTOR, Statistics};
+use kd_api::interfaces::block::{BlockDevice, SECTOR, Statistics, read_each, write_each};
 use kd_api::module::DriverEnv;
-use kd_api::{Errno, InBuf, OutBuf, Result};
+use kd_api::{Blocks, Errno, InBuf, OutBuf, Result};
 
 kd_module_rt::driver! {
     name: "nullblk",
@@ -74,6 +74,14 @@ impl BlockDevice for NullBlock {
         self.writes.fetch_add(1, Relaxed);
         self.sectors_written.fetch_add((len / SECTOR) as u64, Relaxed);
         Ok(len)
+    }
+
+    fn read_many(&self, blocks: Blocks, out: &mut OutBuf<'_>) -> Result<usize> {
+        read_each(self, &blocks, out)
+    }
+
+    fn write_many(&self, blocks: Blocks, data: &mut InBuf<'_>) -> Result<usize> {
+        write_each(self, &blocks, data)
     }
 
     fn flush(&self) -> Result<()> {

@@ -10,9 +10,9 @@ extern crate alloc;
 
 use alloc::boxed::Box;
 
-use kd_api::interfaces::block::{BlockDevice, SECTOR, Statistics};
+use kd_api::interfaces::block::{BlockDevice, SECTOR, Statistics, read_each, write_each};
 use kd_api::module::{DriverEnv, Medium};
-use kd_api::{Errno, InBuf, OutBuf, Result};
+use kd_api::{Blocks, Errno, InBuf, OutBuf, Result};
 use kd_sync::Mutex;
 
 kd_module_rt::driver! {
@@ -79,6 +79,14 @@ impl BlockDevice for Ramdisk {
     fn write(&self, sector: u64, _: bool, data: &mut InBuf<'_>) -> Result<usize> {
         let offset = self.admit(sector, data.remaining(), true, Errno::ENOSPC)?;
         self.medium.write(offset, data)
+    }
+
+    fn read_many(&self, blocks: Blocks, out: &mut OutBuf<'_>) -> Result<usize> {
+        read_each(self, &blocks, out)
+    }
+
+    fn write_many(&self, blocks: Blocks, data: &mut InBuf<'_>) -> Result<usize> {
+        write_each(self, &blocks, data)
     }
 
     fn flush(&self) -> Result<()> {

@@ -1,7 +1,7 @@
 //! The driver of a block device with a ring ([`kd_api::device`]); a driver module wraps it.
 //!
 //! Frames: a page of rings, then a page for each entry. A request is cut into pages that are in the ring all at once, as
-//! far as it has room; data is copied between its caller's buffer and the pages, since a buffer across a boundary is no
+//! far as it has room, and with one doorbell; so are the blocks of a vectored request. Data is copied between its caller's buffer and the pages, since a buffer across a boundary is no
 //! memory that a device may reach (Linux does the same with its `swiotlb`).
 //!
 //! There is no thread for the interrupt: whoever waits for a request takes in the completions of all, and an interrupt
@@ -20,7 +20,7 @@ use kd_api::device::{
 };
 use kd_api::interfaces::block::{BlockDevice, SECTOR, Statistics};
 use kd_api::module::DriverEnv;
-use kd_api::{Errno, InBuf, OutBuf, Result};
+use kd_api::{Blocks, Errno, InBuf, OutBuf, Result};
 use kd_sync::{Mutex, WaitQueue};
 
 /// Where the rings are in the frames.
@@ -56,6 +56,34 @@ struct Ring {
     head: u32,
     /// What was asked and done.
     statistics: Statistics,
+}
+
+/// What a request moves, by pages: blocks of one size, each in pages of its own.
+struct Pages<'a> {
+    size: usize,
+    at: &'a [u64],
+}
+
+impl Pages<'_> {
+    /// Pages of each block: one for a flush as well, which has no bytes.
+    fn each(&self) -> usize {
+        self.size.div_ceil(PAGE).max(1)
+    }
+
+    fn count(&self) -> usize {
+        self.each() * self.at.len()
+    }
+
+    /// The first sector and the bytes of a page.
+    fn get(&self, number: usize) -> (u64, usize) {
+        let (block, part) = (number / self.each(), number % self.each());
+        (self.at[block] + part as u64 * SECTORS, (self.size - part * PAGE).min(PAGE))
+    }
+
+    /// Bytes of the first so many pages.
+    fn bytes(&self, count: usize) -> usize {
+        (0..count).map(|number| self.get(number).1).sum()
+    }
 }
 
 /// The caller's side of a request.
@@ -115,32 +143,52 @@ impl RingBlock {
         self.locate(sector, len).ok_or(beyond)
     }
 
-    /// Does a request of `len` bytes, a ring's worth at a time.
-    fn transfer(&self, op: Op, fua: bool, sector: u64, len: usize, mut buffer: Buffer<'_, '_>) -> Result<()> {
+    /// Does a request, a ring's worth at a time; returns how many of its pages were moved up to the first that failed.
+    fn transfer(&self, op: Op, fua: bool, pages: &Pages<'_>, mut buffer: Buffer<'_, '_>) -> usize {
         let mut done = 0;
-        loop {
-            let entries = self.claim((len - done).div_ceil(PAGE).max(1))?;
-            let bytes = (len - done).min(entries.count_ones() as usize * PAGE);
-            let sector = sector + (done / SECTOR) as u64;
+        while done < pages.count() {
+            let Ok(entries) = self.claim(pages.count() - done) else { return done };
+            let ours = || numbers(entries).zip(done..).map(|(id, number)| (id, pages.get(number).1));
             if let Buffer::In(data) = &mut buffer {
-                for id in numbers(entries) {
-                    self.device.write(page(id), PAGE, data);
+                for (id, len) in ours() {
+                    self.device.write(page(id), len, data);
                 }
             }
-            let result = self.submit(op, fua, sector, bytes, entries).and_then(|()| self.wait(entries));
-            if let (Ok(()), Buffer::Out(out)) = (&result, &mut buffer) {
-                let mut left = bytes;
-                for id in numbers(entries) {
-                    left -= self.device.read(page(id), left.min(PAGE), out);
+            let failed = self.submit(op, fua, pages, done, entries).and_then(|()| self.wait(entries));
+            let failed = failed.unwrap_or(entries);
+            let moved = numbers(entries).take_while(|id| failed & 1 << id == 0).count();
+            if let Buffer::Out(out) = &mut buffer {
+                for (id, len) in ours().take(moved) {
+                    self.device.read(page(id), len, out);
                 }
             }
             self.release(entries);
-            result?;
-            done += bytes;
-            if done >= len {
-                return Ok(());
+            done += moved;
+            if failed != 0 {
+                break;
             }
         }
+        done
+    }
+
+    /// The same for one block, which fails as a whole.
+    fn transfer_one(&self, op: Op, fua: bool, sector: u64, len: usize, buffer: Buffer<'_, '_>) -> Result<()> {
+        let pages = Pages { size: len, at: &[sector] };
+        if self.transfer(op, fua, &pages, buffer) == pages.count() { Ok(()) } else { Err(Errno::EIO) }
+    }
+
+    /// The same for several, up to the first that cannot be; returns bytes and counts blocks.
+    fn transfer_many(&self, op: Op, blocks: &Blocks, beyond: Errno, buffer: Buffer<'_, '_>) -> Result<usize> {
+        let size = blocks.size();
+        let whole = blocks.leading(|sector| self.admit(sector, size, beyond))?;
+        let pages = Pages { size, at: whole.at() };
+        let bytes = pages.bytes(self.transfer(op, false, &pages, buffer));
+        let Statistics { reads, sectors_read, writes, sectors_written, errors, .. } = &mut self.ring.lock().statistics;
+        let (count, sectors) = if op == Op::Write { (writes, sectors_written) } else { (reads, sectors_read) };
+        *count += (bytes / size) as u64;
+        *sectors += (bytes / SECTOR) as u64;
+        *errors += u64::from(bytes < whole.bytes());
+        if bytes > 0 { Ok(bytes) } else { Err(Errno::EIO) }
     }
 
     /// Counts a request as it ended.
@@ -164,17 +212,16 @@ impl RingBlock {
         Ok(entries)
     }
 
-    /// Puts a request's descriptors into the ring, a page each.
-    fn submit(&self, op: Op, fua: bool, sector: u64, bytes: usize, entries: Entries) -> Result<()> {
+    /// Puts a request's descriptors into the ring, from page `first` on, a page each.
+    fn submit(&self, op: Op, fua: bool, pages: &Pages<'_>, first: usize, entries: Entries) -> Result<()> {
         let mut ring = self.ring.lock();
         if !self.alive() {
             return Err(Errno::EIO);
         }
-        for (i, id) in numbers(entries).enumerate() {
-            let len = (bytes - i * PAGE).min(PAGE) as u32;
+        for (id, number) in numbers(entries).zip(first..) {
+            let (sector, len) = pages.get(number);
             let address = self.device.address() + page(id) as u64;
-            let sector = sector + i as u64 * SECTORS;
-            let descriptor = Descriptor { op, fua, id: id as u16, len, sector, address }.encode();
+            let descriptor = Descriptor { op, fua, id: id as u16, len: len as u32, sector, address }.encode();
             let at = SUBMISSIONS + (ring.tail % self.depth) as usize * DESCRIPTOR * 8;
             for (i, word) in descriptor.into_iter().enumerate() {
                 self.device.set_word(at + 8 * i, word);
@@ -188,15 +235,15 @@ impl RingBlock {
         Ok(())
     }
 
-    /// Waits until the device is done with all these entries.
-    fn wait(&self, entries: Entries) -> Result<()> {
+    /// Waits until the device is done with all these entries; returns those that it failed.
+    fn wait(&self, entries: Entries) -> Result<Entries> {
         loop {
             // Before looking: an interrupt between the look and the sleep ends the sleep.
             let seen = self.device.interrupts();
             let mut ring = self.ring.lock();
             self.take_in(&mut ring);
             if ring.in_hand & entries == 0 {
-                return if ring.failed & entries == 0 { Ok(()) } else { Err(Errno::EIO) };
+                return Ok(ring.failed & entries);
             }
             drop(ring);
             if !self.alive() {
@@ -265,7 +312,7 @@ impl BlockDevice for RingBlock {
         let len = out.remaining();
         let sector = self.admit(sector, len, Errno::EIO)?;
         if len > 0 {
-            let result = self.transfer(Op::Read, false, sector, len, Buffer::Out(out));
+            let result = self.transfer_one(Op::Read, false, sector, len, Buffer::Out(out));
             self.count(&result, |statistics| {
                 statistics.reads += 1;
                 statistics.sectors_read += (len / SECTOR) as u64;
@@ -279,7 +326,7 @@ impl BlockDevice for RingBlock {
         let len = data.remaining();
         let sector = self.admit(sector, len, Errno::ENOSPC)?;
         if len > 0 {
-            let result = self.transfer(Op::Write, fua, sector, len, Buffer::In(data));
+            let result = self.transfer_one(Op::Write, fua, sector, len, Buffer::In(data));
             self.count(&result, |statistics| {
                 statistics.writes += 1;
                 statistics.sectors_written += (len / SECTOR) as u64;
@@ -289,8 +336,22 @@ impl BlockDevice for RingBlock {
         Ok(len)
     }
 
+    fn read_many(&self, blocks: Blocks, out: &mut OutBuf<'_>) -> Result<usize> {
+        if out.remaining() < blocks.bytes() {
+            return Err(Errno::EINVAL);
+        }
+        self.transfer_many(Op::Read, &blocks, Errno::EIO, Buffer::Out(out))
+    }
+
+    fn write_many(&self, blocks: Blocks, data: &mut InBuf<'_>) -> Result<usize> {
+        if data.remaining() < blocks.bytes() {
+            return Err(Errno::EINVAL);
+        }
+        self.transfer_many(Op::Write, &blocks, Errno::ENOSPC, Buffer::In(data))
+    }
+
     fn flush(&self) -> Result<()> {
-        let result = self.transfer(Op::Flush, false, 0, 0, Buffer::None);
+        let result = self.transfer_one(Op::Flush, false, 0, 0, Buffer::None);
         self.count(&result, |statistics| statistics.flushes += 1);
         result
     }

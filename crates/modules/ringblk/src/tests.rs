@@ -28,6 +28,7 @@ struct Machine {
     panel: Panel,
     frames: Frames,
     sleeps: AtomicUsize,
+    rings: AtomicUsize,
 }
 
 impl Machine {
@@ -44,6 +45,7 @@ impl Machine {
             panel: panel(),
             frames: frames(),
             sleeps: AtomicUsize::new(0),
+            rings: AtomicUsize::new(0),
         };
         machine.panel.set_iommu(true);
         machine.panel.allow(ADDRESS, lent.size());
@@ -77,7 +79,9 @@ impl Device for Machine {
     fn set_register(&self, register: Register, value: u64) {
         self.registers.set(register, value);
     }
-    fn ring(&self) {}
+    fn ring(&self) {
+        self.rings.fetch_add(1, Relaxed);
+    }
     fn interrupts(&self) -> u32 {
         self.registers.interrupts()
     }
@@ -136,6 +140,98 @@ fn one_request_is_in_the_ring_page_by_page_at_once() {
     assert_eq!(machine.panel.count(Count::Deepest), 64);
     assert_eq!(read(&driver, 5, bytes.len()).unwrap(), bytes);
     assert_eq!(driver.ring.lock().free, u64::MAX, "every entry is given back");
+}
+
+/// 32 pages all over the disk, and what is to be there.
+fn scattered() -> (Blocks, Vec<u8>) {
+    let blocks = Blocks::new(PAGE, (0..32).map(|i| (i * 11 % 32) * 24 + 1)).unwrap();
+    (blocks, pattern(blocks.bytes()))
+}
+
+fn read_many(driver: &RingBlock, blocks: Blocks) -> Result<Vec<u8>> {
+    let mut room = vec![0xEE; blocks.bytes()];
+    let mut out = OutBuf::new(&mut room);
+    let count = driver.read_many(blocks, &mut out)?;
+    assert_eq!(out.written(), count);
+    room.truncate(count);
+    Ok(room)
+}
+
+#[test]
+fn scattered_blocks_are_in_the_ring_at_once_with_one_doorbell() {
+    let machine = Machine::new(WHOLE);
+    let driver = machine.driver();
+    let (blocks, bytes) = scattered();
+    let counts = || {
+        let panel = [Count::Requests, Count::Deepest, Count::Interrupts].map(|count| machine.panel.count(count));
+        (panel, machine.rings.load(Relaxed))
+    };
+    let ([_, _, interrupts], rings) = counts();
+    assert_eq!(driver.write_many(blocks, &mut InBuf::new(&bytes)), Ok(bytes.len()));
+    assert_eq!(counts(), ([32, 32, interrupts + 1], rings + 1));
+    assert_eq!(read_many(&driver, blocks).unwrap(), bytes);
+    assert_eq!(counts(), ([64, 32, interrupts + 2], rings + 2));
+    for (sector, block) in blocks.at().iter().zip(bytes.chunks(PAGE)) {
+        assert_eq!(read(&driver, *sector, PAGE).unwrap(), block);
+    }
+    let Statistics { reads, sectors_read, writes, sectors_written, errors, .. } = driver.statistics().unwrap();
+    assert_eq!((reads, sectors_read, writes, sectors_written, errors), (64, 512, 32, 256, 0));
+    assert_eq!(driver.ring.lock().free, u64::MAX, "every entry is given back");
+}
+
+#[test]
+fn blocks_need_not_be_pages_nor_fit_the_ring() {
+    let machine = Machine::new(page(5));
+    let driver = machine.driver();
+    for (size, at) in
+        [(SECTOR, vec![9, 0, 7, 8, 100]), (PAGE + SECTOR, vec![50, 10, 30, 70, 1]), (9 * PAGE, vec![3, 200])]
+    {
+        let blocks = Blocks::new(size, at).unwrap();
+        let bytes = pattern(blocks.bytes());
+        assert_eq!(driver.write_many(blocks, &mut InBuf::new(&bytes)), Ok(bytes.len()));
+        assert_eq!(read_many(&driver, blocks).unwrap(), bytes, "{size}");
+        assert_eq!(read(&driver, blocks.at()[1], size).unwrap(), bytes[size..2 * size]);
+    }
+    assert_eq!(machine.panel.count(Count::Deepest), 4);
+}
+
+#[test]
+fn a_bad_block_cuts_a_request_short_and_nothing_else_is_lost() {
+    let machine = Machine::new(WHOLE);
+    let driver = machine.driver();
+    let (blocks, bytes) = scattered();
+    let sector = blocks.at()[20];
+    machine.panel.set_bad(sector..sector + 1, Kinds::All);
+    assert_eq!(driver.write_many(blocks, &mut InBuf::new(&bytes)), Ok(20 * PAGE));
+    assert_eq!(read_many(&driver, blocks).unwrap(), bytes[..20 * PAGE]);
+    let rest = Blocks::new(PAGE, blocks.at()[20..].iter().copied()).unwrap();
+    assert_eq!(read_many(&driver, rest), Err(Errno::EIO), "who asks again learns why");
+    assert_eq!(machine.panel.count(Count::MediaErrors), 3);
+    // Those behind it were in the ring with it, and were moved.
+    for (i, sector) in blocks.at().iter().enumerate().filter(|(i, _)| *i != 20) {
+        assert_eq!(read(&driver, *sector, PAGE).unwrap(), bytes[i * PAGE..][..PAGE]);
+    }
+    let ring = driver.ring.lock();
+    assert_eq!((ring.free, ring.in_hand, ring.failed, ring.statistics.errors), (u64::MAX, 0, 0, 3));
+}
+
+#[test]
+fn blocks_beyond_the_end_or_of_no_sectors_are_not_asked_for() {
+    let machine = Machine::new(WHOLE);
+    let driver = machine.driver();
+    let end = (DISK / SECTOR) as u64;
+    let blocks = |size, at: &[u64]| Blocks::new(size, at.iter().copied()).unwrap();
+    assert_eq!(read_many(&driver, blocks(SECTOR, &[1, end, 0])).map(|bytes| bytes.len()), Ok(SECTOR));
+    assert_eq!(machine.panel.count(Count::Requests), 1);
+    assert_eq!(read_many(&driver, blocks(PAGE, &[end - 7])), Err(Errno::EIO));
+    assert_eq!(read_many(&driver, blocks(SECTOR, &[u64::MAX])), Err(Errno::EIO));
+    assert_eq!(driver.write_many(blocks(SECTOR, &[end]), &mut InBuf::new(&[0; SECTOR])), Err(Errno::ENOSPC));
+    assert_eq!(read_many(&driver, blocks(100, &[0])), Err(Errno::EINVAL));
+    assert_eq!(driver.read_many(blocks(SECTOR, &[0, 1]), &mut OutBuf::new(&mut [0; SECTOR])), Err(Errno::EINVAL));
+    assert_eq!(driver.write_many(blocks(SECTOR, &[0, 1]), &mut InBuf::new(&[0; SECTOR])), Err(Errno::EINVAL));
+    assert_eq!(machine.panel.count(Count::Requests), 1);
+    machine.registers.gone(|_, _| ());
+    assert_eq!(read_many(&driver, blocks(SECTOR, &[0])), Err(Errno::EIO));
 }
 
 #[test]

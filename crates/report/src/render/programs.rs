@@ -5,16 +5,25 @@ use super::edges;
 use super::figures::{grouped, matrix};
 use super::html::escape;
 use super::ink::{Place, legend, picture};
-use super::latency::{TABLES, fits};
+use super::latency::{Row, TABLES, fits};
 use super::series::{Series, all_series, all_settings, pick, setting_label, share};
 use crate::ReportError;
 use crate::schema::{Experiment, Record, Results};
 
 /// Whether the section shows a record.
 pub fn shows(r: &Record) -> bool {
-    let known = TABLES.iter().any(|row| fits(r, *row)) || edges::is_edge(r) || r.metric == "user_rounds";
+    let known =
+        TABLES.iter().chain(&STORAGE).any(|row| fits(r, *row)) || edges::is_edge(r) || r.metric == "user_rounds";
     r.experiment == Experiment::Macro && known
 }
+
+/// Tables of the disk alone.
+const STORAGE: [Row; 4] = [
+    ("throughput", &["median"], "Throughput, one call at a time: median and 95 % interval"),
+    ("interrupt_to_driver", &["median", "p99"], "From the device's interrupt to the driver's answer"),
+    ("driver_to_app", &["median", "p99"], "From the driver's answer to the app's"),
+    ("interrupt_unneeded", &["rate"], "Requests whose driver waited for no interrupt"),
+];
 
 fn is_ratio(r: &Record) -> bool {
     r.metric == "latency_ratio" && r.statistic == "median"
@@ -35,6 +44,7 @@ pub fn section(results: &Results) -> Result<String, ReportError> {
             kernel computes the same number of rounds. A line that is near 1 at the right is a boundary that such a \
             program does not notice.</p>";
     out += &curves(results)?;
+    out += &disk(results);
     out += "<h3>Which edge costs most</h3>";
     out += &edges::table_of(results);
     out += "<h3>Tables</h3>";
@@ -51,6 +61,23 @@ pub fn section(results: &Results) -> Result<String, ReportError> {
 const ON_LINUX: &str = "<p>What linux has on <code>/mnt</code> and <code>/dev/vda</code> is tmpfs, memory without a device: \
     there it waits for nothing when it flushes. On a disk of the host all kernels do: ours with their file system in a file \
     of the host's, linux in a folder beside it.</p>";
+
+/// What the disk alone has: throughput, and the way back of a request. A table for each statistic.
+fn disk(results: &Results) -> String {
+    let mut out = String::new();
+    for row in STORAGE {
+        for statistic in row.1 {
+            let own =
+                pick(results, Experiment::Macro, |r| (r.metric.as_str(), &r.statistic.as_str()) == (row.0, statistic));
+            let caption = if *statistic == "p99" { format!("{}: 99th percentile", row.2) } else { row.2.into() };
+            out += &matrix(&caption, row.0 != "throughput", &own);
+        }
+    }
+    match out.is_empty() {
+        true => out,
+        false => format!("<h3>The disk: throughput, and from interrupt to app</h3>{out}"),
+    }
+}
 
 /// A picture for each program and setting that has more than one share.
 fn curves(results: &Results) -> Result<String, ReportError> {

@@ -11,11 +11,12 @@
 //!
 //! A request that finds the device with a tag to spare passes straight through: one atomic step before and one after,
 //! nothing allocated, nothing copied. The layer has no thread; whoever waits does its own request when its turn comes.
+//! A vectored request ([`kd_api::blocks`]) is one request with one tag, and goes down as it came.
 //!
 //! As in Linux, requests that overlap and are under way at once happen in any order, and a flush covers what was
 //! acknowledged before it was asked for. What Linux's has and this one doesn't: a queue per core, I/O priorities and
 //! control groups, an explicit plug (a caller has one request under way at a time, so there is nothing that it could hold
-//! back), splitting by a device's limits, discard, and times in the statistics, since an uncontended request reads no clock.
+//! back; one that has several at once says so in a vectored request), splitting by a device's limits, discard, and times in the statistics, since an uncontended request reads no clock.
 
 mod elevator;
 mod flush;
@@ -29,7 +30,7 @@ use alloc::sync::Arc;
 
 use kd_api::component::StartError;
 use kd_api::interfaces::block::{BlockDevice, Statistics};
-use kd_api::{Component, InBuf, OutBuf, Result};
+use kd_api::{Blocks, Component, InBuf, OutBuf, Result};
 
 pub use elevator::Scheduler;
 use flush::Flushes;
@@ -83,6 +84,14 @@ impl BlockDevice for Blk {
 
     fn write(&self, sector: u64, fua: bool, data: &mut InBuf<'_>) -> Result<usize> {
         self.queue.submit(Request { sector, data: Data::Write(data, fua) })
+    }
+
+    fn read_many(&self, blocks: Blocks, out: &mut OutBuf<'_>) -> Result<usize> {
+        self.queue.submit(Request { sector: blocks.at()[0], data: Data::ReadMany(blocks, out) })
+    }
+
+    fn write_many(&self, blocks: Blocks, data: &mut InBuf<'_>) -> Result<usize> {
+        self.queue.submit(Request { sector: blocks.at()[0], data: Data::WriteMany(blocks, data) })
     }
 
     fn flush(&self) -> Result<()> {

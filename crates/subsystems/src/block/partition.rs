@@ -7,7 +7,7 @@ use alloc::sync::Arc;
 use core::ops::Range;
 
 use kd_api::interfaces::block::{BlockDevice, SECTOR, Statistics};
-use kd_api::{Errno, InBuf, OutBuf, Result};
+use kd_api::{Blocks, Errno, InBuf, OutBuf, Result};
 
 /// Some sectors of a device.
 pub struct Partition {
@@ -46,6 +46,16 @@ impl BlockDevice for Partition {
 
     fn write(&self, sector: u64, fua: bool, data: &mut InBuf<'_>) -> Result<usize> {
         self.device.write(self.locate(sector, data.remaining(), Errno::ENOSPC)?, fua, data)
+    }
+
+    fn read_many(&self, blocks: Blocks, out: &mut OutBuf<'_>) -> Result<usize> {
+        let size = blocks.size();
+        self.device.read_many(blocks.leading(|sector| self.locate(sector, size, Errno::EIO))?, out)
+    }
+
+    fn write_many(&self, blocks: Blocks, data: &mut InBuf<'_>) -> Result<usize> {
+        let size = blocks.size();
+        self.device.write_many(blocks.leading(|sector| self.locate(sector, size, Errno::ENOSPC))?, data)
     }
 
     fn flush(&self) -> Result<()> {

@@ -8,7 +8,7 @@
 //!
 //! A caller's memory is its own thread's to touch. So a merged request goes through a buffer, and a write that waits
 //! stages its data in one first; there is a bounded number of both kinds, and a request that gets none goes alone. Nothing
-//! is merged that is larger than half of what one message carries, or asked to be stable on its own (`fua`).
+//! is merged that is larger than half of what one message carries, asked to be stable on its own (`fua`), or vectored.
 //!
 //! A merged request that fails, or falls short, is undone: each of its requests is sent once more by itself, so that an
 //! error meets exactly those that it belongs to.
@@ -21,7 +21,7 @@ use core::ops::Range;
 
 use kd_api::interfaces::block::{BlockDevice, SECTOR};
 use kd_api::window::BULK;
-use kd_api::{Errno, InBuf, OutBuf, Result};
+use kd_api::{Blocks, Errno, InBuf, OutBuf, Result};
 use kd_sync::{Mutex, MutexGuard, WaitQueue};
 
 use super::Options;
@@ -55,6 +55,10 @@ pub enum Data<'a, 'b> {
     Read(&'a mut OutBuf<'b>),
     /// To the device, with or without force unit access.
     Write(&'a mut InBuf<'b>, bool),
+    /// To the caller, from several places.
+    ReadMany(Blocks, &'a mut OutBuf<'b>),
+    /// To several places of the device.
+    WriteMany(Blocks, &'a mut InBuf<'b>),
 }
 
 /// Who waits, and what it takes to serve them.
@@ -219,18 +223,24 @@ impl Request<'_, '_> {
         match &self.data {
             Data::Read(out) => out.remaining(),
             Data::Write(data, _) => data.remaining(),
+            Data::ReadMany(blocks, _) | Data::WriteMany(blocks, _) => blocks.bytes(),
         }
     }
 
     fn is_write(&self) -> bool {
-        matches!(self.data, Data::Write(..))
+        matches!(self.data, Data::Write(..) | Data::WriteMany(..))
+    }
+
+    /// Whether it lies in one piece.
+    fn is_one(&self) -> bool {
+        matches!(self.data, Data::Read(_) | Data::Write(..))
     }
 
     /// Another one did it, and these bytes were moved.
     fn take(&mut self, bytes: &[u8]) {
         match &mut self.data {
-            Data::Read(out) => out.write(bytes),
-            Data::Write(data, _) => {
+            Data::Read(out) | Data::ReadMany(_, out) => out.write(bytes),
+            Data::Write(data, _) | Data::WriteMany(_, data) => {
                 data.skip(bytes.len());
                 bytes.len()
             }
@@ -282,11 +292,16 @@ impl Queue {
 
     /// Sends a request to the device as it came; this thread holds a tag.
     fn issue(&self, request: &mut Request<'_, '_>) -> Result<usize> {
-        let result = match &mut request.data {
-            Data::Read(out) => self.device.read(request.sector, out),
-            Data::Write(data, fua) => self.device.write(request.sector, *fua, data),
+        let (result, blocks) = match &mut request.data {
+            Data::Read(out) => (self.device.read(request.sector, out), None),
+            Data::Write(data, fua) => (self.device.write(request.sector, *fua, data), None),
+            Data::ReadMany(blocks, out) => (self.device.read_many(*blocks, out), Some(blocks)),
+            Data::WriteMany(blocks, data) => (self.device.write_many(*blocks, data), Some(blocks)),
         };
-        self.counters.completed(request.is_write(), &result);
+        match blocks {
+            None => self.counters.completed(request.is_write(), &result),
+            Some(&mut blocks) => self.counters.completed_many(request.is_write(), &blocks, &result),
+        }
         result
     }
 
@@ -356,7 +371,7 @@ impl Queue {
         state.places[place].stage = Stage::Taken;
         // What wraps around is no neighbour of anything.
         let ends = request.sector.checked_add((bytes / SECTOR) as u64).is_some();
-        let mut mergeable = ends && bytes.is_multiple_of(SECTOR) && bytes <= PART_MAX;
+        let mut mergeable = ends && bytes.is_multiple_of(SECTOR) && bytes <= PART_MAX && request.is_one();
         if let Data::Write(data, fua) = &request.data {
             let mut stage = if mergeable && !fua { state.stages.take() } else { None };
             mergeable = stage.is_some();
@@ -393,8 +408,8 @@ impl Queue {
     /// as they were, but for not being merged again, and this one still has its tag.
     fn lead(&self, place: usize, mut merged: Merged, request: &mut Request<'_, '_>) -> bool {
         let done = match &request.data {
-            Data::Read(_) => self.read_merged(&mut merged),
-            Data::Write(..) => self.write_merged(&mut merged),
+            Data::Read(_) | Data::ReadMany(..) => self.read_merged(&mut merged),
+            Data::Write(..) | Data::WriteMany(..) => self.write_merged(&mut merged),
         };
         let done = done == Ok(merged.bytes);
         let Merged { parts, bounce, bytes, .. } = merged;

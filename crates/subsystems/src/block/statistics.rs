@@ -2,8 +2,8 @@
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use kd_api::Result;
 use kd_api::interfaces::block::{SECTOR, Statistics};
+use kd_api::{Blocks, Result};
 
 /// Counts of one device, each bumped without a lock. An undone merge counts for nothing; so the requests that were handed
 /// in are those that succeeded, those that failed and those that were merged.
@@ -30,6 +30,18 @@ impl Counters {
                 sectors.fetch_add((bytes / SECTOR) as u64, Relaxed);
             }
             Err(_) => drop(self.errors.fetch_add(1, Relaxed)),
+        }
+    }
+
+    /// Counts what came of a vectored request: each block that was moved as a request, and one error if not all were.
+    pub fn completed_many(&self, write: bool, blocks: &Blocks, result: &Result<usize>) {
+        let (requests, sectors) =
+            if write { (&self.writes, &self.sectors_written) } else { (&self.reads, &self.sectors_read) };
+        let bytes = *result.as_ref().unwrap_or(&0);
+        requests.fetch_add((bytes / blocks.size()) as u64, Relaxed);
+        sectors.fetch_add((bytes / SECTOR) as u64, Relaxed);
+        if bytes < blocks.bytes() {
+            self.errors.fetch_add(1, Relaxed);
         }
     }
 

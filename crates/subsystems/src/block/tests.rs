@@ -8,8 +8,8 @@ use std::thread::{ScopedJoinHandle, scope, yield_now};
 use std::vec;
 use std::vec::Vec;
 
-use kd_api::interfaces::block::{BlockDevice, SECTOR, Statistics};
-use kd_api::{Errno, InBuf, OutBuf, Result};
+use kd_api::interfaces::block::{BlockDevice, SECTOR, Statistics, read_each, write_each};
+use kd_api::{Blocks, Errno, InBuf, OutBuf, Result};
 use kd_sync::Park;
 
 use super::{Blk, MERGED_MAX, Options, PLACES, Partition, Scheduler};
@@ -26,6 +26,8 @@ type Asked = (bool, u64, u64);
 struct Disk {
     bytes: Mutex<Vec<u8>>,
     asked: Mutex<Vec<Asked>>,
+    /// Vectored requests among them.
+    many: AtomicU64,
     closed: Mutex<bool>,
     opened: Condvar,
     /// A request that touches this sector fails.
@@ -44,6 +46,7 @@ impl Disk {
         Arc::new(Disk {
             bytes: Mutex::new(vec![0; SECTORS as usize * SECTOR]),
             asked: Mutex::default(),
+            many: AtomicU64::new(0),
             closed: Mutex::new(false),
             opened: Condvar::new(),
             bad: AtomicU64::new(u64::MAX),
@@ -102,6 +105,16 @@ impl BlockDevice for Disk {
     fn write(&self, sector: u64, _: bool, data: &mut InBuf<'_>) -> Result<usize> {
         let (at, bytes) = self.admit(true, sector, data.remaining())?;
         Ok(data.read(&mut self.bytes.lock().expect("no panic")[at..at + bytes]))
+    }
+
+    fn read_many(&self, blocks: Blocks, out: &mut OutBuf<'_>) -> Result<usize> {
+        self.many.fetch_add(1, SeqCst);
+        read_each(self, &blocks, out)
+    }
+
+    fn write_many(&self, blocks: Blocks, data: &mut InBuf<'_>) -> Result<usize> {
+        self.many.fetch_add(1, SeqCst);
+        write_each(self, &blocks, data)
     }
 
     fn flush(&self) -> Result<()> {
@@ -495,4 +508,53 @@ fn many_threads_each_find_what_they_wrote() {
             assert!(depth > 1 || seen.merges > 0, "the test tests something: {seen:?}");
         }
     }
+}
+
+#[test]
+fn a_vectored_request_goes_down_as_it_came() {
+    let disk = Disk::new();
+    let blk = queue(&disk, Scheduler::None, 1);
+    let blocks = |sectors: &[u64]| Blocks::new(PAGE_BYTES, sectors.iter().copied()).unwrap();
+    let places = [40, 0, 24];
+    let data: Vec<u8> = places.into_iter().flat_map(page).collect();
+    // It waits beside a request that it touches on both sides, and is merged with nothing.
+    disk.close();
+    scope(|scope| {
+        let first = scope.spawn(|| read(&blk, 800, SECTOR));
+        disk.until_asked(1);
+        let many = scope.spawn(|| blk.write_many(blocks(&places), &mut InBuf::new(&data)));
+        let single = scope.spawn(|| write(&blk, 8, &page(8)));
+        while blk.queue.load().0 < 2 {
+            yield_now();
+        }
+        disk.open();
+        assert!(first.join().unwrap().is_ok());
+        assert_eq!(many.join().unwrap(), Ok(data.len()));
+        assert_eq!(single.join().unwrap(), Ok(PAGE_BYTES));
+    });
+    assert_eq!((disk.many.load(SeqCst), disk.asked().len(), statistics(&blk).merges), (1, 5, 0));
+    let mut room = vec![0; data.len()];
+    assert_eq!(blk.read_many(blocks(&places), &mut OutBuf::new(&mut room)), Ok(data.len()));
+    assert!(room == data, "each block lies where it was to");
+    let Statistics { reads, sectors_read, writes, sectors_written, errors, .. } = statistics(&blk);
+    assert_eq!((reads, sectors_read, writes, sectors_written, errors), (4, 25, 4, 32, 0));
+    disk.bad.store(3, SeqCst);
+    assert_eq!(blk.read_many(blocks(&places), &mut OutBuf::new(&mut room)), Ok(PAGE_BYTES), "up to the bad one");
+    assert_eq!(blk.read_many(blocks(&[0, 40]), &mut OutBuf::new(&mut room)), Err(Errno::EIO));
+    assert_eq!((statistics(&blk).reads, statistics(&blk).errors), (5, 2));
+}
+
+#[test]
+fn a_vectored_request_stays_within_its_partition() {
+    let disk = Disk::new();
+    let part = Partition::new(disk.clone(), 100..200).unwrap();
+    let mut room = [0; 3 * SECTOR];
+    let mut read = |sectors: [u64; 3]| part.read_many(Blocks::new(SECTOR, sectors)?, &mut OutBuf::new(&mut room));
+    assert_eq!(read([99, 0, 50]), Ok(3 * SECTOR));
+    assert_eq!(disk.asked(), [(false, 199, 1), (false, 100, 1), (false, 150, 1)]);
+    assert_eq!(read([1, 100, 2]), Ok(SECTOR), "nothing beyond the end");
+    assert_eq!(read([u64::MAX, 1, 2]), Err(Errno::EIO));
+    assert_eq!(disk.asked().len(), 4);
+    let data = &mut InBuf::new(&[0; SECTOR]);
+    assert_eq!(part.write_many(Blocks::new(SECTOR, [100]).unwrap(), data), Err(Errno::ENOSPC));
 }

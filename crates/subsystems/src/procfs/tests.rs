@@ -1,6 +1,7 @@
 use alloc::string::ToString;
 
-use kd_api::interfaces::block::Statistics;
+use kd_api::Blocks;
+use kd_api::interfaces::block::{Statistics, read_each, write_each};
 
 use super::*;
 use kd_api::interfaces::kernel::ComponentInfo;
@@ -44,6 +45,13 @@ impl BlockDevice for Disk {
     }
     fn write(&self, _: u64, _: bool, _: &mut InBuf<'_>) -> Result<usize> {
         Err(Errno::EIO)
+    }
+    fn read_many(&self, blocks: Blocks, out: &mut OutBuf<'_>) -> Result<usize> {
+        read_each(self, &blocks, out)
+    }
+
+    fn write_many(&self, blocks: Blocks, data: &mut InBuf<'_>) -> Result<usize> {
+        write_each(self, &blocks, data)
     }
     fn flush(&self) -> Result<()> {
         Ok(())

@@ -9,7 +9,7 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use kd_api::interfaces::block::{BlockDevice, SECTOR};
-use kd_api::{Errno, InBuf, OutBuf, Result};
+use kd_api::{Blocks, Errno, InBuf, OutBuf, Result};
 use kd_sync::RwLock;
 
 use crate::transfer::transfer;
@@ -93,6 +93,30 @@ impl Device {
                 _ => Err(Errno::EIO),
             }
         })
+    }
+
+    /// The sectors at which blocks begin, if all of them are whole sectors within the device.
+    pub fn sectors(&self, blocks: &Blocks) -> Result<Option<Blocks>> {
+        let (end, size) = (self.capacity()?, blocks.size() as u64);
+        let whole = |offset: &u64| offset.is_multiple_of(SECTOR as u64) && end.checked_sub(size) >= Some(*offset);
+        if !size.is_multiple_of(SECTOR as u64) || !blocks.at().iter().all(whole) {
+            return Ok(None);
+        }
+        blocks.leading(|offset| Ok(offset / SECTOR as u64)).map(Some)
+    }
+
+    /// Reads several blocks at [`Device::sectors`]: one request of the driver.
+    pub fn read_many(&self, sectors: Blocks, out: &mut OutBuf<'_>) -> Result<usize> {
+        let before = out.written();
+        out.with_part(sectors.bytes(), |part| self.driver.read_many(sectors, part))?;
+        Ok(out.written() - before)
+    }
+
+    /// Writes several, likewise.
+    pub fn write_many(&self, sectors: Blocks, data: &mut InBuf<'_>) -> Result<usize> {
+        let _shared = self.whole.read();
+        let bytes = sectors.bytes();
+        Ok(self.driver.write_many(sectors, &mut data.split(bytes))?.min(bytes))
     }
 
     fn read_sector(&self, sector: u64, buffer: &mut [u8; SECTOR]) -> Result<()> {

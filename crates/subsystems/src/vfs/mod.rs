@@ -32,7 +32,7 @@ use kd_api::component::StartError;
 use kd_api::interfaces::fs::{Kind, Stat, StatFs, rename};
 use kd_api::interfaces::pipe::Pipe;
 use kd_api::interfaces::vfs::{Vfs, open, time};
-use kd_api::{AppId, Caller, Component, Errno, Fd, Imports, InBuf, OutBuf, Result};
+use kd_api::{AppId, Blocks, Caller, Component, Errno, Fd, Imports, InBuf, OutBuf, Result};
 
 use crate::sharded::Sharded;
 use cache::Cache;
@@ -189,6 +189,23 @@ impl Vfs for VirtualFileSystem {
     fn pwrite(&self, caller: Caller, fd: Fd, at: i64, data: &mut InBuf<'_>) -> Result<usize> {
         let at = offset(at)?;
         self.change(caller, fd, data.remaining(), |file| file.pwrite(at, data))
+    }
+
+    fn pread_many(&self, caller: Caller, fd: Fd, blocks: Blocks, out: &mut OutBuf<'_>) -> Result<usize> {
+        if out.remaining() < blocks.bytes() {
+            return Err(Errno::EINVAL);
+        }
+        // Where it would be is refused before the file is looked at, as for one block.
+        offset(blocks.at()[0] as i64)?;
+        self.file(caller, fd)?.pread_many(&blocks, out)
+    }
+
+    fn pwrite_many(&self, caller: Caller, fd: Fd, blocks: Blocks, data: &mut InBuf<'_>) -> Result<usize> {
+        if data.remaining() < blocks.bytes() || blocks.overlap() {
+            return Err(Errno::EINVAL);
+        }
+        offset(blocks.at()[0] as i64)?;
+        self.change(caller, fd, blocks.bytes(), |file| file.pwrite_many(&blocks, data))
     }
 
     fn lseek(&self, caller: Caller, fd: Fd, offset: i64, whence: u32) -> Result<u64> {

@@ -11,7 +11,7 @@ use kd_api::ids::PipeId;
 use kd_api::interfaces::fs::{FileSystem, Kind, Stat};
 use kd_api::interfaces::pipe::Pipe;
 use kd_api::interfaces::vfs::{allocate, open, seek};
-use kd_api::{Errno, InBuf, OutBuf, Result};
+use kd_api::{Blocks, Errno, InBuf, OutBuf, Result};
 use kd_sync::{Mutex, rendezvous};
 
 use super::device::Device;
@@ -159,6 +159,28 @@ impl OpenFile {
         }
         self.check_writable()?;
         self.write_at(offset, data).map(|(count, _)| count)
+    }
+
+    /// `pread(2)` of several blocks. A device takes whole sectors at once; anything else goes one after the other.
+    pub fn pread_many(&self, blocks: &Blocks, out: &mut OutBuf<'_>) -> Result<usize> {
+        if let Object::Device(device, _) = &self.object {
+            self.check_readable()?;
+            if let Some(sectors) = device.sectors(blocks)? {
+                return device.read_many(sectors, out);
+            }
+        }
+        blocks.in_turn(|offset| out.with_part(blocks.size(), |part| self.pread(offset, part)))
+    }
+
+    /// `pwrite(2)` of several blocks, likewise.
+    pub fn pwrite_many(&self, blocks: &Blocks, data: &mut InBuf<'_>) -> Result<usize> {
+        if let Object::Device(device, _) = &self.object {
+            self.check_writable()?;
+            if let Some(sectors) = device.sectors(blocks)? {
+                return device.write_many(sectors, data);
+            }
+        }
+        blocks.in_turn(|offset| self.pwrite(offset, &mut data.split(blocks.size())))
     }
 
     fn read_at(&self, offset: u64, out: &mut OutBuf<'_>) -> Result<usize> {

@@ -7,12 +7,12 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use kd_api::around::Observer;
-use kd_api::interfaces::block::{BlockDevice, SECTOR, Statistics};
+use kd_api::interfaces::block::{BlockDevice, SECTOR, Statistics, read_each, write_each};
 use kd_api::interfaces::fs::{FileSystem, Kind, rename};
 use kd_api::interfaces::pipe::Pipe;
 use kd_api::interfaces::vfs::{OPEN_MAX, Vfs, open, seek};
 use kd_api::message::Operation;
-use kd_api::{AppId, Caller, Errno, Fd, Handle, Imports, InBuf, OutBuf, Result};
+use kd_api::{AppId, Blocks, Caller, Errno, Fd, Handle, Imports, InBuf, OutBuf, Result};
 use kd_sync::Mutex;
 
 use super::VirtualFileSystem;
@@ -27,6 +27,7 @@ struct Disk {
     bytes: Mutex<Vec<u8>>,
     reads: AtomicU32,
     writes: AtomicU32,
+    many: AtomicU32,
 }
 
 impl BlockDevice for Disk {
@@ -46,6 +47,14 @@ impl BlockDevice for Disk {
         let at = sector as usize * SECTOR;
         let len = data.remaining();
         Ok(data.read(&mut self.bytes.lock()[at..at + len]))
+    }
+    fn read_many(&self, blocks: Blocks, out: &mut OutBuf<'_>) -> Result<usize> {
+        self.many.fetch_add(1, SeqCst);
+        read_each(self, &blocks, out)
+    }
+    fn write_many(&self, blocks: Blocks, data: &mut InBuf<'_>) -> Result<usize> {
+        self.many.fetch_add(1, SeqCst);
+        write_each(self, &blocks, data)
     }
     fn flush(&self) -> Result<()> {
         Ok(())
@@ -96,7 +105,8 @@ fn make(vfs: &VirtualFileSystem, path: &str, mode: u32) -> Result<()> {
 }
 
 fn booted_over(pipes: Arc<dyn Pipe>) -> (VirtualFileSystem, Arc<Disk>) {
-    let disk = Arc::new(Disk { bytes: Mutex::new(vec![0; 8 * SECTOR]), reads: 0.into(), writes: 0.into() });
+    let disk =
+        Arc::new(Disk { bytes: Mutex::new(vec![0; 8 * SECTOR]), reads: 0.into(), writes: 0.into(), many: 0.into() });
     let mut imports = Imports::default();
     imports.insert("ramfs", ramfs());
     imports.insert("pipe", Handle::new(pipes));
@@ -147,6 +157,48 @@ fn a_device_ends() {
     assert_eq!(vfs.lseek(A, fd, 0, seek::END), Ok(4096));
     assert_eq!(vfs.lseek(A, fd, 1, seek::CUR), Err(Errno::EINVAL));
     assert_eq!(vfs.fsync(A, fd), Ok(()));
+}
+
+#[test]
+fn several_blocks_are_one_request_of_a_device_and_several_of_anything_else() {
+    let (vfs, disk) = booted();
+    let at = |size, at: &[u64]| Blocks::new(size, at.iter().copied()).expect("whole");
+    let fd = vfs.open(A, "/dev/ram0", open::RDWR, 0).expect("opened");
+    let write = |fd, blocks, data: &[u8]| vfs.pwrite_many(A, fd, blocks, &mut InBuf::new(data));
+    let read = |fd, blocks: Blocks| {
+        let mut room = vec![0xEE; blocks.bytes()];
+        vfs.pread_many(A, fd, blocks, &mut OutBuf::new(&mut room)).map(|count| room[..count].to_vec())
+    };
+    let data: Vec<u8> = (0..4 * SECTOR).map(|i| (i / 100) as u8).collect();
+    assert_eq!(write(fd, at(SECTOR, &[1024, 0, 3584, 512]), &data), Ok(4 * SECTOR));
+    assert_eq!(read(fd, at(SECTOR, &[1024, 0, 3584, 512])), Ok(data.clone()));
+    assert_eq!(pread(&vfs, fd, 512, SECTOR), Ok(data[3 * SECTOR..].to_vec()));
+    assert_eq!((disk.many.load(SeqCst), disk.writes.load(SeqCst), disk.reads.load(SeqCst)), (2, 4, 5));
+    // What is no whole sectors, or ends behind the device, is what single calls make of it.
+    assert_eq!(write(fd, at(3, &[0, 511]), b"abcdef"), Ok(6));
+    assert_eq!(read(fd, at(3, &[511, 0])), Ok(b"defabc".to_vec()));
+    assert_eq!(read(fd, at(SECTOR, &[512, 4096, 0])).map(|bytes| bytes.len()), Ok(SECTOR));
+    assert_eq!(read(fd, at(SECTOR, &[512, 3840, 0])).map(|bytes| bytes.len()), Ok(SECTOR + 256));
+    assert_eq!(write(fd, at(SECTOR, &[4096]), &data), Err(Errno::ENOSPC));
+    assert_eq!(read(fd, at(SECTOR, &[u64::MAX])), Err(Errno::EINVAL));
+    assert_eq!(disk.many.load(SeqCst), 2);
+
+    assert_eq!(write(fd, at(SECTOR, &[0, 511]), &data), Err(Errno::EINVAL), "they overlap");
+    assert_eq!(write(fd, at(SECTOR, &[0, 512]), &data[..1023]), Err(Errno::EINVAL), "too few bytes");
+    let little = vfs.pread_many(A, fd, at(SECTOR, &[0]), &mut OutBuf::new(&mut [0; 511]));
+    assert_eq!(little, Err(Errno::EINVAL), "too little room");
+    assert_eq!(write(Fd(99), at(1, &[0]), &data), Err(Errno::EBADF));
+    let reading = vfs.open(A, "/dev/ram0", open::RDONLY, 0).expect("opened");
+    assert_eq!(write(reading, at(SECTOR, &[0]), &data), Err(Errno::EBADF));
+
+    let file = vfs.open(A, "/file", open::CREAT | open::RDWR, 0o600).expect("made");
+    assert_eq!(write(file, at(2, &[6, 0]), b"abcd"), Ok(4));
+    assert_eq!(read(file, at(3, &[5, 0, 7])), Ok(b"\0abcd\0b".to_vec()), "the last falls short");
+    assert_eq!(write(file, at(2, &[0, u64::MAX]), b"xyzw"), Ok(2), "the second has no place");
+    let (end, _) = vfs.pipe(A).expect("made");
+    assert_eq!(read(end, at(1, &[0])), Err(Errno::ESPIPE));
+    let directory = vfs.open(A, "/", open::RDONLY, 0).expect("opened");
+    assert_eq!(read(directory, at(1, &[0])), Err(Errno::EISDIR));
 }
 
 #[test]

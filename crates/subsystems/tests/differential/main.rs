@@ -13,7 +13,7 @@ mod random;
 use std::env;
 
 use kd_api::interfaces::syscalls::Syscalls;
-use kd_api::{AppId, Fd, InBuf, OutBuf};
+use kd_api::{AppId, Blocks, Fd, InBuf, OutBuf};
 use pair::{Pair, USERS, number, seen};
 use random::Random;
 
@@ -62,7 +62,13 @@ fn step(pair: &mut Pair, random: &mut Random) {
                 }
             }
         }
-        46..54 => {
+        46..48 => {
+            let (size, apart) = ([1, 100, 512, 4096, 9000][random.below(5)], random.below(4) > 0);
+            let count = 1 + random.below(8);
+            let at = (0..count).map(|i| if apart { ((i * 5 + 3) % 8 * size) as u64 } else { random.offset() as u64 });
+            pair.blocks(fd, Blocks::new(size, at).expect("a message carries them"));
+        }
+        48..54 => {
             let (offset, data) = (random.offset(), random.bytes());
             let ours = number(pair.ours.pwrite(pair.me(), Fd(fd), offset, &mut InBuf::new(&data))).map(|n| n as i64);
             let answer = pair.host.pwrite(host, offset, &data);

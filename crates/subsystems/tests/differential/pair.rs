@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kd_api::interfaces::fs::{Kind, Stat};
 use kd_api::interfaces::syscalls::Syscalls;
 use kd_api::interfaces::vfs::{Vfs, open};
-use kd_api::{Caller, Errno, Fd, OutBuf};
+use kd_api::{Blocks, Caller, Errno, Fd, InBuf, OutBuf};
 use kd_subsystems::syscalls::SyscallTable;
 
 use crate::common;
@@ -14,6 +14,11 @@ use crate::host::{AROUND, Answer, Host, Seen, Time};
 
 /// Apps of a pair: the superuser's, and two of users that share a group.
 pub const USERS: [(u32, u32); 3] = [(0, 0), (1001, 100), (1002, 100)];
+
+/// The errno of a number that the host gave.
+fn known(number: i32) -> Errno {
+    Errno::from_number(number as i16).expect("the API knows it")
+}
 
 pub fn number<T>(result: Result<T, Errno>) -> Answer<T> {
     result.map_err(|errno| errno as i32)
@@ -172,6 +177,25 @@ impl Pair {
     /// The same of a write (differs: pipe-room). Linux counts pages, which are on average at least half full.
     pub fn write_waits(&self, fd: i32, length: usize) -> bool {
         matches!(self.end(fd), Some((pipe, true)) if self.filled[pipe] + length > 28_000)
+    }
+
+    /// Writes blocks and reads them again; the host has a call for each. Those that overlap are refused, by ours alone.
+    pub fn blocks(&mut self, fd: i32, blocks: Blocks) {
+        let data: Vec<u8> = (0..blocks.bytes()).map(|i| (i % 249) as u8).collect();
+        let (mut mine, mut theirs) = (vec![0xEE; data.len()], vec![0xEE; data.len()]);
+        let (host, size) = (self.host_fd(fd), blocks.size());
+        let ours = number(self.ours.pwrite_many(self.me(), Fd(fd), blocks, &mut InBuf::new(&data)));
+        let told = |answer: Answer<i64>| answer.map(|count| count as usize).map_err(known);
+        let mut parts = data.chunks(size);
+        let one = |at| told(self.host.pwrite(host, at as i64, parts.next().expect("one for each block")));
+        let written = if blocks.overlap() { Err(Errno::EINVAL) } else { blocks.in_turn(one) };
+        self.same(format!("pwrite_many({fd}, {blocks:?})"), &ours, &number(written));
+        let ours = number(self.ours.pread_many(self.me(), Fd(fd), blocks, &mut OutBuf::new(&mut mine)));
+        let mut parts = theirs.chunks_mut(size);
+        let one = |at| told(self.host.pread(host, at as i64, parts.next().expect("one for each block")));
+        let read = number(blocks.in_turn(one));
+        self.same(format!("pread_many({fd}, {blocks:?})"), &ours, &read);
+        assert!(mine == theirs, "bytes read differ");
     }
 
     pub fn stat(&mut self, path: &str) {

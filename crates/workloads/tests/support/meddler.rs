@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
 use kd_api::interfaces::fs::{Stat, StatFs};
 use kd_api::interfaces::syscalls::Syscalls;
-use kd_api::{Caller, Errno, Fd, InBuf, OutBuf, Result};
+use kd_api::{Blocks, Caller, Errno, Fd, InBuf, OutBuf, Result};
 
 /// What it does to the calls of the kernel below.
 #[derive(Clone, Copy)]
@@ -109,6 +109,17 @@ impl Syscalls for Meddler {
         self.failing(|| self.kernel.pwrite(caller, fd, offset, data))
     }
 
+    fn pread_many(&self, caller: Caller, fd: Fd, blocks: Blocks, out: &mut OutBuf<'_>) -> Result<usize> {
+        self.failing(|| self.altered(0, out, |out| self.kernel.pread_many(caller, fd, blocks, out)))
+    }
+
+    fn pwrite_many(&self, caller: Caller, fd: Fd, blocks: Blocks, data: &mut InBuf<'_>) -> Result<usize> {
+        if self.is(Mode::DropWrites) {
+            return Ok(blocks.bytes());
+        }
+        self.failing(|| self.kernel.pwrite_many(caller, fd, blocks, data))
+    }
+
     fn lseek(&self, caller: Caller, fd: Fd, offset: i64, whence: u32) -> Result<u64> {
         self.kernel.lseek(caller, fd, offset, whence)
     }
@@ -172,7 +183,8 @@ impl Syscalls for Meddler {
     }
 
     fn fstat(&self, caller: Caller, fd: Fd) -> Result<Stat> {
-        self.kernel.fstat(caller, fd)
+        let stat = self.kernel.fstat(caller, fd)?;
+        Ok(Stat { size: stat.size + u64::from(self.lies()), ..stat })
     }
 
     fn statfs(&self, caller: Caller, path: &str) -> Result<StatFs> {

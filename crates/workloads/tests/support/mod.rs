@@ -282,5 +282,5 @@ fn storing() -> impl Iterator<Item = Box<dyn Workload>> {
 }
 
 fn stores(workload: &dyn Workload) -> bool {
-    matches!(workload.subject(), "ramfs" | "ramdisk" | "vdisk") && workload.verifies()
+    matches!(workload.subject(), "ramfs" | "ramdisk" | "vdisk" | "jfs") && workload.verifies()
 }

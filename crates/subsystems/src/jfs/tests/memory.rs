@@ -3,8 +3,8 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use kd_api::interfaces::block::{BlockDevice, SECTOR, Statistics};
-use kd_api::{Errno, InBuf, OutBuf, Result};
+use kd_api::interfaces::block::{BlockDevice, SECTOR, Statistics, read_each, write_each};
+use kd_api::{Blocks, Errno, InBuf, OutBuf, Result};
 use kd_sync::Mutex;
 
 /// What happens at a disk's n-th write, counted from when it was armed.
@@ -90,6 +90,14 @@ impl BlockDevice for Memory {
             return Ok(data.read(&mut state.sectors[range]));
         }
         Ok(range.len())
+    }
+
+    fn read_many(&self, blocks: Blocks, out: &mut OutBuf<'_>) -> Result<usize> {
+        read_each(self, &blocks, out)
+    }
+
+    fn write_many(&self, blocks: Blocks, data: &mut InBuf<'_>) -> Result<usize> {
+        write_each(self, &blocks, data)
     }
 
     fn flush(&self) -> Result<()> {
