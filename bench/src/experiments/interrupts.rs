@@ -57,7 +57,7 @@ pub fn records(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootF
         let mut order = configurations.clone();
         shuffle(&mut order, &mut random);
         for configuration in order {
-            progress(1.0, &format!("interrupts, boot {} of {}", boot + 1, boots(plan.quick)));
+            progress(0.0, &format!("interrupts, boot {} of {}", boot + 1, boots(plan.quick)));
             for found in measure(configuration, plan)? {
                 samples.entry((configuration, found.cores)).or_default().add(found);
             }

@@ -9,7 +9,7 @@
 pub mod on_host;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kd_boot::control::Entry;
 use kd_nucleus::channel::Wait;
@@ -34,8 +34,6 @@ const ROUNDS: u64 = 5_000;
 const CALIBRATION: f64 = 0.06;
 /// The share of the budget that the disk of the host takes.
 const ON_HOST: f64 = 0.25;
-/// The share that interrupts take, which are measured one by one.
-const INTERRUPTS: f64 = 0.1;
 /// What a quick run leaves out: single calls that a cache answers, which on a disk are what they are on the root but for the
 /// file system.
 const CACHED: [&str; 6] =
@@ -46,6 +44,10 @@ const CALIBRATION_BOOTS: usize = 3;
 /// Runs the experiment.
 pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailure> {
     let time = Duration::from_secs(budget::seconds("macro", plan.quick));
+    let begun = Instant::now();
+    let interrupts = interrupts::records(plan, &mut |_, what| progress(0.0, what))?;
+    // What these took is the others' loss: a run keeps its time.
+    let time = time.saturating_sub(begun.elapsed());
     let scale = Scale::calibrate(plan, time.mul_f64(CALIBRATION))?;
     let mut samples = Table::new();
     // With programs of many calls, waits that burn a core say nothing that latency does not.
@@ -75,16 +77,15 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
         cells: configurations.map(cells).collect(),
         boots: budget::boots(plan.quick),
         enough: budget::boots(plan.quick),
-        time: time.mul_f64(1.0 - CALIBRATION - ON_HOST - INTERRUPTS),
+        time: time.mul_f64(1.0 - CALIBRATION - ON_HOST),
         stream: 4,
     };
-    let (memory, host) = (1.0 - ON_HOST - INTERRUPTS, 1.0 - INTERRUPTS);
-    design.take(plan, &mut samples, &mut |share, what| progress(share * memory, what))?;
+    design.take(plan, &mut samples, &mut |share, what| progress(share * (1.0 - ON_HOST), what))?;
     let mut records = analyse::records(Experiment::Macro, &samples, plan);
-    let then = &mut |share, what: &str| progress(memory + share * (host - memory), what);
+    let then = &mut |share, what: &str| progress(1.0 - ON_HOST * (1.0 - share), what);
     records.extend(on_host::records(plan, time.mul_f64(ON_HOST), then));
     records.extend(scale.records());
-    records.extend(interrupts::records(plan, &mut |_, what| progress(host, what))?);
+    records.extend(interrupts);
     records.extend(crossings::records(Experiment::Macro, &GROUPS, plan)?);
     Ok(records)
 }

@@ -72,7 +72,7 @@ fn kernel() -> Kernel {
     kd_sync::install(&PARK);
     let mut started = Imports::default();
     for driver in ["ramdisk", "vdisk"] {
-        let disk: Arc<dyn BlockDevice> = Arc::new(Disk(Mutex::new(vec![0; 16 << 20])));
+        let disk: Arc<dyn BlockDevice> = Arc::new(Disk(Mutex::new(vec![0; 64 << 20])));
         started.insert(driver, Handle::new(disk));
     }
     for component in kd_subsystems::components() {
