@@ -16,7 +16,7 @@ use kd_report::stats::{self, Random};
 
 use super::growth::{self, RESAMPLES, Values};
 use super::{boots, configurations};
-use crate::app::together::Part;
+use crate::app::together::{Part, STEPS};
 use crate::boot::{Boot, BootFailure, RunningApp};
 use crate::experiments::latency::sample::{Key, Samples, Table, Wanted, describe, want};
 use crate::experiments::latency::{Configuration, analyse};
@@ -141,7 +141,7 @@ impl Turns {
         if let Some(why) = &self.over {
             return Err(why.clone());
         }
-        let begin = 2 * self.turn + 1;
+        let begin = STEPS * self.turn + 1;
         self.turn += 1;
         let found = self.ready(begin).and_then(|()| self.work(begin, length));
         if let Err(why) = &found {
@@ -172,6 +172,7 @@ impl Turns {
         tell(begin + 1);
         self.ready(begin + 1)?;
         let after = used(&self.family);
+        tell(begin + 2);
         let part = |app: &mut RunningApp| match app.line_within::<Part>(PATIENCE) {
             Ok(Some(part)) => Ok(part),
             Ok(None) => Err("an app ended early".to_string()),
