@@ -29,7 +29,8 @@ fn texts(image: &Image, configuration: Configuration, paths: &[&str]) -> Vec<Res
 
 #[test]
 fn every_boot_finds_what_was_made_ready_and_changes_only_its_own_copy() {
-    let image = Image::make(&["disk_dir_stat/files_100".into(), "disk_file_write/mib_1".into()]).expect("it is made");
+    let image = Image::make(512 << 20, &["disk_dir_stat/files_100".into(), "disk_file_write/mib_1".into()])
+        .expect("it is made");
     let paths =
         ["/mnt/disk_dir_stat_100-1/f0000099", "/mnt/disk_dir_stat_100-1/f0000100", "/mnt/disk_dir_stat_10-1/f0000000"];
     let gone = Err("ENOENT".to_owned());
