@@ -10,7 +10,6 @@ use kd_boot::app::{bind_family, family};
 use kd_boot::board::Field;
 use kd_boot::control::{Entry, Task};
 use kd_nucleus::process;
-use kd_nucleus::zygote::Zygote;
 use kd_report::schema::{Experiment, Record};
 use kd_report::stats::{self, Random};
 
@@ -118,6 +117,12 @@ struct Found {
     switches: f64,
 }
 
+/// A process's parent: of an app's process, or of the kernel's that the app is a thread of, the boot's root.
+fn parent(pid: i32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()
+}
+
 impl Turns {
     fn start(configuration: Configuration, apps: u32, order: &[&str], plan: &Plan) -> Result<Turns, BootFailure> {
         let mut manifest = configuration.manifest();
@@ -129,10 +134,10 @@ impl Turns {
         let task = || Task::Together { workloads: workloads.clone(), entry: Entry::Trap };
         let start = |app| boot.start(app, configuration.apps_apart(), task());
         let apps = (1..=apps).map(start).collect::<Result<Vec<_>, _>>()?;
-        // The zygote has one boot at a time.
-        let roots = family(Zygote::get()?.pid() as i32).into_iter().skip(1);
-        let family: Vec<i32> = roots.collect();
-        family.first().inspect(|root| bind_family(**root, &plan.cores[..CORES]));
+        let ended = || BootFailure::App("it was gone at once".into());
+        let root = apps.first().and_then(|app: &RunningApp| parent(app.pid)).ok_or_else(ended)?;
+        bind_family(root, &plan.cores[..CORES]);
+        let family = family(root);
         Ok(Turns { _boot: boot, apps, family, turn: 0, over: None })
     }
 
