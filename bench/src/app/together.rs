@@ -1,6 +1,6 @@
 //! Working together: several apps run the same loop at once, from a common beginning to a common end.
 //!
-//! The harness says when on their boards; each app counts what it did and how long it was at it. What one of them begins
+//! The harness says when, on their boards; each app counts what it did and how long it was at it. What one of them begins
 //! before the end it also finishes, so an app's time is its own.
 
 use std::fs::File;
@@ -29,23 +29,30 @@ pub struct Part {
     pub failed: Option<String>,
 }
 
-/// Takes part in a turn for each workload: works from when the board's stop is `2 * turn + 1` until it is one more, and
-/// says by the same numbers on the board that it is ready, and that it is done.
+/// Steps of a turn, counted on from the last turn's: an app says by them on its board that it is ready and that it is done
+/// ([`Field::Running`]), and is told to begin, to end and to go on ([`Field::Stop`]).
+pub const STEPS: u64 = 3;
+
+/// Takes part in a turn for each workload.
 pub fn run(env: &Env, workloads: &[String], entry: Entry, board: &Board, mut results: File) {
     for (turn, workload) in (0..).zip(workloads) {
-        let begin = 2 * turn + 1;
+        let begin = STEPS * turn + 1;
         let part = start(env, workload, entry).and_then(|session| work(session, begin, board));
-        // Who failed keeps to the turns as well, or the others would wait for it.
+        // Who failed keeps to the steps as well, or the others would wait for it.
         if part.is_err() {
             board.set(Field::Running, begin);
             wait(board, begin + 1);
-            board.set(Field::Running, begin + 1);
+            done(board, begin);
         }
-        emit(
-            &mut results,
-            &part.unwrap_or_else(|why| Part { failed: Some(format!("{workload}: {why}")), ..Part::default() }),
-        );
+        let failed = |why| Part { failed: Some(format!("{workload}: {why}")), ..Part::default() };
+        emit(&mut results, &part.unwrap_or_else(failed));
     }
+}
+
+/// Says that this app is done, and stays as it is until the CPU time of all has been read.
+fn done(board: &Board, begin: u64) {
+    board.set(Field::Running, begin + 1);
+    wait(board, begin + 2);
 }
 
 /// Waits until the board's stop is as far.
@@ -83,7 +90,7 @@ fn work(mut session: Box<dyn Session>, begin: u64, board: &Board) -> Result<Part
         }
     }
     let nanos = at.elapsed().as_nanos() as u64;
-    board.set(Field::Running, begin + 1);
+    done(board, begin);
     session.check().map_err(|wrong| wrong.to_string())?;
     Ok(Part { operations, nanos, failed: None })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kd_boot::board::Field;
 use kd_boot::control::{Entry, Task};
 use kernel_debate::app::probe::Probed;
-use kernel_debate::app::together::Part;
+use kernel_debate::app::together::{Part, STEPS};
 use kernel_debate::boot::{Boot, RunningApp};
 use kernel_debate::experiments::latency::Configuration;
 use kernel_debate::experiments::scaling::image::Image;
@@ -29,7 +29,8 @@ fn texts(image: &Image, configuration: Configuration, paths: &[&str]) -> Vec<Res
 
 #[test]
 fn every_boot_finds_what_was_made_ready_and_changes_only_its_own_copy() {
-    let image = Image::make(&["disk_dir_stat/files_100".into(), "disk_file_write/mib_1".into()]).expect("it is made");
+    let image = Image::make(512 << 20, &["disk_dir_stat/files_100".into(), "disk_file_write/mib_1".into()])
+        .expect("it is made");
     let paths =
         ["/mnt/disk_dir_stat_100-1/f0000099", "/mnt/disk_dir_stat_100-1/f0000100", "/mnt/disk_dir_stat_10-1/f0000000"];
     let gone = Err("ENOENT".to_owned());
@@ -56,7 +57,7 @@ fn apps_work_from_a_common_beginning_to_a_common_end() {
         let task = |_| Task::Together { workloads: workloads.clone(), entry: Entry::Trap };
         let mut apps: Vec<RunningApp> = (1..=2).map(|app| config.start(&boot, app, task(app))).collect();
         for (turn, workload) in workloads.iter().enumerate() {
-            let begin = 2 * turn as u64 + 1;
+            let begin = STEPS * turn as u64 + 1;
             let all = |apps: &[RunningApp], step| {
                 let is = |app: &RunningApp| app.wait_until(LIMIT, |board| board.get(Field::Running) >= step);
                 assert!(apps.iter().all(is), "{config:?}, {workload}: step {step}");
@@ -69,6 +70,7 @@ fn apps_work_from_a_common_beginning_to_a_common_end() {
             apps.iter().for_each(|app| app.board.set(Field::Stop, begin));
             apps.iter().for_each(|app| app.board.set(Field::Stop, begin + 1));
             all(&apps, begin + 1);
+            apps.iter().for_each(|app| app.board.set(Field::Stop, begin + 2));
             for app in &mut apps {
                 let part: Part = app.line_within(LIMIT).expect("it answers").expect("with a line");
                 let worked = part.operations > 0 && part.nanos > 0;

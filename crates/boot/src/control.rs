@@ -87,8 +87,8 @@ pub enum Task {
         /// Milliseconds.
         milliseconds: u64,
     },
-    /// Runs the timed loop of each named workload together with other apps, each time from when its board's stop is odd
-    /// until it is even again, and writes how many operations that were.
+    /// Runs the timed loop of each named workload together with other apps, from when its board says so until it says so, and
+    /// writes how many operations that were.
     Together {
         /// The workloads.
         workloads: Vec<String>,

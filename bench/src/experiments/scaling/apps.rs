@@ -10,13 +10,12 @@ use kd_boot::app::{bind_family, family};
 use kd_boot::board::Field;
 use kd_boot::control::{Entry, Task};
 use kd_nucleus::process;
-use kd_nucleus::zygote::Zygote;
 use kd_report::schema::{Experiment, Record};
 use kd_report::stats::{self, Random};
 
 use super::growth::{self, RESAMPLES, Values};
 use super::{boots, configurations};
-use crate::app::together::Part;
+use crate::app::together::{Part, STEPS};
 use crate::boot::{Boot, BootFailure, RunningApp};
 use crate::experiments::latency::sample::{Key, Samples, Table, Wanted, describe, want};
 use crate::experiments::latency::{Configuration, analyse};
@@ -27,7 +26,7 @@ const APPS: [u32; 3] = [1, 2, 4];
 /// What they do.
 const WORKLOADS: [&str; 4] = ["read_4k", "write_4k", "open_close", "mail_server"];
 /// What a quick run keeps of both.
-const QUICK_APPS: [u32; 2] = [1, 4];
+const QUICK_APPS: [u32; 2] = [1, 2];
 const QUICK_WORKLOADS: [&str; 2] = ["read_4k", "mail_server"];
 /// Cores that all of them share.
 const CORES: usize = 2;
@@ -118,6 +117,12 @@ struct Found {
     switches: f64,
 }
 
+/// A process's parent: of an app's process, or of the kernel's that the app is a thread of, the boot's root.
+fn parent(pid: i32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()
+}
+
 impl Turns {
     fn start(configuration: Configuration, apps: u32, order: &[&str], plan: &Plan) -> Result<Turns, BootFailure> {
         let mut manifest = configuration.manifest();
@@ -129,10 +134,10 @@ impl Turns {
         let task = || Task::Together { workloads: workloads.clone(), entry: Entry::Trap };
         let start = |app| boot.start(app, configuration.apps_apart(), task());
         let apps = (1..=apps).map(start).collect::<Result<Vec<_>, _>>()?;
-        // The zygote has one boot at a time.
-        let roots = family(Zygote::get()?.pid() as i32).into_iter().skip(1);
-        let family: Vec<i32> = roots.collect();
-        family.first().inspect(|root| bind_family(**root, &plan.cores[..CORES]));
+        let ended = || BootFailure::App("it was gone at once".into());
+        let root = apps.first().and_then(|app: &RunningApp| parent(app.pid)).ok_or_else(ended)?;
+        bind_family(root, &plan.cores[..CORES]);
+        let family = family(root);
         Ok(Turns { _boot: boot, apps, family, turn: 0, over: None })
     }
 
@@ -141,7 +146,7 @@ impl Turns {
         if let Some(why) = &self.over {
             return Err(why.clone());
         }
-        let begin = 2 * self.turn + 1;
+        let begin = STEPS * self.turn + 1;
         self.turn += 1;
         let found = self.ready(begin).and_then(|()| self.work(begin, length));
         if let Err(why) = &found {
@@ -172,6 +177,7 @@ impl Turns {
         tell(begin + 1);
         self.ready(begin + 1)?;
         let after = used(&self.family);
+        tell(begin + 2);
         let part = |app: &mut RunningApp| match app.line_within::<Part>(PATIENCE) {
             Ok(Some(part)) => Ok(part),
             Ok(None) => Err("an app ended early".to_string()),

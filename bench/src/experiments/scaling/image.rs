@@ -17,22 +17,22 @@ use crate::app::probe::Probed;
 use crate::boot::{Boot, BootFailure};
 use crate::experiments::latency::Configuration;
 
-/// Bytes of the disk, of which the upper half is the file system's: room for 262,144 inodes. It is sparse.
-const BYTES: usize = 8 << 30;
 /// How long one of the workloads may make its files.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The disk, as long as this lives.
-pub struct Image(OwnedFd);
+pub struct Image {
+    memory: OwnedFd,
+    bytes: usize,
+}
 
 impl Image {
-    /// Makes a disk with the files of these workloads. What does not fit is not there, and the kernel that is asked for it
-    /// then says so.
-    pub fn make(workloads: &[String]) -> Result<Image, BootFailure> {
+    /// Makes a disk of so many bytes, which is sparse, with the files of these workloads. What does not fit is not there, and
+    /// the kernel that is asked for it then says so.
+    pub fn make(bytes: usize, workloads: &[String]) -> Result<Image, BootFailure> {
         let refused = |error| BootFailure::Refused(format!("the host has no memory for a disk: {error}"));
-        let image = Image(Memory::new("kd-image", BYTES).map_err(refused)?.into_fd());
-        let manifest = with_disk(Configuration::MONOLITHIC, MediumName::Named(image.path()));
-        let boot = Boot::new(&manifest)?;
+        let image = Image { memory: Memory::new("kd-image", bytes).map_err(refused)?.into_fd(), bytes };
+        let boot = Boot::new(&image.disk_of(Configuration::MONOLITHIC, MediumName::Named(image.path())))?;
         let mut app = boot.start(1, false, Task::Probe(workloads.to_vec()))?;
         while app.line_within::<Probed>(PATIENCE)?.is_some() {}
         Ok(image)
@@ -40,22 +40,22 @@ impl Image {
 
     /// The manifest of a configuration with a copy of it.
     pub fn manifest(&self, configuration: Configuration) -> Manifest {
-        with_disk(configuration, MediumName::Copy(self.path()))
+        self.disk_of(configuration, MediumName::Copy(self.path()))
     }
 
     /// By which other processes open it.
     fn path(&self) -> PathBuf {
-        format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd()).into()
+        format!("/proc/{}/fd/{}", std::process::id(), self.memory.as_raw_fd()).into()
     }
-}
 
-/// A configuration's standard manifest, with the disk behind the ring on another medium.
-fn with_disk(configuration: Configuration, medium: MediumName) -> Manifest {
-    let mut manifest = configuration.manifest();
-    for entry in &mut manifest.entries {
-        if let Some(ring) = &mut entry.ring {
-            (ring.medium, entry.disk) = (medium.clone(), BYTES);
+    /// A configuration's standard manifest, with the disk behind the ring on another medium.
+    fn disk_of(&self, configuration: Configuration, medium: MediumName) -> Manifest {
+        let mut manifest = configuration.manifest();
+        for entry in &mut manifest.entries {
+            if let Some(ring) = &mut entry.ring {
+                (ring.medium, entry.disk) = (medium.clone(), self.bytes);
+            }
         }
+        manifest
     }
-    manifest
 }

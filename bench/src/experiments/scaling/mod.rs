@@ -35,7 +35,11 @@ const FILES: [u64; 5] = [10, 100, 1_000, 10_000, 100_000];
 const SIZES: [u64; 4] = [1, 16, 128, 1_024];
 /// What a quick run keeps of both.
 const QUICK_FILES: [u64; 2] = [10, 1_000];
-const QUICK_SIZES: [u64; 2] = [1, 64];
+const QUICK_SIZES: [u64; 2] = [1, 32];
+/// Bytes of the disk, of which the upper half is the file system's, with an inode for each 16 KiB: room for 262,144, and in a
+/// quick run for 16,384.
+const DISK: usize = 8 << 30;
+const QUICK_DISK: usize = 512 << 20;
 
 /// Workloads over the number of files, on the root and on the disk.
 const ON_ROOT: [&str; 2] = ["dir_stat", "tree_stat"];
@@ -60,7 +64,7 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
     let mut samples = Table::new();
     let [disk, root, apps] = SHARES;
     progress(0.0, "making a disk ready");
-    let image = Image::make(&on_disk(plan))?;
+    let image = Image::make(if plan.quick { QUICK_DISK } else { DISK }, &on_disk(plan))?;
     let on_disk = Stage {
         manifest: &|configuration| image.manifest(configuration),
         workloads: on_disk(plan),
@@ -104,7 +108,7 @@ fn on_disk(plan: &Plan) -> Vec<String> {
 }
 
 fn on_root(plan: &Plan) -> Vec<String> {
-    points(&ON_ROOT, "files", if plan.quick { &QUICK_FILES } else { &FILES })
+    if plan.quick { points(&ON_ROOT[..1], "files", &QUICK_FILES) } else { points(&ON_ROOT, "files", &FILES) }
 }
 
 /// Files on the root that a kernel is asked to make at most. Each takes several messages where there are any, and more
@@ -181,6 +185,7 @@ mod tests {
             }
         }
         assert_eq!((on_disk(&plan(false)).len(), on_disk(&plan(true)).len()), (2 * 5 + 2 * 4, 2 * 2 + 2 * 2));
+        assert_eq!((on_root(&plan(false)).len(), on_root(&plan(true)).len()), (2 * 5, 2));
         assert!(on_root(&plan(false)).contains(&"tree_stat/files_100000".to_owned()));
         assert!(on_disk(&plan(false)).contains(&"disk_file_read/mib_1024".to_owned()));
     }
