@@ -26,7 +26,7 @@ use kd_nucleus::zygote::Zygote;
 use kd_subsystems::syscalls::SyscallTable;
 
 /// How long a rogue is one: longer than the supervisor takes to notice.
-const ROGUE: u64 = 200_000_000;
+const ROGUE: u64 = 600_000_000;
 const LIMIT: Duration = Duration::from_secs(20);
 
 #[interface]
