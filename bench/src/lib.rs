@@ -5,6 +5,7 @@ pub mod boot;
 pub mod budget;
 pub mod cmd;
 pub mod experiments;
+pub mod handover;
 pub mod kernels;
 pub mod meta;
 pub mod progress;

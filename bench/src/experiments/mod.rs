@@ -1,6 +1,7 @@
 //! The experiments: each boots kernels, asks its question, and returns records. None of them draws a conclusion.
 
 pub mod faults;
+pub mod ipc;
 pub mod latency;
 pub mod macros;
 pub mod primitives;
