@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use kernel_debate::cmd::bench::Arguments;
 use kernel_debate::cmd::target::{Asked, asked};
-use kernel_debate::experiments::ipc::{self, BENCH, Batch, Cell};
+use kernel_debate::experiments::ipc::{self, BENCH, Cell, Sample};
 use kernel_debate::{budget, handover, meta};
 
 use rig::Rig;
@@ -25,7 +25,7 @@ const BATCH: Duration = Duration::from_millis(2);
 /// ... and each rig gives so many at least.
 const BATCHES_MIN: usize = 3;
 /// What goes round before anything counts: pages are touched, connections made.
-const TRIAL: u64 = 32;
+const TRIAL: u64 = 8;
 /// Time before the first batch that counts.
 const WARM_UP: Duration = Duration::from_millis(3);
 
@@ -62,7 +62,7 @@ fn measure(arguments: &Arguments) -> io::Result<()> {
     let time = Duration::from_secs(budget::seconds(BENCH, arguments.quick));
     let (begin, mut started) = (Instant::now(), 0);
     println!("{BENCH}: {there} exchanges, {rounds} rounds");
-    let records = ipc::measure(&cells, (cores.len(), rounds, seed), |cell, _| {
+    let records = ipc::measure(&cells, (cores.len(), rounds, seed), |cell| {
         // What is left, shared among those that are still to come: a slow start is made up for by the others.
         let left = time.saturating_sub(begin.elapsed()) / (rounds * there - started) as u32;
         started += 1;
@@ -77,8 +77,8 @@ fn named(cell: &Cell, error: &io::Error) -> io::Error {
     io::Error::other(format!("{} by {} ({}) on {cores} cores: {error}", exchange.workload, means.name, means.wait))
 }
 
-/// One rig's batches, in about so much time with its start.
-fn sample(cell: &Cell, cores: &[usize], time: Duration) -> io::Result<Vec<Batch>> {
+/// What one rig gives, in about so much time with its start.
+fn sample(cell: &Cell, cores: &[usize], time: Duration) -> io::Result<Sample> {
     let begin = Instant::now();
     let mut rig = Rig::new(cell, cores)?;
     let warm = Instant::now();
@@ -86,10 +86,14 @@ fn sample(cell: &Cell, cores: &[usize], time: Duration) -> io::Result<Vec<Batch>
     while warm.elapsed() < WARM_UP {
         trial = rig.run(TRIAL)?;
     }
-    let rounds = (BATCH.as_nanos() as f64 / trial.latency.max(1.0)) as u64;
-    let mut batches = Vec::new();
-    while batches.len() < BATCHES_MIN || begin.elapsed() < time {
-        batches.push(rig.run(rounds.max(TRIAL))?);
+    let each = BATCH.as_nanos() * u128::from(TRIAL) / trial.time.as_nanos().max(1);
+    let rounds = (each as u64).max(TRIAL);
+    let (mut latency, mut cpu_time) = (Vec::new(), Duration::ZERO);
+    while latency.len() < BATCHES_MIN || begin.elapsed() < time {
+        let batch = rig.run(rounds)?;
+        latency.push(batch.time.as_nanos() as f64 / rounds as f64);
+        cpu_time += batch.cpu_time;
     }
-    Ok(batches)
+    let cpu_time = cpu_time.as_nanos() as f64 / (rounds * latency.len() as u64) as f64;
+    Ok(Sample { latency, cpu_time })
 }

@@ -12,7 +12,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use kd_nucleus::process;
-use kernel_debate::experiments::ipc::{Batch, Cell};
+use kernel_debate::experiments::ipc::Cell;
 use serde::{Deserialize, Serialize};
 
 use crate::peers::{self, Actors, Ask, Body};
@@ -53,6 +53,14 @@ pub fn ordered() -> Option<Order> {
         [flag, order] if flag == FLAG => serde_json::from_str(order).ok(),
         _ => None,
     }
+}
+
+/// What so many rounds took.
+pub struct Batch {
+    /// Time that went by.
+    pub time: Duration,
+    /// CPU time of all the rig's processes.
+    pub cpu_time: Duration,
 }
 
 /// A rig as the harness holds it.
@@ -97,8 +105,7 @@ impl Rig {
         self.answers.read_line(&mut line)?;
         let (nanos, cpu): (u64, u64) = serde_json::from_str(&line)
             .map_err(|_| io::Error::new(io::ErrorKind::UnexpectedEof, "the rig ended before its time"))?;
-        let each = |nanos: u64| nanos as f64 / rounds as f64;
-        Ok(Batch { latency: each(nanos), cpu_time: each(cpu) })
+        Ok(Batch { time: Duration::from_nanos(nanos), cpu_time: Duration::from_nanos(cpu) })
     }
 }
 

@@ -83,12 +83,13 @@ pub struct Cell {
     pub cores: usize,
 }
 
-/// One batch, for one exchange.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Batch {
-    /// Nanoseconds that went by.
-    pub latency: f64,
-    /// Nanoseconds of CPU time of all its processes.
+/// What one rig gave, in nanoseconds for one exchange.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// The time of each batch.
+    pub latency: Vec<f64>,
+    /// CPU time of all its processes, over all batches: the host counts another process's time by the tick, which is
+    /// longer than a batch.
     pub cpu_time: f64,
 }
 
@@ -136,7 +137,7 @@ pub fn cells(quick: bool) -> Vec<Cell> {
     exchanges.iter().flat_map(|exchange| MEANS.into_iter().flat_map(move |means| by(exchange, means))).collect()
 }
 
-/// Measures every cell that can be had with `cores`, in as many rounds: `sample` gives one cell's batches from fresh
+/// Measures every cell that can be had with `cores`, in as many rounds: `sample` measures one cell with fresh
 /// processes.
 ///
 /// # Errors
@@ -144,41 +145,37 @@ pub fn cells(quick: bool) -> Vec<Cell> {
 pub fn measure<E>(
     cells: &[Cell],
     (cores, rounds, seed): (usize, usize, u64),
-    mut sample: impl FnMut(&Cell, usize) -> Result<Vec<Batch>, E>,
+    mut sample: impl FnMut(&Cell) -> Result<Sample, E>,
 ) -> Result<Vec<Record>, E> {
-    let mut samples: Vec<Vec<Vec<Batch>>> = vec![Vec::new(); cells.len()];
+    let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); cells.len()];
     let mut random = Random::new(seed, 0);
-    for round in 0..rounds {
+    for _ in 0..rounds {
         let mut order: Vec<usize> = (0..cells.len()).filter(|&at| cells[at].missing(cores).is_none()).collect();
         shuffle(&mut order, &mut random);
         for at in order {
-            samples[at].push(sample(&cells[at], round)?);
+            samples[at].push(sample(&cells[at])?);
         }
     }
     Ok(analyse(cells, cores, &samples, seed))
 }
 
-fn analyse(cells: &[Cell], cores: usize, samples: &[Vec<Vec<Batch>>], seed: u64) -> Vec<Record> {
-    let column = |rounds: &Vec<Vec<Batch>>, of: fn(&Batch) -> f64| -> Vec<Vec<f64>> {
-        rounds.iter().map(|batches| batches.iter().map(of).collect()).collect()
-    };
+fn analyse(cells: &[Cell], cores: usize, samples: &[Vec<Sample>], seed: u64) -> Vec<Record> {
+    let latency = |at: usize| samples[at].iter().map(|sample| sample.latency.clone()).collect::<Vec<_>>();
     let mut records = Vec::new();
-    for (cell, rounds) in cells.iter().zip(samples) {
+    for (at, cell) in cells.iter().enumerate() {
         if let Some(reason) = cell.missing(cores) {
             records.extend(unavailable(cell, &reason));
             continue;
         }
-        let subject = cell.subject();
-        let latency = column(rounds, |batch| batch.latency);
-        let figures = [("latency", latency.clone()), ("cpu_time", column(rounds, |batch| batch.cpu_time))];
-        for (metric, figures) in figures {
+        let (subject, rounds) = (cell.subject(), samples[at].len());
+        let cpu_time: Vec<_> = samples[at].iter().map(|sample| vec![sample.cpu_time]).collect();
+        for (metric, figures) in [("latency", latency(at)), ("cpu_time", cpu_time)] {
             let estimate = stats::estimate(&figures, stats::median, RESAMPLES, seed);
-            records.push(subject.estimate(metric, "median", "ns", estimate, rounds.len()));
+            records.push(subject.estimate(metric, "median", "ns", estimate, rounds));
         }
-        let reference = cell.reference().and_then(|of| cells.iter().position(|cell| *cell == of));
-        if let Some(of) = reference.map(|at| column(&samples[at], |batch| batch.latency)) {
-            let ratio = stats::ratio(&latency, &of, stats::median, RESAMPLES, seed);
-            records.push(subject.estimate("latency_ratio", "median", "ratio", ratio, rounds.len()));
+        if let Some(reference) = cell.reference().and_then(|of| cells.iter().position(|cell| *cell == of)) {
+            let ratio = stats::ratio(&latency(at), &latency(reference), stats::median, RESAMPLES, seed);
+            records.push(subject.estimate("latency_ratio", "median", "ratio", ratio, rounds));
         }
     }
     records
@@ -205,10 +202,10 @@ mod tests {
     /// As measured by a machine on which the means alone decides: the n-th row takes n hundred nanoseconds.
     fn run(cores: usize) -> (Vec<Record>, usize) {
         let mut calls = 0;
-        let found = measure(&cells(false), (cores, 4, 1), |cell, _| {
+        let found = measure(&cells(false), (cores, 4, 1), |cell| {
             calls += 1;
             let row = MEANS.iter().position(|means| *means == cell.means).expect("it is a row");
-            Ok::<_, Infallible>(vec![Batch { latency: 100.0 * (row + 1) as f64, cpu_time: 7.0 }; 3])
+            Ok::<_, Infallible>(Sample { latency: vec![100.0 * (row + 1) as f64; 3], cpu_time: 7.0 })
         });
         (found.unwrap_or_else(|never| match never {}), calls)
     }
