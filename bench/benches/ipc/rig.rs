@@ -89,6 +89,11 @@ impl Rig {
         Ok(Rig { child, answers: BufReader::new(answers) })
     }
 
+    /// Its process number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Goes so many rounds.
     ///
     /// # Errors
@@ -97,7 +102,7 @@ impl Rig {
         let input = self.child.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
         writeln!(input, "{rounds}")?;
         if !process::poll(&[self.answers.get_ref().as_raw_fd()], Some(SILENCE))[0] {
-            // Its servers go with it; a peer's files stay until the next run of the same peer.
+            // It would not see the end of its input either. Its servers go with it.
             self.child.kill()?;
             return Err(io::Error::new(io::ErrorKind::TimedOut, "no answer came back"));
         }
@@ -111,8 +116,9 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        // Closes its input first: the sign for it to go.
+        // Closes its input first: the sign for it to go. It puts its files away itself, unless it was killed.
         let _ = self.child.wait();
+        peers::sweep(self.child.id());
     }
 }
 
@@ -122,7 +128,7 @@ pub fn serve(order: &Order) -> ExitCode {
     let served = peers::start(order, &mut actors).and_then(|client| rounds(order, client, &actors));
     // Servers first: what they leave in the file system is put away when they are gone.
     drop(actors);
-    peers::sweep(order);
+    peers::sweep(std::process::id());
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -17,11 +17,15 @@ pub fn run() -> io::Result<()> {
     for cell in ipc::cells(false).iter().filter(|cell| cell.missing(cores.len()).is_none()) {
         let here = if cell.means.wait == "spin" { &cores[..2] } else { &cores[..1] };
         let mut rig = Rig::new(cell, here)?;
-        let gone = (0..2).try_for_each(|_| rig.run(20).map(drop));
-        gone.map_err(|error| named(cell, &error))?;
+        let id = rig.id();
+        (0..2).try_for_each(|_| rig.run(20).map(drop)).map_err(|error| named(cell, &error))?;
+        drop(rig);
+        let left = peers::left_behind(id);
+        if !left.is_empty() {
+            return Err(named(cell, &io::Error::other(format!("it left {left:?} behind"))));
+        }
     }
-    let left = peers::left_behind();
-    if left.is_empty() { Ok(()) } else { Err(io::Error::other(format!("left behind: {left:?}"))) }
+    Ok(())
 }
 
 /// Wrong answers are told from right ones.

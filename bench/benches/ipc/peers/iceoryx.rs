@@ -42,35 +42,37 @@ fn failed(error: impl Debug) -> io::Error {
     io::Error::other(format!("{error:?}"))
 }
 
-fn prefix() -> String {
-    format!("{PREFIX}{}-", std::process::id())
+/// How the names of a rig's files begin.
+fn prefix(rig: u32) -> String {
+    format!("{PREFIX}{rig}-")
 }
 
-fn folder() -> PathBuf {
-    std::env::temp_dir().join(prefix())
+fn folder(rig: u32) -> PathBuf {
+    std::env::temp_dir().join(prefix(rig))
 }
 
 /// The service between a client and the server number `at`.
 pub fn link(order: &Order, at: usize) -> io::Result<Box<dyn Link>> {
     set_log_level(LogLevel::Error);
-    let folder = folder().into_os_string().into_encoded_bytes();
+    let rig = std::process::id();
+    let folder = folder(rig).into_os_string().into_encoded_bytes();
     let mut config = Config::default();
     config.global.set_root_path(&Path::new(&folder).map_err(failed)?);
-    config.global.prefix = FileName::new(prefix().as_bytes()).map_err(failed)?;
+    config.global.prefix = FileName::new(prefix(rig).as_bytes()).map_err(failed)?;
     Ok(Box::new(Service { name: format!("server-{at}"), config, bytes: order.bytes, spin: order.wait == "spin" }))
 }
 
-/// Removes what a rig of this process and its servers, which are gone, have left.
-pub fn sweep(_: &Order) {
-    let _ = fs::remove_dir_all(folder());
-    for path in files(SHARED.into(), &prefix()) {
+/// Removes what the rig of a process number and its servers, which are gone, have left.
+pub fn sweep(rig: u32) {
+    let _ = fs::remove_dir_all(folder(rig));
+    for path in files(SHARED.into(), &prefix(rig)) {
         let _ = fs::remove_file(path);
     }
 }
 
-/// What any rig has left behind anywhere.
-pub fn left_behind() -> Vec<PathBuf> {
-    [files(SHARED.into(), PREFIX), files(std::env::temp_dir(), PREFIX)].concat()
+/// What a rig has left behind.
+pub fn left_behind(rig: u32) -> Vec<PathBuf> {
+    [files(SHARED.into(), &prefix(rig)), files(std::env::temp_dir(), &prefix(rig))].concat()
 }
 
 fn files(folder: PathBuf, prefix: &str) -> Vec<PathBuf> {
