@@ -122,19 +122,27 @@ impl Drop for Rig {
     }
 }
 
+/// Puts away what a peer keeps in the file system, however the rig ends.
+struct Leavings;
+
+impl Drop for Leavings {
+    fn drop(&mut self) {
+        peers::sweep(std::process::id());
+    }
+}
+
 /// This process as a rig, until its input ends.
 pub fn serve(order: &Order) -> ExitCode {
+    // Dropped in reverse: the servers first.
+    let _leavings = Leavings;
     let mut actors = Actors::default();
-    let served = peers::start(order, &mut actors).and_then(|client| rounds(order, client, &actors));
-    // Servers first: what they leave in the file system is put away when they are gone.
-    drop(actors);
-    peers::sweep(std::process::id());
-    match served {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
+    match peers::start(order, &mut actors).and_then(|client| rounds(order, client, &actors)) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             eprintln!("error: {}: {error}", order.name);
             ExitCode::FAILURE
         }
+        // Nobody to answer is nothing to complain of: the harness has gone.
+        _ => ExitCode::SUCCESS,
     }
 }
 
@@ -150,7 +158,7 @@ fn rounds(order: &Order, mut client: Box<dyn Ask>, actors: &Actors) -> io::Resul
             exchange(&mut *client, &mut number, |number, bytes| body.looks_like_answer(number, bytes))?;
         }
         let (nanos, cpu) = (begin.elapsed(), actors.cpu_time() - cpu);
-        println!("[{},{}]", nanos.as_nanos(), cpu.as_nanos());
+        writeln!(io::stdout(), "[{},{}]", nanos.as_nanos(), cpu.as_nanos())?;
     }
     Ok(())
 }
