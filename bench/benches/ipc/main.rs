@@ -24,6 +24,8 @@ use rig::Rig;
 const BATCH: Duration = Duration::from_millis(2);
 /// ... and each rig gives so many at least.
 const BATCHES_MIN: usize = 3;
+/// Rounds at least, however long they take.
+const ROUNDS_MIN: usize = 3;
 /// What goes round before anything counts: pages are touched, connections made.
 const TRIAL: u64 = 8;
 /// Time before the first batch that counts.
@@ -62,7 +64,8 @@ fn measure(arguments: &Arguments) -> io::Result<()> {
     let time = Duration::from_secs(budget::seconds(BENCH, arguments.quick));
     let (begin, mut started) = (Instant::now(), 0);
     println!("{BENCH}: {there} exchanges, {rounds} rounds");
-    let records = ipc::measure(&cells, (cores.len(), rounds, seed), |cell| {
+    let go_on = |round| round < ROUNDS_MIN || begin.elapsed() < time;
+    let records = ipc::measure(&cells, (cores.len(), rounds, seed), go_on, |cell| {
         // What is left, shared among those that are still to come: a slow start is made up for by the others.
         let left = time.saturating_sub(begin.elapsed()) / (rounds * there - started) as u32;
         started += 1;

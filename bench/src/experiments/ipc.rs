@@ -137,19 +137,20 @@ pub fn cells(quick: bool) -> Vec<Cell> {
     exchanges.iter().flat_map(|exchange| MEANS.into_iter().flat_map(move |means| by(exchange, means))).collect()
 }
 
-/// Measures every cell that can be had with `cores`, in as many rounds: `sample` measures one cell with fresh
-/// processes.
+/// Measures every cell that can be had with `cores`, in so many rounds, or fewer on a machine that is too busy: `go_on`
+/// is asked before each. `sample` measures one cell with fresh processes.
 ///
 /// # Errors
 /// The first one of `sample`.
 pub fn measure<E>(
     cells: &[Cell],
     (cores, rounds, seed): (usize, usize, u64),
+    go_on: impl Fn(usize) -> bool,
     mut sample: impl FnMut(&Cell) -> Result<Sample, E>,
 ) -> Result<Vec<Record>, E> {
     let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); cells.len()];
     let mut random = Random::new(seed, 0);
-    for _ in 0..rounds {
+    for _ in (0..rounds).take_while(|round| go_on(*round)) {
         let mut order: Vec<usize> = (0..cells.len()).filter(|&at| cells[at].missing(cores).is_none()).collect();
         shuffle(&mut order, &mut random);
         for at in order {
@@ -202,11 +203,16 @@ mod tests {
     /// As measured by a machine on which the means alone decides: the n-th row takes n hundred nanoseconds.
     fn run(cores: usize) -> (Vec<Record>, usize) {
         let mut calls = 0;
-        let found = measure(&cells(false), (cores, 4, 1), |cell| {
-            calls += 1;
-            let row = MEANS.iter().position(|means| *means == cell.means).expect("it is a row");
-            Ok::<_, Infallible>(Sample { latency: vec![100.0 * (row + 1) as f64; 3], cpu_time: 7.0 })
-        });
+        let found = measure(
+            &cells(false),
+            (cores, 9, 1),
+            |round| round < 4,
+            |cell| {
+                calls += 1;
+                let row = MEANS.iter().position(|means| *means == cell.means).expect("it is a row");
+                Ok::<_, Infallible>(Sample { latency: vec![100.0 * (row + 1) as f64; 3], cpu_time: 7.0 })
+            },
+        );
         (found.unwrap_or_else(|never| match never {}), calls)
     }
 

@@ -23,7 +23,7 @@ const THREADS: u32 = 2;
 pub fn direct(order: &Order) -> io::Result<Box<dyn Ask>> {
     process::bind(0, order.place(0));
     let middle = |next, _| Arc::new(Middle(next)) as Arc<dyn KvStore>;
-    Ok(Holder::new(order, (1..order.servers).fold(last(order), middle)))
+    Ok(hold(order, (1..order.servers).fold(last(order), middle)))
 }
 
 /// A server's threads behind crossbeam channels, each time.
@@ -36,7 +36,7 @@ pub fn thread(order: &Order) -> io::Result<Box<dyn Ask>> {
     };
     let first = (1..=order.servers).rev().fold(last(order), behind);
     process::bind_thread(order.place(0));
-    Ok(Holder::new(order, first))
+    Ok(hold(order, first))
 }
 
 /// A server's process behind a channel, each time.
@@ -60,7 +60,7 @@ pub fn process(order: &Order, actors: &mut Actors) -> io::Result<Box<dyn Ask>> {
         next = Arc::new(KvStoreClient::new(Arc::new(ChannelPort::new(ours, wait))));
     }
     process::bind(0, order.place(0));
-    Ok(Holder::new(order, next))
+    Ok(hold(order, next))
 }
 
 fn last(order: &Order) -> Arc<dyn KvStore> {
@@ -73,10 +73,8 @@ struct Holder {
     room: Vec<u8>,
 }
 
-impl Holder {
-    fn new(order: &Order, store: Arc<dyn KvStore>) -> Box<dyn Ask> {
-        Box::new(Holder { store, room: vec![0; order.bytes] })
-    }
+fn hold(order: &Order, store: Arc<dyn KvStore>) -> Box<dyn Ask> {
+    Box::new(Holder { store, room: vec![0; order.bytes] })
 }
 
 impl Ask for Holder {
