@@ -5,6 +5,7 @@ pub mod boot;
 pub mod budget;
 pub mod cmd;
 pub mod experiments;
+pub mod handover;
 pub mod host_disk;
 pub mod kernels;
 pub mod meta;

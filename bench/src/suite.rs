@@ -14,7 +14,7 @@ use kd_report::schema::{Experiment, Record};
 use kd_report::{ReportError, Results};
 
 use crate::boot::BootFailure;
-use crate::experiments::{Plan, Progress, crash, faults, latency, macros, primitives, restart, scaling};
+use crate::experiments::{Plan, Progress, crash, faults, ipc, latency, macros, primitives, restart, scaling};
 use crate::progress::Display;
 use crate::{host_disk, meta};
 
@@ -43,7 +43,7 @@ pub struct Options {
     pub seed: Option<u64>,
     /// The output folder, made where there is none; [`default_out`] unless given.
     pub out: Option<PathBuf>,
-    /// Take in what criterion measured of the parts just before.
+    /// Take in what the other benches of the same command measured just before.
     pub primitives: bool,
     /// The command that the user typed, for the report.
     pub command: String,
@@ -120,6 +120,7 @@ pub fn run(options: &Options) -> Result<(PathBuf, String), SuiteError> {
     }
     if options.primitives && options.only.is_none() {
         records.extend(primitives::records(options.quick));
+        records.extend(ipc::records(options.quick));
     }
     let results = Results { meta: begun.end(), records };
     replace(&out, |folder| {

@@ -8,6 +8,7 @@ pub mod crashcheck;
 pub mod list;
 pub mod report;
 pub mod run;
+pub mod target;
 
 use std::io;
 

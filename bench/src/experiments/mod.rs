@@ -4,6 +4,7 @@
 pub mod crash;
 pub mod faults;
 mod interrupts;
+pub mod ipc;
 pub mod latency;
 pub mod macros;
 pub mod primitives;

@@ -84,9 +84,8 @@ pub fn call<R>(
     let Some(slot) = &claimed.slot else { return Err(Errno::EAGAIN) };
     let window = slot.window;
     let mut repeats = 0;
-    let mut message = Message::default();
+    let mut message = Message { operation: operation.number, ..Message::default() };
     let sent = loop {
-        message.begin(operation.number);
         encode(&mut Encoder::new(&mut message.words, window))?;
         let sent = match &bulk {
             Bulk::None => 0,
@@ -104,6 +103,7 @@ pub fn call<R>(
             Exchange::Died => {
                 repeats += 1;
                 port.repeated();
+                message.begin(operation.number);
             }
         }
     };

@@ -40,7 +40,8 @@ pub enum Answer {
 pub trait Dispatch: Send + Sync {
     /// The interface served.
     fn info(&self) -> &'static InterfaceInfo;
-    /// Turns one request into one call, and its result into `reply`. Malformed requests are answered
+    /// Turns one request into one call, and its result into `reply`, which holds anything before: whoever answers begins
+    /// it anew, so that nothing of an earlier reply goes out. Malformed requests are answered
     /// [`EBADMSG`](crate::Errno::EBADMSG), unknown operations [`ENOSYS`](crate::Errno::ENOSYS).
     fn dispatch(&self, incoming: Incoming<'_>, reply: &mut Message) -> Answer;
 }

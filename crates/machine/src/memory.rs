@@ -128,6 +128,7 @@ impl Mapping {
     }
 
     /// Bytes it has.
+    #[inline]
     pub fn size(&self) -> usize {
         self.size
     }
@@ -169,6 +170,7 @@ impl Words {
     }
 
     /// How many there are.
+    #[inline]
     pub fn len(&self) -> usize {
         self.mapping.size() / 8
     }
@@ -179,6 +181,7 @@ impl Words {
     }
 
     /// The lower half of one of them, where 32 bits are wanted (a futex); panics beyond the end.
+    #[inline]
     pub fn get_half(&self, index: usize) -> &std::sync::atomic::AtomicU32 {
         let word: *const std::sync::atomic::AtomicU64 = self.get(index);
         // SAFETY: the first four bytes of a live, aligned word; whoever uses a word by halves does so everywhere.
@@ -186,6 +189,7 @@ impl Words {
     }
 
     /// One of them; panics beyond the end.
+    #[inline]
     pub fn get(&self, index: usize) -> &std::sync::atomic::AtomicU64 {
         assert!(index < self.len(), "word {index} of {}", self.len());
         // SAFETY: within the mapping, aligned because mappings start at pages, valid for any bits, alive with `self`,

@@ -230,6 +230,16 @@ pub fn bind(pid: i32, cores: &[usize]) {
     }
 }
 
+/// Binds the calling thread alone to the given cores; threads that it starts later inherit them.
+pub fn bind_thread(cores: &[usize]) {
+    // SAFETY: an all-zero set is empty; `CPU_SET` ignores cores beyond the set; the set is live.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        cores.iter().for_each(|&core| libc::CPU_SET(core, &mut set));
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set);
+    }
+}
+
 /// Waits until one of the descriptors is readable, at most `limit`; returns which are.
 pub fn poll(fds: &[i32], limit: Option<Duration>) -> Vec<bool> {
     let entry = |&fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };

@@ -286,6 +286,23 @@ fn what_was_not_run_is_said() {
 }
 
 #[test]
+fn peers_stand_beside_ours_in_one_table() {
+    let html = page(&with(sample::primitives()), "peers");
+    let (_, table) = html.split_once("The same exchange by other means</h3>").expect("it has a heading");
+    let (table, _) = table.split_once("</table>").expect("and a table");
+    let row = |head: &str| {
+        let rest = table.split_once(&format!("<th scope=\"row\">{head}</th>")).expect("it has a row").1;
+        rest.split("</tr>").next().expect("that ends").matches("<td").count()
+    };
+    assert!(table.contains("ipc_64, 2 cores"), "{table}");
+    assert_eq!((row("microkernel (process, spin)"), row("linux (peer, spin)")), (3, 3));
+    assert!(!html.contains("<section id=\"other\">"), "no figure of it is shown a second time");
+    // A run without it says nothing of it.
+    let without = sample::primitives().into_iter().filter(|r| !r.workload.starts_with("ipc_")).collect();
+    assert!(!page(&with(without), "alone").contains("other means"));
+}
+
+#[test]
 fn newcomers_appear_without_a_change_here() {
     let mut results = sample::results();
     let put =

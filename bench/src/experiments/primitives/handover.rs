@@ -1,12 +1,10 @@
-//! How criterion's figures reach the report: a small file beside the executables.
+//! How criterion's figures reach the report.
 //!
-//! The bench that measured writes it; the suite, which the same `cargo bench` starts next, reads it and takes it away.
 //! A figure counts only if this very run produced it: estimates that criterion left behind earlier are told by their
-//! age, and a file of another command by the process that started its bench.
+//! age.
 
 use std::fs;
 use std::io;
-use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -14,14 +12,7 @@ use kd_report::schema::Record;
 use serde::{Deserialize, Serialize};
 
 use super::parts::{TIMED, Timed};
-
-/// The file's content.
-#[derive(Serialize, Deserialize)]
-struct Handover {
-    /// The process that started the bench: cargo.
-    parent: u32,
-    figures: Vec<Figure>,
-}
+use crate::handover;
 
 /// One of criterion's medians, in nanoseconds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -58,10 +49,6 @@ struct Samples {
     times: Vec<f64>,
 }
 
-fn path() -> io::Result<PathBuf> {
-    Ok(std::env::current_exe()?.with_file_name("primitives.json"))
-}
-
 /// Where criterion is told to keep its files: where it would by itself, but known to us without asking cargo. The
 /// executable lies in `<target>/<profile>/deps`.
 pub fn criterion_home() -> io::Result<PathBuf> {
@@ -82,7 +69,7 @@ pub fn publish(home: &Path, begun: SystemTime) -> io::Result<()> {
     if figures.is_empty() {
         return Ok(());
     }
-    fs::write(path()?, serde_json::to_vec(&Handover { parent: parent_id(), figures })?)
+    handover::publish("primitives", &figures)
 }
 
 /// One estimate, unless it is older than the run or missing.
@@ -101,13 +88,7 @@ pub(super) fn figure(home: &Path, id: String, begun: SystemTime) -> Option<Figur
 /// Criterion's figures of this `cargo bench`; without intervals if `quick`, where criterion takes two points. Parts
 /// that it did not measure are unavailable.
 pub fn records(quick: bool) -> Vec<Record> {
-    let read = path().and_then(|path| {
-        let bytes = fs::read(&path)?;
-        fs::remove_file(&path)?;
-        Ok(serde_json::from_slice::<Handover>(&bytes)?)
-    });
-    // No file is no figures: the bench did not run.
-    let figures = read.ok().filter(|from| from.parent == parent_id()).map_or(Vec::new(), |from| from.figures);
+    let figures: Vec<Figure> = handover::take("primitives").unwrap_or_default();
     TIMED.iter().map(|timed| record(timed, &figures, quick)).collect()
 }
 

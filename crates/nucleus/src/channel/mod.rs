@@ -31,7 +31,7 @@ pub use server::{Pool, abandon_current};
 pub enum Wait {
     /// Polls and never gives the core up: only where there are no more actors than cores.
     Spin,
-    /// Polls a little, then offers the core to others between polls.
+    /// Polls a little, then offers the core to others between polls; with one core it offers it at once.
     Yield,
     /// Sleeps on a futex at once.
     Block,
@@ -85,10 +85,16 @@ impl Patience {
     /// For a wait that begins now, just after we wrote what the other side waits for.
     #[inline]
     fn new(wait: Wait) -> Patience {
-        if wait != Wait::Block {
+        Patience::with(wait, wait == Wait::Yield && crate::process::has_one_core())
+    }
+
+    /// `alone`: with one core nothing can happen while we poll it, so that the first polls are as good as made.
+    #[inline]
+    fn with(wait: Wait, alone: bool) -> Patience {
+        if wait != Wait::Block && !alone {
             (0..HEAD_START).for_each(|_| std::hint::spin_loop());
         }
-        Patience { wait, polls: 0 }
+        Patience { wait, polls: if alone { SPINS } else { 0 } }
     }
 
     /// Passes the time until the next poll; `false` when it is time to sleep instead.
@@ -113,5 +119,18 @@ impl Patience {
     #[inline]
     fn is_short(&self) -> bool {
         self.wait != Wait::Block && self.polls < SPINS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_yields_on_one_core_polls_nothing_first() {
+        assert!(!Patience::with(Wait::Yield, true).is_short(), "the core is offered at once");
+        let mut patience = Patience::with(Wait::Yield, false);
+        let short = std::iter::from_fn(|| patience.is_short().then(|| patience.poll_again())).count();
+        assert_eq!(short, SPINS as usize);
     }
 }

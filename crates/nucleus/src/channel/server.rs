@@ -131,10 +131,10 @@ impl Pool {
         NUMBER.set(number);
         watch::join(self);
         let mut scratch = vec![0; SCRATCH];
-        let mut request = Message::default();
+        let (mut request, mut reply) = (Message::default(), Message::default());
         loop {
             let taken = self.next(number, &mut request);
-            self.serve(taken, &request, &mut scratch);
+            self.serve(taken, &request, &mut reply, &mut scratch);
         }
     }
 
@@ -219,7 +219,8 @@ impl Pool {
         })
     }
 
-    fn serve(&'static self, Taken { client, slot }: Taken, request: &Message, scratch: &mut [u8]) {
+    /// Answers one request. What `reply` holds before is of no account: whoever answers begins it anew.
+    fn serve(&'static self, Taken { client, slot }: Taken, request: &Message, reply: &mut Message, scratch: &mut [u8]) {
         let (channel, caller) = &self.clients[client];
         let line = &channel.lines()[slot];
         let operation = self.dispatch.info().operation(request.operation);
@@ -239,15 +240,14 @@ impl Pool {
         let Message { sequence, operation, .. } = *request;
         let later = || -> Replier { Box::new(move |mut reply| self.answer(line, slot, sequence, &mut reply)) };
         CURRENT.set((!event).then_some(Current { pool: self, client, slot, sequence, operation, blocking }));
-        let mut reply = Message::default();
         let incoming = Incoming { caller: *caller, request, window, scratch, later: &later };
-        let answer = self.dispatch.dispatch(incoming, &mut reply);
+        let answer = self.dispatch.dispatch(incoming, reply);
         CURRENT.set(None);
         if blocking {
             self.blocking.fetch_sub(1, AcqRel);
         }
         if answer == Answer::Reply && !event {
-            self.answer(line, slot, sequence, &mut reply);
+            self.answer(line, slot, sequence, reply);
         }
     }
 

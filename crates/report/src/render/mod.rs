@@ -18,6 +18,7 @@ mod ink;
 mod latency;
 mod number;
 mod other;
+mod peers;
 mod primitives;
 mod programs;
 mod restart;

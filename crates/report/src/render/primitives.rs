@@ -3,6 +3,7 @@
 use super::figures::{matrix, panels};
 use super::html::{Cell, Group, Notes, table};
 use super::number::cores;
+use super::peers;
 use super::series::{Series, pick};
 use crate::ReportError;
 use crate::schema::{Experiment, Record, Results};
@@ -26,14 +27,15 @@ fn is_ratio(r: &Record) -> bool {
 
 /// Whether the section shows a record.
 pub fn shows(r: &Record) -> bool {
-    r.experiment == Experiment::Primitives && (is_time(r) || is_ratio(r))
+    r.experiment == Experiment::Primitives && (is_time(r) || is_ratio(r)) || peers::shows(r)
 }
 
 /// The section without its heading.
 pub fn section(results: &Results) -> Result<String, ReportError> {
     let times = pick(results, Experiment::Primitives, is_time);
     let chart = panels("prim", "Cost of one part", &times, None)?;
-    Ok(chart + &ratios(results) + &matrix("Cost of one part: median and 95 % interval", true, &times))
+    let parts = matrix("Cost of one part: median and 95 % interval", true, &times);
+    Ok(chart + &ratios(results) + &parts + &peers::part(results))
 }
 
 /// The table of ratios, a group for each metric; nothing where there are none.

@@ -393,6 +393,13 @@ pub fn primitives() -> Vec<Record> {
     put(Kernel::Microkernel, "process", "spin", "process_crossing", "limit_ratio", "ratio", 2, 1.19);
     put(Kernel::Microkernel, "process", "spin", "process_crossing", "one_line_ratio", "ratio", 2, 2.38);
     put(Kernel::Microkernel, "process", "adaptive", "process_chain_3", "adaptive_ratio", "ratio", 2, 1.07);
+    for (kernel, means, wait, v) in
+        [(Kernel::Microkernel, "process", "spin", 250.0), (Kernel::Linux, "peer", "spin", 500.0)]
+    {
+        put(kernel, means, wait, "ipc_64", "latency", "ns", 2, v);
+        put(kernel, means, wait, "ipc_64", "cpu_time", "ns", 2, 2.0 * v);
+    }
+    put(Kernel::Linux, "peer", "spin", "ipc_64", "latency_ratio", "ratio", 2, 2.0);
     out
 }
 
