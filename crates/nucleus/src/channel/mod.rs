@@ -20,6 +20,10 @@ mod layout;
 mod scrub;
 mod server;
 
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use kd_machine::clock;
+
 pub use client::ChannelPort;
 pub use exchanges::Exchanges;
 pub use layout::{Bell, CALL_SLOTS, Channel, Counters};
@@ -35,8 +39,8 @@ pub enum Wait {
     Yield,
     /// Sleeps on a futex at once.
     Block,
-    /// Polls as `Yield` for a while, then sleeps as `Block`; with one core, where nothing can happen while it polls,
-    /// it sleeps at once.
+    /// Polls as `Yield` for a while, then sleeps as `Block`; with one core that others compete for, where an offered core
+    /// comes back late, it sleeps at once.
     Adaptive,
 }
 
@@ -54,10 +58,20 @@ impl Wait {
         }
     }
 
-    /// How to wait at this moment: with one core, an adaptive waiter blocks.
+    /// How to wait at this moment: on one core that came back late not long ago, an adaptive waiter blocks.
     #[inline]
     fn now(self) -> Wait {
-        if self == Wait::Adaptive && crate::process::has_one_core() { Wait::Block } else { self }
+        if self != Wait::Adaptive || !crate::process::has_one_core() {
+            return self;
+        }
+        match LATE.load(Relaxed) {
+            0 => self,
+            // A count that two threads make at once is one too many, which does no harm.
+            left => {
+                LATE.store(left - 1, Relaxed);
+                Wait::Block
+            }
+        }
     }
 
     /// The one of this name.
@@ -75,9 +89,20 @@ const SPINS: u32 = 64;
 /// Offers of the core before an adaptive waiter sleeps: some hundred microseconds, longer than any short call takes.
 const YIELDS: u32 = 256;
 
+/// The same with one core: enough for a chain of servers, each of which offers the core as well.
+const YIELDS_ALONE: u32 = 16;
+/// Nanoseconds after which an offered core came back late: no short call takes so long, but any slice of the host's
+/// scheduler does, so that somebody else wants this core and a waiter who sleeps is woken in its place.
+const LATE_AFTER: u64 = 300_000;
+/// Waits of this process that block after that.
+const LATE_FOR: u32 = 1000;
+/// How many of them are left.
+static LATE: AtomicU32 = AtomicU32::new(0);
+
 /// Polls of one wait, counted; says what to do between two of them.
 struct Patience {
     wait: Wait,
+    alone: bool,
     polls: u32,
 }
 
@@ -85,7 +110,7 @@ impl Patience {
     /// For a wait that begins now, just after we wrote what the other side waits for.
     #[inline]
     fn new(wait: Wait) -> Patience {
-        Patience::with(wait, wait == Wait::Yield && crate::process::has_one_core())
+        Patience::with(wait, matches!(wait, Wait::Yield | Wait::Adaptive) && crate::process::has_one_core())
     }
 
     /// `alone`: with one core nothing can happen while we poll it, so that the first polls are as good as made.
@@ -94,7 +119,12 @@ impl Patience {
         if wait != Wait::Block && !alone {
             (0..HEAD_START).for_each(|_| std::hint::spin_loop());
         }
-        Patience { wait, polls: if alone { SPINS } else { 0 } }
+        let polls = match (alone, wait) {
+            (false, _) => 0,
+            (true, Wait::Adaptive) => SPINS + YIELDS - YIELDS_ALONE,
+            (true, _) => SPINS,
+        };
+        Patience { wait, alone, polls }
     }
 
     /// Passes the time until the next poll; `false` when it is time to sleep instead.
@@ -111,6 +141,9 @@ impl Patience {
         if self.wait == Wait::Adaptive && self.polls > SPINS + YIELDS {
             return false;
         }
+        if self.wait == Wait::Adaptive && self.alone {
+            return offer_alone();
+        }
         std::thread::yield_now();
         true
     }
@@ -122,15 +155,36 @@ impl Patience {
     }
 }
 
+/// Offers the only core; `false` if it came back late.
+fn offer_alone() -> bool {
+    let before = clock::now();
+    std::thread::yield_now();
+    let late = clock::now() - before > LATE_AFTER;
+    if late {
+        LATE.store(LATE_FOR, Relaxed);
+    }
+    !late
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn who_yields_on_one_core_polls_nothing_first() {
-        assert!(!Patience::with(Wait::Yield, true).is_short(), "the core is offered at once");
+        for wait in [Wait::Yield, Wait::Adaptive] {
+            assert!(!Patience::with(wait, true).is_short(), "the core is offered at once");
+        }
         let mut patience = Patience::with(Wait::Yield, false);
         let short = std::iter::from_fn(|| patience.is_short().then(|| patience.poll_again())).count();
         assert_eq!(short, SPINS as usize);
+    }
+
+    #[test]
+    fn who_adapts_to_one_core_sleeps_after_some_offers() {
+        let mut patience = Patience::with(Wait::Adaptive, true);
+        let offers = std::iter::from_fn(|| patience.poll_again().then_some(())).count();
+        // Fewer if this machine gave the core back late.
+        assert!(offers <= YIELDS_ALONE as usize && (offers == YIELDS_ALONE as usize || LATE.load(Relaxed) > 0));
     }
 }
