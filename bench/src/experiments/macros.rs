@@ -17,7 +17,7 @@ use kd_workloads::{Group, Workload};
 use super::latency::sample::{Design, Key, Table, Wanted, want};
 use super::latency::{Configuration, analyse, crossings};
 use super::records::Subject;
-use super::{Plan, Progress};
+use super::{Plan, Progress, placements};
 use crate::boot::BootFailure;
 use crate::budget;
 
@@ -40,15 +40,21 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
     // With programs of many calls, waits that burn a core say nothing that latency does not.
     let burns = |wait: &str| wait == Wait::Spin.name() || wait == Wait::Yield.name();
     let configurations = Configuration::all().into_iter().filter(|c| !c.wait.is_some_and(burns));
+    let hybrids = Configuration::hybrids(plan.quick);
     let cells = |configuration: Configuration| {
         let mut cells = Vec::new();
         for workload in workloads() {
+            if configuration.layout.is_some() && plan.quick && workload.group() != Group::Macro {
+                continue;
+            }
             // A quick run is one on one core.
             for cores in if plan.quick { 1..=1 } else { 1..=2 } {
                 for (user, compute) in scale.shares(&*workload) {
                     // The A/A pair watches the machine, for which it need not compute; a quick run draws no curve on the
                     // disk, where it is the root's over again with smaller ratios.
-                    if user > 0 && (configuration.twin || plan.quick && workload.needs().is_some()) {
+                    // Hybrids lie between the others, whose curves are drawn.
+                    let flat = configuration.twin || configuration.layout.is_some();
+                    if user > 0 && (flat || plan.quick && workload.needs().is_some()) {
                         continue;
                     }
                     let workload_name = workload.name().into();
@@ -60,7 +66,7 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
         (configuration, cells)
     };
     let design = Design {
-        cells: configurations.map(cells).collect(),
+        cells: configurations.chain(hybrids.iter().copied()).map(cells).collect(),
         boots: budget::boots(plan.quick),
         time: time.mul_f64(1.0 - CALIBRATION),
         stream: 4,
@@ -68,7 +74,9 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
     design.take(plan, &mut samples, progress)?;
     let mut records = analyse::records(Experiment::Macro, &samples, plan);
     records.extend(scale.records());
-    records.extend(crossings::records(Experiment::Macro, &GROUPS, plan)?);
+    records.extend(crossings::records(Experiment::Macro, &GROUPS, &hybrids, plan)?);
+    records.extend(placements::means(&samples, plan));
+    records.push(placements::tsc_frequency());
     Ok(records)
 }
 

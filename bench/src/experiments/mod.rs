@@ -3,6 +3,7 @@
 pub mod faults;
 pub mod latency;
 pub mod macros;
+mod placements;
 pub mod primitives;
 pub mod records;
 pub mod restart;

@@ -88,8 +88,36 @@ fn a_program_makes_the_calls_that_it_says() {
     for (name, expected) in [("source_tree", 66.0), ("mail_server", 15.0), ("kv_log", 33.25)] {
         let count = counts.iter().find(|count| count.workload == name).expect("it was counted");
         assert_eq!(count.failed, None, "{name}");
-        let to_vfs: Vec<f64> = count.edges.iter().filter(|edge| edge.0 == "vfs").map(|edge| edge.1).collect();
+        let to_vfs: Vec<f64> = count.edges.iter().filter(|edge| edge.0 == "app>vfs").map(|edge| edge.1).collect();
         assert_eq!(to_vfs, [expected], "{name}: {:?}", count.edges);
         assert_eq!(count.crossings, count.edges.iter().map(|edge| edge.1).sum::<f64>(), "{name}");
+    }
+}
+
+/// In a hybrid exactly those edges are left that lead from one domain into another, with as many messages.
+#[test]
+fn a_hybrid_crosses_the_edges_between_its_domains() {
+    let process = Configuration::all().into_iter().find(|c| c.wait == Some("adaptive")).expect("it is measured");
+    let of = |configuration: Configuration| -> Vec<(String, f64, f64)> {
+        let counts = crossings::count(configuration, &[Group::Macro]).expect("it boots");
+        let tree = counts.into_iter().find(|count| count.workload == "source_tree").expect("it was counted");
+        assert_eq!(tree.failed, None);
+        tree.edges
+    };
+    let all = of(process);
+    for layout in Configuration::HYBRIDS {
+        let hybrid = Configuration::hybrid(layout);
+        let manifest = hybrid.manifest();
+        let domain = |name: &str| {
+            let entry = manifest.entries.iter().find(|entry| entry.name == name);
+            entry.map_or(name, |entry| manifest.domain_of(entry)).to_owned()
+        };
+        let crosses = |edge: &&(String, f64, f64)| {
+            let (from, to) = edge.0.split_once('>').expect("an edge has two ends");
+            domain(from) != domain(to)
+        };
+        let left: Vec<(String, f64, f64)> = all.iter().filter(crosses).cloned().collect();
+        assert!(left.len() < all.len(), "{layout} saves something: {all:?}");
+        assert_eq!(of(hybrid), left, "{layout}");
     }
 }

@@ -7,7 +7,7 @@ use kd_api::window::BULK;
 use kd_boot::script::{Call, Data, Outcome};
 
 use crate::random::Random;
-use crate::{Config, LINUX, OURS, outcomes};
+use crate::{COARSE, Config, DRIVERS, LINUX, OURS, outcomes};
 
 const CALLS: usize = 350;
 const HANDLES: usize = 8;
@@ -94,7 +94,7 @@ fn agree(seed: u64, apps: u64) {
         eprintln!("Linux is not compared: the host refuses a private tmpfs");
         expected = run(OURS[0], &scripts);
     }
-    for config in OURS {
+    for config in OURS.into_iter().chain([COARSE, DRIVERS]) {
         let seen = run(config, &scripts);
         for (app, calls) in scripts.iter().enumerate() {
             let (seen, expected) = (&seen[app], &expected[app]);

@@ -7,15 +7,19 @@ use kd_boot::control::{Entry, Task, What};
 use kd_boot::manifest::{Placement, Source};
 use kernel_debate::boot::{Boot, RunningApp};
 
-use crate::{MONOLITHIC, PROCESS};
+use crate::{COARSE, Config, MONOLITHIC, PROCESS};
 
 const LIMIT: Duration = Duration::from_secs(20);
 const KILL: i32 = 9;
 const STOP: i32 = 19;
 
 fn load(boot: &Boot, app: u32, workload: &str) -> RunningApp {
+    load_on(PROCESS, boot, app, workload)
+}
+
+fn load_on(config: Config, boot: &Boot, app: u32, workload: &str) -> RunningApp {
     let rounds = Task::Rounds { workload: workload.into(), rate: 0, entry: Entry::Call };
-    let app = PROCESS.start(boot, app, rounds);
+    let app = config.start(boot, app, rounds);
     assert!(app.wait_until(LIMIT, |board| board.get(Field::Good) > 10), "{workload} starts");
     app
 }
@@ -65,6 +69,35 @@ fn placement_is_each_components_own() {
     goes_on(&disk);
     finish(&disk);
     assert_eq!((pid("vfs"), disk.board.get(Field::Failed)), (core, 0), "its neighbours live on");
+}
+
+#[test]
+fn a_killed_domain_of_several_comes_back_and_apps_go_on() {
+    let boot = COARSE.boot(2);
+    let pid = |name: &str| boot.component(name).expect("it runs").pid;
+    let members = ["vfs", "ramfs", "jfs", "procfs", "pipe", "blk"];
+    assert!(members.iter().all(|member| pid(member) == pid("vfs")), "they share a domain");
+    assert!(pid("vfs") != pid("vdisk") && pid("vfs") != pid("proc"));
+    let (files, disk) = (load_on(COARSE, &boot, 1, "write_4k"), load_on(COARSE, &boot, 2, "disk_stat"));
+    for round in 1..=3 {
+        let (before, driver) = (pid("vfs"), pid("vdisk"));
+        // By any of its members.
+        boot.signal(members[round as usize], KILL).expect("it runs");
+        let back = |name: &&str| boot.component(name).is_ok_and(|now| now.restarts == round && now.pid != before);
+        until("a restart of all members", || members.iter().all(|member| back(&member)));
+        assert!(members.iter().all(|member| pid(member) == pid("vfs")), "they share their successor");
+        assert_eq!(pid("vdisk"), driver, "its neighbours live on");
+        goes_on(&files);
+        goes_on(&disk);
+    }
+    let events = boot.events().expect("the root lives");
+    let restarted = |event: &&kd_boot::control::Event| event.who == "files" && event.what == What::Restarted;
+    assert_eq!(events.iter().filter(restarted).count(), 3, "told by its domain's name: {events:?}");
+    for app in [&files, &disk] {
+        finish(app);
+        // What lay in memory is gone with the domain, and nobody is told otherwise.
+        assert_eq!((app.board.get(Field::Wrong), app.board.get(Field::Corrupted)), (0, 0));
+    }
 }
 
 #[test]

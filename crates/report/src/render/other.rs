@@ -2,12 +2,21 @@
 
 use super::html::{Cell, Group, Notes, fold, table};
 use super::series::{Series, setting_label};
-use super::{faults, latency, primitives, programs, restart};
+use super::{faults, latency, placements, prediction, primitives, programs, restart, whatif};
 use crate::schema::{Experiment, Record, Results};
 
 /// The table, or nothing when every record has its place.
 pub fn section(results: &Results) -> String {
-    let sections = [primitives::shows, latency::shows, programs::shows, faults::shows, restart::shows];
+    let sections = [
+        primitives::shows,
+        latency::shows,
+        placements::shows,
+        programs::shows,
+        prediction::shows,
+        whatif::shows,
+        faults::shows,
+        restart::shows,
+    ];
     let shown = |r: &&Record| sections.iter().any(|shows| shows(r));
     let rest: Vec<&Record> = results.records.iter().filter(|r| !shown(r)).collect();
     if rest.is_empty() {

@@ -21,7 +21,8 @@ fn is_ratio(r: &Record) -> bool {
 
 /// The section without its heading.
 pub fn section(results: &Results) -> Result<String, ReportError> {
-    let bare = pick(results, Experiment::Macro, |r| is_ratio(r) && share(r).1 == 0);
+    // Hybrids, which have one colour, stand in the tables and in the section on placements.
+    let bare = pick(results, Experiment::Macro, |r| is_ratio(r) && share(r).1 == 0 && !Series::of(r).is_hybrid());
     let mut out = String::from(
         "<h3>Ratio to the monolithic kernel, without user computation</h3><p>Right of the line at 1 is slower than the \
          monolith with the same entry, cores and workload.</p>",

@@ -196,7 +196,7 @@ pub fn programs(extra: f64) -> Vec<Record> {
                 out.push(Record { cores, entry: Entry::Trap, ..rounds });
             }
         }
-        for (component, crossings, bytes) in [("vfs", 66.0, 260_000.0), ("ramfs", 90.0, 252_000.0)] {
+        for (component, crossings, bytes) in [("app>vfs", 66.0, 260_000.0), ("vfs>ramfs", 90.0, 252_000.0)] {
             for (metric, unit, v) in [("edge_crossings", "count", crossings), ("edge_bytes", "bytes", bytes)] {
                 let what = [w, metric, component, unit];
                 let r = record(Experiment::Macro, Kernel::Microkernel, "process", "none", what, v);
