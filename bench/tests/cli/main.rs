@@ -35,7 +35,7 @@ fn every_help_has_examples_and_list_names_what_there_is() {
     }
     let (code, placements, _) = outcome(&["list", "placements"], &scratch);
     assert_eq!(code, Some(0));
-    for words in ["  monolithic ", "  all-isolated ", " files: ramfs, ", " alone: "] {
+    for words in ["  monolithic ", "  all-isolated ", " files: pipe, ramfs, ", " alone: "] {
         assert!(placements.contains(words), "{words}: {placements}");
     }
     assert!(!placements.contains("read_4k"), "nothing else is told");
