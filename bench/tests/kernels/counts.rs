@@ -98,11 +98,11 @@ fn a_program_makes_the_calls_that_it_says() {
 #[test]
 fn a_hybrid_crosses_the_edges_between_its_domains() {
     let process = Configuration::all().into_iter().find(|c| c.wait == Some("adaptive")).expect("it is measured");
-    let of = |configuration: Configuration| -> Vec<(String, f64, f64)> {
-        let counts = crossings::count(configuration, &[Group::Macro]).expect("it boots");
-        let tree = counts.into_iter().find(|count| count.workload == "source_tree").expect("it was counted");
-        assert_eq!(tree.failed, None);
-        tree.edges
+    let names = ["open_close", "read_4k", "ram0_read_4k", "vda_read_4k", "null_proc"];
+    let of = |configuration: Configuration| -> Vec<(&str, Vec<(String, f64, f64)>)> {
+        let counts = crossings::count_these(configuration, names.map(String::from).into()).expect("it boots");
+        assert!(counts.iter().all(|count| count.failed.is_none()), "{counts:?}");
+        names.into_iter().zip(counts.into_iter().map(|count| count.edges)).collect()
     };
     let all = of(process);
     for layout in Configuration::HYBRIDS {
@@ -116,8 +116,10 @@ fn a_hybrid_crosses_the_edges_between_its_domains() {
             let (from, to) = edge.0.split_once('>').expect("an edge has two ends");
             domain(from) != domain(to)
         };
-        let left: Vec<(String, f64, f64)> = all.iter().filter(crosses).cloned().collect();
-        assert!(left.len() < all.len(), "{layout} saves something: {all:?}");
+        let left: Vec<_> =
+            all.iter().map(|(name, edges)| (*name, edges.iter().filter(crosses).cloned().collect())).collect();
+        // MINIX's servers have pipes and queues with them; what this asks of files and disks crosses as often as ever.
+        assert_eq!(left == all, layout == "servers", "{layout}");
         assert_eq!(of(hybrid), left, "{layout}");
     }
 }

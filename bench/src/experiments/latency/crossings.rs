@@ -44,11 +44,15 @@ fn totals(boot: &Boot) -> Result<Totals, BootFailure> {
 
 /// Counts every workload of these groups on one configuration.
 pub fn count(configuration: Configuration, groups: &[Group]) -> Result<Vec<Count>, BootFailure> {
+    let workloads = kd_workloads::workloads().into_iter().filter(|workload| groups.contains(&workload.group()));
+    count_these(configuration, workloads.map(|workload| workload.name().into()).collect())
+}
+
+/// Counts workloads by name.
+pub fn count_these(configuration: Configuration, workloads: Vec<String>) -> Result<Vec<Count>, BootFailure> {
     let mut manifest = configuration.manifest();
     manifest.trace = true;
     let boot = Boot::new(&manifest)?;
-    let workloads = kd_workloads::workloads().into_iter().filter(|workload| groups.contains(&workload.group()));
-    let workloads: Vec<String> = workloads.map(|workload| workload.name().into()).collect();
     let mut app = boot.start(1, configuration.apps_apart(), Task::Count(workloads))?;
     let mut counts = Vec::new();
     let (mut step, mut before) = (0, Totals::new());
