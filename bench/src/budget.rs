@@ -15,7 +15,7 @@ pub struct Budget {
 pub const BUDGETS: [Budget; 5] = [
     Budget { experiment: "primitives", quick: 8, full: 60 },
     Budget { experiment: "latency", quick: 22, full: 190 },
-    Budget { experiment: "macro", quick: 12, full: 140 },
+    Budget { experiment: "macro", quick: 11, full: 140 },
     Budget { experiment: "faults", quick: 20, full: 110 },
     Budget { experiment: "restart", quick: 10, full: 60 },
 ];

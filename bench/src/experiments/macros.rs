@@ -41,10 +41,11 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
     let burns = |wait: &str| wait == Wait::Spin.name() || wait == Wait::Yield.name();
     let configurations = Configuration::all().into_iter().filter(|c| !c.wait.is_some_and(burns));
     let hybrids = Configuration::hybrids(plan.quick);
+    let hybrid_groups = if plan.quick { &GROUPS[1..] } else { &GROUPS };
     let cells = |configuration: Configuration| {
         let mut cells = Vec::new();
         for workload in workloads() {
-            if configuration.layout.is_some() && plan.quick && workload.group() != Group::Macro {
+            if configuration.layout.is_some() && !hybrid_groups.contains(&workload.group()) {
                 continue;
             }
             // A quick run is one on one core.
@@ -74,7 +75,8 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
     design.take(plan, &mut samples, progress)?;
     let mut records = analyse::records(Experiment::Macro, &samples, plan);
     records.extend(scale.records());
-    records.extend(crossings::records(Experiment::Macro, &GROUPS, &hybrids, plan)?);
+    records.extend(crossings::records(Experiment::Macro, &GROUPS, &crossings::plain(), plan)?);
+    records.extend(crossings::records(Experiment::Macro, hybrid_groups, &hybrids, plan)?);
     records.extend(placements::means(&samples, plan));
     records.push(placements::tsc_frequency());
     Ok(records)

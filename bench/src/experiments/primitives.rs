@@ -50,7 +50,7 @@ struct Cell {
 /// # Errors
 /// A rig that did not start or ended before its time.
 pub fn limits(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailure> {
-    let mut cells = cells(plan.cores.len());
+    let mut cells = cells(plan.cores.len(), plan.quick);
     let rounds = 2 * budget::boots(plan.quick);
     let time = budget::seconds("primitives", plan.quick) as f64 * (1.0 - CRITERION_SHARE);
     let each = Duration::from_secs_f64(time / (rounds * cells.len()) as f64);
@@ -68,13 +68,13 @@ pub fn limits(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFa
 }
 
 /// Everything that `limits` looks at, as far as there are cores for it.
-fn cells(cores: usize) -> Vec<Cell> {
+fn cells(cores: usize, quick: bool) -> Vec<Cell> {
     let chains = (1..=CHAIN).flat_map(|servers| {
         let waits = [Wait::Yield, Wait::Block, Wait::Adaptive].map(|wait| Part::chain(wait, servers));
         waits.into_iter().flat_map(|part| [(part, 1), (part, 2)])
     });
     let bare = [(Part::LimitSpin, 2), (Part::LimitOneLine, 2), (Part::chain(Wait::Spin, 1), 2), (Part::LimitFutex, 1)];
-    let there = bare.into_iter().chain(chains).chain(copying::parts()).filter(|(_, needed)| *needed <= cores);
+    let there = bare.into_iter().chain(chains).chain(copying::parts(quick)).filter(|(_, needed)| *needed <= cores);
     there.map(|(part, cores)| Cell { part, cores, samples: Vec::new() }).collect()
 }
 

@@ -94,12 +94,15 @@ fn a_program_makes_the_calls_that_it_says() {
     }
 }
 
+/// Its ends, messages and bytes.
+type Edge = (String, f64, f64);
+
 /// In a hybrid exactly those edges are left that lead from one domain into another, with as many messages.
 #[test]
 fn a_hybrid_crosses_the_edges_between_its_domains() {
     let process = Configuration::all().into_iter().find(|c| c.wait == Some("adaptive")).expect("it is measured");
     let names = ["open_close", "read_4k", "ram0_read_4k", "vda_read_4k", "null_proc"];
-    let of = |configuration: Configuration| -> Vec<(&str, Vec<(String, f64, f64)>)> {
+    let of = |configuration: Configuration| -> Vec<(&str, Vec<Edge>)> {
         let counts = crossings::count_these(configuration, names.map(String::from).into()).expect("it boots");
         assert!(counts.iter().all(|count| count.failed.is_none()), "{counts:?}");
         names.into_iter().zip(counts.into_iter().map(|count| count.edges)).collect()
@@ -112,7 +115,7 @@ fn a_hybrid_crosses_the_edges_between_its_domains() {
             let entry = manifest.entries.iter().find(|entry| entry.name == name);
             entry.map_or(name, |entry| manifest.domain_of(entry)).to_owned()
         };
-        let crosses = |edge: &&(String, f64, f64)| {
+        let crosses = |edge: &&Edge| {
             let (from, to) = edge.0.split_once('>').expect("an edge has two ends");
             domain(from) != domain(to)
         };

@@ -88,7 +88,7 @@ fn a_killed_domain_of_several_comes_back_and_apps_go_on() {
         // By any of its members.
         boot.signal(members[round as usize], KILL).expect("it runs");
         let back = |name: &&str| boot.component(name).is_ok_and(|now| now.restarts == round && now.pid != before);
-        until("a restart of all members", || members.iter().all(|member| back(&member)));
+        until("a restart of all members", || members.iter().all(back));
         assert!(members.iter().all(|member| pid(member) == pid("vfs")), "they share their successor");
         assert_eq!(pid("vdisk"), driver, "its neighbours live on");
         goes_on(&files);

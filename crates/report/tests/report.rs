@@ -452,7 +452,7 @@ fn published_crossings_are_called_published_and_become_time_here() {
     ] {
         assert!(own.contains(words), "{words} in {own}");
     }
-    assert!(own.contains("copies alone are more"), "64 % is more than 10 %");
+    assert!(own.contains(">copies alone<"), "64 % is more than 10 %");
     assert!(own.contains("Overhead at each published crossing, microkernel (coarse)"));
     assert!(own.contains("USENIX ATC 2020"));
     let mut records = sample::results().records;

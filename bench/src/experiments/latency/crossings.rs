@@ -76,16 +76,21 @@ pub fn count_these(configuration: Configuration, workloads: Vec<String>) -> Resu
     Ok(counts)
 }
 
-/// Records of the counts: in all, and for each edge. The monolithic kernel is counted as well: it must come out at none.
+/// The kernels that are always counted: the one that isolates every component, and the one that must come out at none.
+pub fn plain() -> Vec<Configuration> {
+    let process = Configuration::all().into_iter().filter(|c| c.wait == Some("adaptive"));
+    process.chain([Configuration::MONOLITHIC]).collect()
+}
+
+/// Records of the counts: in all, and for each edge.
 pub fn records(
     experiment: Experiment,
     groups: &[Group],
-    hybrids: &[Configuration],
+    configurations: &[Configuration],
     plan: &Plan,
 ) -> Result<Vec<Record>, BootFailure> {
-    let process = Configuration::all().into_iter().filter(|c| c.wait == Some("adaptive"));
     let mut records = Vec::new();
-    for configuration in process.chain([Configuration::MONOLITHIC]).chain(hybrids.iter().copied()) {
+    for &configuration in configurations {
         for count in count(configuration, groups)? {
             let subject = Subject {
                 experiment,

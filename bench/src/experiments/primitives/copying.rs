@@ -37,13 +37,15 @@ const SIZES: [usize; 2] = [SECTOR, 64 << 10];
 /// Between processes, as they wait by default.
 const PROCESSES: Between = Between::Processes(WaitName(Wait::Adaptive));
 
-/// What is measured: each side of a difference, on so many cores.
-pub(super) fn parts() -> impl Iterator<Item = (Part, usize)> {
-    let cells = [(Between::Nothing, 1), (Between::Threads, 1), (Between::Threads, 2), (PROCESSES, 1), (PROCESSES, 2)];
-    cells.into_iter().flat_map(|(between, cores)| SIZES.map(|bytes| (Part::Copy(between, bytes), cores)))
+/// What is measured: each side of a difference, on so many cores. A quick run asks for it on one, as programs run there.
+pub(super) fn parts(quick: bool) -> impl Iterator<Item = (Part, usize)> {
+    let cells = [(Between::Nothing, 1), (Between::Threads, 1), (PROCESSES, 1), (Between::Threads, 2), (PROCESSES, 2)];
+    let cells = cells.into_iter().filter(move |(_, cores)| !quick || *cores == 1);
+    cells.flat_map(|(between, cores)| SIZES.map(|bytes| (Part::Copy(between, bytes), cores)))
 }
 
-/// The cost of a byte over each transport, from batches that were taken in the same rounds.
+/// The cost of a byte over each transport, from batches that were taken in the same rounds; and what one crossing between
+/// threads takes, which has no chains.
 pub(super) fn records(cells: &[Cell], seed: u64) -> Vec<Record> {
     let find = |between, bytes, cores| {
         let found = cells.iter().find(|cell| cell.part == Part::Copy(between, bytes) && cell.cores == cores);
@@ -72,13 +74,23 @@ pub(super) fn records(cells: &[Cell], seed: u64) -> Vec<Record> {
             cores: cores as u32,
             workload: "copy".into(),
         };
+        if let (Between::Threads, Some(few)) = (between, find(between, SIZES[0], cores)) {
+            let estimate = stats::estimate(few, stats::median, RESAMPLES, seed);
+            let subject = Subject { workload: "thread_chain_1".into(), ..subject.clone() };
+            records.push(subject.estimate("round_trip", "median", "ns", estimate, few.len()));
+        }
         records.push(match (longer(between, cores), longer(Between::Nothing, 1)) {
             (Some(crossing), Some(direct)) => {
                 let costs: Vec<Vec<f64>> = crossing.iter().zip(&direct).map(|(a, b)| vec![(a - b) / copies]).collect();
                 let estimate = stats::estimate(&costs, stats::median, RESAMPLES, seed);
                 subject.estimate("byte_cost", "median", "ns/B", estimate, costs.len())
             }
-            _ => subject.unavailable("byte_cost", "median", "ns/B", "needs two cores, and this run has one"),
+            _ => subject.unavailable(
+                "byte_cost",
+                "median",
+                "ns/B",
+                "not measured: there is one core, or the run was a quick one",
+            ),
         });
     }
     records

@@ -14,7 +14,7 @@ use super::*;
 
 /// Cells as measured by a machine on which a part's time depends on its kind alone.
 fn measured(cores: usize) -> Vec<Cell> {
-    let mut cells = cells(cores);
+    let mut cells = cells(cores, false);
     for cell in &mut cells {
         let nanos = match cell.part {
             Part::LimitSpin => 100.0,
@@ -53,8 +53,8 @@ fn ratios_pair_each_crossing_with_its_limit_and_adaptive_with_the_better() {
     assert_eq!(values(&records, "limit_ratio"), [Some(1.2), Some(1.25)]);
     assert_eq!(values(&records, "one_line_ratio"), [Some(2.0)]);
     assert_eq!(values(&records, "adaptive_ratio"), [Some(1.1); 6]);
-    // Chains of one to three servers, three waits, one and two cores; and one that spins.
-    assert_eq!(values(&records, "round_trip").len(), 19);
+    // Chains of one to three servers, three waits, one and two cores; one that spins; and threads.
+    assert_eq!(values(&records, "round_trip").len(), 21);
     // Half of what a byte takes more than directly: it is counted once into the window and once out of it.
     assert_eq!(values(&records, "byte_cost"), [Some(0.125), Some(0.125), Some(0.375), Some(0.375)]);
 }

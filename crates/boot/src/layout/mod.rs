@@ -55,6 +55,9 @@ struct Domain {
     boundary: Option<String>,
 }
 
+/// A component or a kind, the domain that names it, and that one's own boundary if it has one.
+type Claim<'a> = (&'a str, &'a str, Option<Placement>);
+
 /// A layout.
 #[derive(Clone, Debug)]
 pub struct Layout {
@@ -199,7 +202,7 @@ impl Layout {
     }
 
     /// Which domain names what, with its own boundary if it has one.
-    fn claims(&self, manifest: &Manifest) -> Result<Vec<(&str, &str, Option<Placement>)>, LayoutError> {
+    fn claims(&self, manifest: &Manifest) -> Result<Vec<Claim<'_>>, LayoutError> {
         let (mut claims, mut domains) = (Vec::<(&str, &str, _)>::new(), Vec::new());
         for Domain { name: domain, components, boundary } in &self.file.domains {
             let entry = format!("domain `{domain}`");

@@ -113,7 +113,7 @@ impl Costs {
                 && r.cores == cores
                 && r.statistic == "median"
         };
-        let mut costs = Costs::default();
+        let (mut costs, mut alone) = (Costs::default(), None);
         for r in results.records.iter().filter(own) {
             let Some(value) = r.value else { continue };
             let chain = r.workload.rsplit_once("_chain_").and_then(|(_, servers)| servers.parse::<u32>().ok());
@@ -123,14 +123,14 @@ impl Costs {
                 ("round_trip", Some(servers)) if r.wait == wait && servers > 0 => {
                     costs.chains.push((servers, value / f64::from(servers)));
                 }
-                // A transport without chains: what one crossing costs.
-                ("round_trip", None) if r.wait == wait && r.kernel == Kernel::Microkernel => {
-                    costs.chains.push((1, value))
-                }
+                // For a transport without chains: what one crossing costs.
+                ("round_trip", None) if r.wait == wait && r.kernel == Kernel::Microkernel => alone = Some((1, value)),
                 _ => {}
             }
         }
-        // Where both sources have a chain of one, the chains' own comes last and counts.
+        if costs.chains.is_empty() {
+            costs.chains.extend(alone);
+        }
         costs.chains.sort_by_key(|chain| chain.0);
         costs
     }

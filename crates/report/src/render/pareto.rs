@@ -79,13 +79,16 @@ fn paint(title: &str, dots: &[Dot], reach: &[f64], area: &Area<'_>) -> Result<()
     }
     let front: Vec<(i32, i32)> = front(dots).into_iter().map(place).collect();
     area.draw(&PathElement::new(front, Ink::Muted.line(2)))?;
+    // Names keep off dots and the lines through them.
     let mut taken: Vec<Box4> = dots.iter().map(|d| around(place(d))).collect();
     for d in dots {
         let (x, y) = place(d);
         if let Some((low, high)) = d.cost_ends {
+            taken.push((scale.at(low), y - 4, scale.at(high), y + 4));
             area.draw(&PathElement::new(vec![(scale.at(low), y), (scale.at(high), y)], d.ink.line(4)))?;
         }
         if let Some((_, (low, high))) = d.inside {
+            taken.push((x - 3, height(high), x + 3, height(low)));
             area.draw(&PathElement::new(vec![(x, height(low)), (x, height(high))], d.ink.line(2)))?;
         }
         Shape::Disc.draw(area, (x, y), d.ink)?;

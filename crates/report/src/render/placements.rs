@@ -127,6 +127,6 @@ fn inside(tried: Option<&Containment>) -> Cell {
 
 /// What was done, in a paragraph.
 pub const METHOD: &str = "Hybrids are shipped as data (<code>cargo debate list placements</code>); their crossings wait as \
-    <code>adaptive</code> does. Means are over the programs of the next section but one, every block of boots resampled for \
+    <code>adaptive</code> does. Means are over all programs, every block of boots resampled for \
     all of them together; a placement that lacks a program has none. Single calls are not in them. Faults are those of the \
     fault matrix in driver modules, on all cores of the run.";

@@ -61,7 +61,8 @@ pub fn section(results: &Results) -> String {
     let mut out = format!(
         "<p>What each program would take longer than in the monolithic kernel if a crossing cost what others have published: \
          the crossings are those counted here, the costs are <b>published, not measured here</b>. {clock} {copies} At the \
-         right: the cost of a crossing from which isolation takes 10 % and 1 % of a program's time.</p>"
+         right: the cost of a crossing from which isolation takes 10 % and 1 % of a program's time, unless copied bytes alone \
+         take more.</p>"
     );
     out += &dial(&isolated, byte);
     let own =
@@ -101,7 +102,7 @@ fn costs(caption: &str, loads: &[Load], all: &[Published], frequency: Option<f64
         }));
         cells.extend(SHARES.map(|share| match matters_from(load, share, byte) {
             Some(nanos) => Cell::text(&show(nanos, "ns")),
-            None if load.crossings > 0.0 => Cell { html: "copies alone are more".into(), class: "none" },
+            None if load.crossings > 0.0 => Cell { html: "copies alone".into(), class: "none" },
             None => Cell { html: "nothing crosses".into(), class: "none" },
         }));
         (load.workload.clone(), cells)
