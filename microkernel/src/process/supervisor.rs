@@ -117,11 +117,11 @@ impl Supervisor {
         }
         let pid = domain.child.pid();
         let hung = || {
+            // As one that waits for another server, a driver that waits for its device is excused, and who calls it directly.
+            let busy = members.iter().any(|&member| self.devices.busy(&self.prepared[member].entry.name));
             let mut looks = members.iter().zip(progress);
             looks.find_map(|(&member, progress)| {
                 let interface = self.prepared[member].component.interface;
-                // As one that waits for another server, a driver that waits for its device is excused.
-                let busy = self.devices.busy(&self.prepared[member].entry.name);
                 progress.look(member, (pid, members), interface, &self.wiring, busy)
             })
         };
