@@ -421,6 +421,11 @@ fn placements_come_first_and_only_what_was_tried_has_a_share() {
     assert!(row("drivers-isolated").contains("not tried"), "{}", row("drivers-isolated"));
     let chart = own.split("</svg>").next().expect("a chart");
     assert!(chart.contains("not tried") && chart.contains("drivers-isolated"), "{chart}");
+    // Elsewhere hybrids have one colour and would hide each other: they stand in tables.
+    let programs = section(&html, "macro");
+    let charts: String = programs.split("<svg ").skip(1).filter_map(|svg| svg.split("</svg>").next()).collect();
+    assert!(!charts.contains("var(--other)") && charts.contains("var(--process)"));
+    assert!(programs.contains("microkernel (coarse, adaptive)"));
     // A hybrid was tried with drivers alone, so that the pooled shares of all faults do not count it.
     assert!(!section(&html, "answer").contains("coarse"));
     let empty = page(&with(sample::latency(1.0, 1.0)), "no-placements");

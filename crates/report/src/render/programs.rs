@@ -46,7 +46,7 @@ pub fn section(results: &Results) -> Result<String, ReportError> {
 
 /// A picture for each program and setting that has more than one share.
 fn curves(results: &Results) -> Result<String, ReportError> {
-    let ratios = pick(results, Experiment::Macro, |r| is_ratio(r) && r.value.is_some());
+    let ratios = pick(results, Experiment::Macro, |r| is_ratio(r) && r.value.is_some() && !Series::of(r).is_hybrid());
     let of = |r: &Record| (share(r).0.to_owned(), r.cores, r.entry);
     let mut curves: Vec<_> = ratios.iter().filter(|r| share(r).1 > 0).map(|r| of(r)).collect();
     curves.sort();
