@@ -125,7 +125,7 @@ impl Boot {
         }
     }
 
-    /// What a tracing boot counted: operation, crossings, bytes.
+    /// What a tracing boot counted: `caller>component/Interface.operation`, crossings, bytes.
     pub fn counts(&self) -> Result<Vec<(String, u64, u64)>, BootFailure> {
         match self.ask(&Request::Counts)? {
             Answer::Counts(counts) => Ok(counts),

@@ -9,12 +9,12 @@ use kd_api::component::StartError;
 use kd_api::interfaces::proc::Proc;
 use kd_api::interfaces::syscalls::Syscalls;
 use kd_api::interfaces::vfs::Vfs;
+use kd_boot::Manifest;
 use kd_boot::control::{AppRun, Event, Status};
 use kd_boot::hosted::Hosted;
 use kd_boot::manifest::Kernel;
 use kd_boot::root::{self, Apps, Core};
 use kd_boot::start::{BootError, Parts};
-use kd_boot::{Manifest, Placement};
 use kd_linux::{HostFolder, Linux, enter_private_tmpfs, enter_with_folder};
 use kd_machine::memory::Memory;
 use kd_microkernel::process::Supervisor;
@@ -60,11 +60,10 @@ fn root_main(purpose: &str, control: Socket) {
 }
 
 fn boot(manifest: Manifest) -> Result<Box<dyn Core>, BootError> {
-    let processes = manifest.entries.iter().any(|entry| manifest.placement_of(entry) == Placement::Process);
     Ok(match manifest.kernel {
         Kernel::Linux => Box::new(Host::boot(manifest.host_folder())?),
         Kernel::Monolithic => Box::new(Hosted::boot(manifest, PARTS, &MONOLITHIC)?),
-        Kernel::Microkernel if processes => Box::new(Supervisor::boot(manifest, PARTS)?),
+        Kernel::Microkernel if manifest.has_processes() => Box::new(Supervisor::boot(manifest, PARTS)?),
         Kernel::Microkernel => Box::new(Hosted::boot(manifest, PARTS, &THREADS)?),
     })
 }

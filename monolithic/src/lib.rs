@@ -6,8 +6,8 @@
 
 pub mod oops;
 
-use kd_api::{Caller, Handle, Imports};
-use kd_boot::hosted::{KernelPage, Wiring};
+use kd_api::{Handle, Imports};
+use kd_boot::hosted::{Holder, KernelPage, Wiring};
 use kd_boot::start::{BootError, Prepared, Started};
 
 /// The core.
@@ -23,7 +23,7 @@ impl Wiring for Direct {
         prepared.start(&imports, 1 + number, &oops::HOST)
     }
 
-    fn client(&self, _: &'static Prepared, _: usize, started: &Handle, _: Caller) -> Handle {
+    fn client(&self, _: &'static Prepared, _: usize, started: &Handle, _: Holder) -> Handle {
         started.clone()
     }
 }

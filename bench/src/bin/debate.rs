@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => cmd::run::run(&arguments, out),
         Command::Crashcheck(arguments) => cmd::crashcheck::run(&arguments, out),
         Command::Report(arguments) => cmd::report::run(&arguments, out),
-        Command::List(_) => cmd::list::run(out),
+        Command::List(arguments) => cmd::list::run(&arguments, out),
     };
     match done {
         Err(error) if !error.is_broken_pipe() => {

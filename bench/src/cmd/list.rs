@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use clap::Args;
 use kd_api::component::Interface;
 use kd_api::interfaces::block::BlockDevice;
+use kd_boot::layout::Layout;
 use kd_boot::manifest::{Entry, Kernel, Source};
 use kd_boot::{Manifest, Placement};
 use kd_nucleus::channel::Wait;
@@ -17,29 +18,43 @@ use crate::{budget, meta};
 const EXAMPLES: &str = "\
 Examples:
   cargo debate list                       all of it
+  cargo debate list placements            which components share a domain in each
   cargo debate list | grep ram0           the workloads on the RAM disk";
 
-/// Its arguments: none.
+/// Its arguments.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
-pub struct Arguments {}
+pub struct Arguments {
+    /// Tell of these alone
+    #[arg(value_name = "WHAT", value_enum)]
+    what: Option<What>,
+}
+
+/// What can be listed alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum What {
+    /// The shipped placements.
+    Placements,
+}
 
 /// Runs it.
 ///
 /// # Errors
 /// A driver module that is missing or is none.
-pub fn run(out: &mut dyn Write) -> Result<(), CommandError> {
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), CommandError> {
+    if arguments.what == Some(What::Placements) {
+        return placements(out);
+    }
     let modules = meta::modules()?;
     let words = |words: &[&str]| words.join(", ");
     let kernels = [Kernel::Monolithic, Kernel::Microkernel, Kernel::Linux].map(Kernel::name);
     writeln!(out, "Kernels      {}", words(&kernels))?;
-    writeln!(
-        out,
-        "Placements   {} (microkernel)",
-        words(&[Placement::Thread, Placement::Process].map(Placement::name))
-    )?;
+    let boundaries: Vec<&str> = Placement::ALL[1..].iter().map(|placement| placement.name()).collect();
+    writeln!(out, "Boundaries   {} (microkernel)", words(&boundaries))?;
     writeln!(out, "Waits        {}\n", words(&Wait::ALL.map(Wait::name)))?;
     components(out)?;
+    writeln!(out)?;
+    placements(out)?;
     writeln!(out, "\nModules")?;
     modules.iter().try_for_each(|file| module(file, out))?;
     writeln!(out, "\nWorkloads")?;
@@ -74,6 +89,27 @@ fn components(out: &mut dyn Write) -> io::Result<()> {
             line += ", open to apps";
         }
         writeln!(out, "{line}")?;
+    }
+    Ok(())
+}
+
+/// The shipped layouts; a component that is not named has a domain of its own.
+fn placements(out: &mut dyn Write) -> Result<(), CommandError> {
+    writeln!(out, "Placements")?;
+    for layout in Layout::shipped()? {
+        writeln!(out, "  {:<16} {}", layout.name, layout.about())?;
+        let manifest = layout.manifest(&(PARTS.components)())?;
+        let domains = layout.domains(&manifest)?;
+        let (shared, alone): (Vec<_>, Vec<_>) = domains.iter().partition(|domain| domain.members.len() > 1);
+        for domain in &shared {
+            let names: Vec<&str> =
+                domain.members.iter().map(|&member| manifest.entries[member].name.as_str()).collect();
+            writeln!(out, "  {:<16} {}: {}", "", domain.name, names.join(", "))?;
+        }
+        if !alone.is_empty() {
+            let names: Vec<&str> = alone.iter().map(|domain| domain.name.as_str()).collect();
+            writeln!(out, "  {:<16} alone: {}", "", names.join(", "))?;
+        }
     }
     Ok(())
 }

@@ -27,6 +27,9 @@ pub enum CommandError {
     /// A kernel did not boot, or its root is gone.
     #[error(transparent)]
     Boot(#[from] BootFailure),
+    /// A placement that there is not, or that does not fit the components.
+    #[error(transparent)]
+    Layout(#[from] kd_boot::layout::LayoutError),
     /// Options that do not fit together.
     #[error("{0}")]
     Options(String),

@@ -12,6 +12,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use kd_boot::app::family;
 use kd_boot::board::Field;
 use kd_boot::control::{Event, Task, What};
+use kd_boot::layout::Layout;
 use kd_boot::manifest::{Kernel, WaitName};
 use kd_boot::{Manifest, Placement};
 use kd_nucleus::channel::Wait;
@@ -28,6 +29,8 @@ Examples:
   cargo debate run --kernel monolithic --workload read_4k --seconds 10
   perf record -g -p $(pgrep kd-kernel)          while that runs
   cargo debate run --kernel microkernel --placement thread --workload pipe_pingpong
+  cargo debate run --placement coarse --workload mail_server
+  cargo debate run --placement crates/boot/placements/servers.json --workload stat
   cargo debate run --kernel linux --workload stat --seconds 3
   cargo debate run --kernel monolithic --workload disk_mail_server --host-disk .
   cargo debate run --kernel linux --workload disk_mail_server --host-disk .
@@ -37,15 +40,16 @@ Examples:
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// The kernel
-    #[arg(long, value_name = "K", value_parser = named(&[Kernel::Monolithic, Kernel::Microkernel, Kernel::Linux], Kernel::name))]
-    kernel: Kernel,
+    /// The kernel; a placement of a name or a file says which itself
+    #[arg(long, value_name = "K", required_unless_present = "placement", value_parser = named(&[Kernel::Monolithic, Kernel::Microkernel, Kernel::Linux], Kernel::name))]
+    kernel: Option<Kernel>,
     /// The workload; `list` explains them
     #[arg(long, value_name = "W", value_parser = workload)]
     workload: String,
-    /// What stands between the microkernel's components [default: process]
-    #[arg(long, value_name = "P", value_parser = named(&[Placement::Thread, Placement::Process], Placement::name))]
-    placement: Option<Placement>,
+    /// What stands between the microkernel's components: thread, process, a placement that `list placements` shows, one of
+    /// these with another boundary (coarse/thread), or a file that ends in .json [default: process]
+    #[arg(long, value_name = "P")]
+    placement: Option<String>,
     /// How crossings between processes wait; spin wants a core for every process [default: adaptive]
     #[arg(long, value_name = "WAIT", value_parser = named(&Wait::ALL, Wait::name))]
     wait: Option<Wait>,
@@ -84,8 +88,9 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), CommandErro
     let boot = Boot::new(&manifest)?;
     let begin = Instant::now();
     let task = Task::Loop { workload: arguments.workload.clone(), milliseconds: 0 };
-    let app = boot.start(1, manifest.placement == Placement::Process, task)?;
-    introduce(&manifest, &boot, &app, out)?;
+    let app = boot.start(1, manifest.has_processes(), task)?;
+    let placement = arguments.placement.as_deref().unwrap_or(manifest.placement.name());
+    introduce(&manifest, placement, &boot, &app, out)?;
     let mut watch = Watch { boot, app, begin, gone: None };
     let (mut printed, mut before) = (Instant::now(), 0);
     loop {
@@ -111,20 +116,32 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), CommandErro
 }
 
 fn manifest(arguments: &Arguments) -> Result<Manifest, CommandError> {
-    let Arguments { kernel, placement, wait, ref host_disk, .. } = *arguments;
-    let refuse = |option: &str| {
+    let Arguments { kernel, placement, wait, host_disk, .. } = arguments;
+    let refuse = |option: &str, kernel: Kernel| {
         let why = format!("`{option}` says nothing about the {} kernel: leave it out", kernel.name());
         Err(CommandError::Options(why))
     };
-    let placement = match (kernel, placement) {
-        (Kernel::Microkernel, placement) => placement.unwrap_or(Placement::Process),
-        (_, Some(_)) => return refuse("--placement"),
-        (_, None) => Placement::Direct,
+    let components = (PARTS.components)();
+    let mut manifest = match (kernel.unwrap_or(Kernel::Microkernel), placement.as_deref()) {
+        (Kernel::Microkernel, None) => Manifest::standard(Kernel::Microkernel, Placement::Process, &components),
+        (kernel, None) => Manifest::standard(kernel, Placement::Direct, &components),
+        (Kernel::Linux, Some(_)) => return refuse("--placement", Kernel::Linux),
+        (_, Some(word)) => match Placement::from_name(word).filter(|plain| *plain != Placement::Direct) {
+            Some(plain) => Manifest::standard(Kernel::Microkernel, plain, &components),
+            None => Layout::find(word)?.manifest(&components)?,
+        },
     };
-    if wait.is_some() && kernel != Kernel::Microkernel {
-        return refuse("--wait");
+    if let Some(asked) = kernel.filter(|asked| *asked != manifest.kernel) {
+        let (placement, is) = (placement.as_deref().unwrap_or_default(), manifest.kernel.name());
+        let why = format!(
+            "the placement `{placement}` is for the {is} kernel, and `--kernel` asks for the {}: leave one of them out",
+            asked.name()
+        );
+        return Err(CommandError::Options(why));
     }
-    let mut manifest = Manifest::standard(kernel, placement, &(PARTS.components)());
+    if wait.is_some() && manifest.kernel != Kernel::Microkernel {
+        return refuse("--wait", manifest.kernel);
+    }
     manifest.wait = WaitName(wait.unwrap_or(Wait::Adaptive));
     if let Some(folder) = host_disk {
         manifest.put_disk_in(folder);
@@ -133,10 +150,16 @@ fn manifest(arguments: &Arguments) -> Result<Manifest, CommandError> {
 }
 
 /// What was booted, and its processes as `ps` shows them.
-fn introduce(manifest: &Manifest, boot: &Boot, app: &RunningApp, out: &mut dyn Write) -> Result<(), CommandError> {
-    let Manifest { kernel, placement, wait, .. } = manifest;
+fn introduce(
+    manifest: &Manifest,
+    placement: &str,
+    boot: &Boot,
+    app: &RunningApp,
+    out: &mut dyn Write,
+) -> Result<(), CommandError> {
+    let Manifest { kernel, wait, .. } = manifest;
     let isolation = match kernel {
-        Kernel::Microkernel => format!(", {}, {}", placement.name(), wait.0.name()),
+        Kernel::Microkernel => format!(", {placement}, {}", wait.0.name()),
         _ => String::new(),
     };
     writeln!(out, "{}{isolation}: booted in {:.1} ms\n", kernel.name(), boot.nanos as f64 / 1e6)?;

@@ -20,7 +20,7 @@ use kd_workloads::{Group, Workload};
 use super::latency::sample::{Design, Key, Table, Wanted, want};
 use super::latency::{Configuration, analyse, crossings};
 use super::records::Subject;
-use super::{Plan, Progress, interrupts};
+use super::{Plan, Progress, interrupts, placements};
 use crate::boot::BootFailure;
 use crate::budget;
 
@@ -53,15 +53,22 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
     // With programs of many calls, waits that burn a core say nothing that latency does not.
     let burns = |wait: &str| wait == Wait::Spin.name() || wait == Wait::Yield.name();
     let configurations = Configuration::all().into_iter().filter(|c| !c.wait.is_some_and(burns));
+    let hybrids = Configuration::hybrids(plan.quick);
+    let hybrid_groups = if plan.quick { &GROUPS[1..] } else { &GROUPS };
     let cells = |configuration: Configuration| {
         let mut cells = Vec::new();
         for workload in workloads().filter(|workload| !plan.quick || !CACHED.contains(&workload.name())) {
+            if configuration.layout.is_some() && !hybrid_groups.contains(&workload.group()) {
+                continue;
+            }
             // A quick run is one on one core.
             for cores in if plan.quick { 1..=1 } else { 1..=2 } {
                 for (user, compute) in scale.shares(&*workload) {
                     // The A/A pair watches the machine, for which it need not compute; a quick run draws no curve on the
                     // disk, where it is the root's over again with smaller ratios.
-                    if user > 0 && (configuration.twin || plan.quick && workload.needs().is_some()) {
+                    // Hybrids lie between the others, whose curves are drawn.
+                    let flat = configuration.twin || configuration.layout.is_some();
+                    if user > 0 && (flat || plan.quick && workload.needs().is_some()) {
                         continue;
                     }
                     let workload_name = workload.name().into();
@@ -74,7 +81,7 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
     };
     let design = Design {
         manifest: &|configuration| configuration.manifest(),
-        cells: configurations.map(cells).collect(),
+        cells: configurations.chain(hybrids.iter().copied()).map(cells).collect(),
         boots: budget::boots(plan.quick),
         enough: budget::boots(plan.quick),
         time: time.mul_f64(1.0 - CALIBRATION - ON_HOST),
@@ -86,7 +93,10 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
     records.extend(on_host::records(plan, time.mul_f64(ON_HOST), then));
     records.extend(scale.records());
     records.extend(interrupts);
-    records.extend(crossings::records(Experiment::Macro, &GROUPS, plan)?);
+    records.extend(crossings::records(Experiment::Macro, &GROUPS, &crossings::plain(), plan)?);
+    records.extend(crossings::records(Experiment::Macro, hybrid_groups, &hybrids, plan)?);
+    records.extend(placements::means(&samples, plan));
+    records.push(placements::tsc_frequency());
     Ok(records)
 }
 

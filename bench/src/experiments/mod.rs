@@ -7,6 +7,7 @@ mod interrupts;
 pub mod ipc;
 pub mod latency;
 pub mod macros;
+mod placements;
 pub mod primitives;
 pub mod records;
 pub mod restart;

@@ -8,6 +8,7 @@
 pub mod parts;
 pub mod rig;
 
+mod copying;
 mod handover;
 
 use std::time::{Duration, Instant};
@@ -49,7 +50,7 @@ struct Cell {
 /// # Errors
 /// A rig that did not start or ended before its time.
 pub fn limits(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailure> {
-    let mut cells = cells(plan.cores.len());
+    let mut cells = cells(plan.cores.len(), plan.quick);
     let rounds = 2 * budget::boots(plan.quick);
     let time = budget::seconds("primitives", plan.quick) as f64 * (1.0 - CRITERION_SHARE);
     let each = Duration::from_secs_f64(time / (rounds * cells.len()) as f64);
@@ -67,13 +68,13 @@ pub fn limits(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFa
 }
 
 /// Everything that `limits` looks at, as far as there are cores for it.
-fn cells(cores: usize) -> Vec<Cell> {
+fn cells(cores: usize, quick: bool) -> Vec<Cell> {
     let chains = (1..=CHAIN).flat_map(|servers| {
         let waits = [Wait::Yield, Wait::Block, Wait::Adaptive].map(|wait| Part::chain(wait, servers));
         waits.into_iter().flat_map(|part| [(part, 1), (part, 2)])
     });
     let bare = [(Part::LimitSpin, 2), (Part::LimitOneLine, 2), (Part::chain(Wait::Spin, 1), 2), (Part::LimitFutex, 1)];
-    let there = bare.into_iter().chain(chains).filter(|(_, needed)| *needed <= cores);
+    let there = bare.into_iter().chain(chains).chain(copying::parts(quick)).filter(|(_, needed)| *needed <= cores);
     there.map(|(part, cores)| Cell { part, cores, samples: Vec::new() }).collect()
 }
 
@@ -134,14 +135,16 @@ fn analyse(cells: &[Cell], seed: u64) -> Vec<Record> {
             ratio("adaptive_ratio", Wait::Adaptive, servers, cores, better);
         }
     }
-    // Chains of several servers stand nowhere else; the rest is criterion's.
+    // What criterion times as well is here a chain of one: how time grows with a chain is to be read off one source.
     for cell in cells {
-        if let Part::Process(wait, servers @ 2..) = cell.part {
+        if let Part::Process(wait, servers) = cell.part {
             let estimate = stats::estimate(&cell.samples, stats::median, RESAMPLES, seed);
-            let subject = subject(wait.0, servers, cell.cores);
+            let subject =
+                Subject { workload: format!("process_chain_{servers}"), ..subject(wait.0, servers, cell.cores) };
             records.push(subject.estimate("round_trip", "median", "ns", estimate, cell.samples.len()));
         }
     }
+    records.extend(copying::records(cells, seed));
     records
 }
 

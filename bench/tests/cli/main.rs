@@ -33,6 +33,12 @@ fn every_help_has_examples_and_list_names_what_there_is() {
         assert_eq!(code, Some(0), "{command:?}");
         assert!(out.contains("Examples:\n  cargo debate "), "{command:?}: {out}");
     }
+    let (code, placements, _) = outcome(&["list", "placements"], &scratch);
+    assert_eq!(code, Some(0));
+    for words in ["  monolithic ", "  all-isolated ", " files: pipe, ramfs, ", " alone: "] {
+        assert!(placements.contains(words), "{words}: {placements}");
+    }
+    assert!(!placements.contains("read_4k"), "nothing else is told");
     let (code, out, err) = outcome(&["list"], &scratch);
     assert_eq!(code, Some(0), "{err}");
     let workloads: Vec<&str> = kd_workloads::workloads().iter().map(|workload| workload.name()).collect();
@@ -46,6 +52,11 @@ fn every_help_has_examples_and_list_names_what_there_is() {
 fn bad_input_is_answered_with_one_message_and_its_remedy() {
     let scratch = Scratch::new();
     fs::write(scratch.path("file"), "").expect("the folder is ours");
+    let circle =
+        r#"{ "about": "", "boundary": "process", "domains": [{ "name": "x", "components": ["jfs", "vdisk"] }] }"#;
+    let files = Scratch::new();
+    fs::write(files.path("circle.json"), circle).expect("the folder is ours");
+    let circle = files.path("circle.json").to_string_lossy().into_owned();
     for (arguments, expected) in [
         (&["bench", "--quik"][..], "a similar argument exists: '--quick'"),
         (&["bench", "--only", "everything"], "[possible values: latency, macro, scaling, faults, restart, crash]"),
@@ -56,6 +67,24 @@ fn bad_input_is_answered_with_one_message_and_its_remedy() {
         (&["run", "--kernel", "linux", "--workload", "nap"], "there is no workload `nap`; there are: null_core, "),
         (&["run", "--kernel", "linux", "--workload", "stat", "--placement", "thread"], "`--placement` says nothing"),
         (&["run", "--kernel", "linux", "--workload", "stat", "--wait", "block"], "`--wait` says nothing"),
+        (&["run", "--workload", "stat"], "--kernel <K>"),
+        (
+            &["run", "--placement", "nooks", "--workload", "stat"],
+            "there is no placement `nooks`: use monolithic, drivers-iso",
+        ),
+        (
+            &["run", "--placement", "coarse/pkeys", "--workload", "stat"],
+            "the boundary cannot be `pkeys`: use thread or process",
+        ),
+        (&["run", "--placement", "none.json", "--workload", "stat"], "cannot read none.json: No such file"),
+        (
+            &["run", "--placement", &circle, "--workload", "stat"],
+            "`domains`: domains need each other: `jfs` in `x` imports `blk`",
+        ),
+        (
+            &["run", "--kernel", "monolithic", "--placement", "coarse", "--workload", "stat"],
+            "the placement `coarse` is for the microkernel kernel, and `--kernel` asks for the monolithic: leave",
+        ),
         (&["run", "--kernel", "linux"], "--workload <W>"),
         (&["run", "--kernel", "linux", "--workload", "disk_create", "--host-disk", "no"], "can be made in no: No such"),
         (
@@ -160,8 +189,12 @@ fn progress(line: &str) -> Option<(u64, u64)> {
 
 /// Hits the driver's process by hand while a workload runs: it is noticed and restarted, and the app goes on.
 fn survives(by_hand: &str, noticed: &str) {
+    survives_on(RUN, by_hand, noticed);
+}
+
+fn survives_on(run: &[&str], by_hand: &str, noticed: &str) {
     let scratch = Scratch::new();
-    let mut run = Debate::start(RUN, &scratch);
+    let mut run = Debate::start(run, &scratch);
     let driver = run.process("kd-ramdisk");
     let (before, _) = run.find(progress);
     signal(by_hand, driver);
@@ -178,6 +211,15 @@ fn survives(by_hand: &str, noticed: &str) {
 #[test]
 fn a_driver_killed_by_hand_is_restarted_and_the_app_goes_on() {
     survives("KILL", "ramdisk died: SIGKILL");
+}
+
+#[test]
+fn a_driver_killed_by_hand_in_a_shipped_placement_is_restarted() {
+    survives_on(
+        &["run", "--placement", "drivers-isolated", "--workload", "ram0_read_4k"],
+        "KILL",
+        "ramdisk died: SIGKILL",
+    );
 }
 
 #[test]

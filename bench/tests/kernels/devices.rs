@@ -6,6 +6,7 @@ use kd_api::Errno;
 use kd_boot::board::Field;
 use kd_boot::control::{Entry, Task, What};
 use kd_boot::devices::{DeviceCounts, Order};
+use kd_boot::layout::Layout;
 use kd_boot::manifest::{RingDevice, VDISK_BYTES};
 use kernel_debate::boot::{Boot, RunningApp};
 
@@ -148,16 +149,22 @@ fn a_killed_driver_loses_nothing_that_its_device_has() {
 
 #[test]
 fn a_slow_device_gets_no_driver_shot() {
-    let boot = PROCESS.boot(1);
-    let app = load(PROCESS, &boot, 1);
-    // A request takes longer than any idle server is granted.
-    order(&boot, Order::Latency(1_500_000_000));
-    good(&app, 1);
-    order(&boot, Order::Latency(0));
-    good(&app, 10);
-    let events = boot.events().expect("the root lives");
-    assert!(events.iter().all(|event| event.who.starts_with("app")), "{events:?}");
-    assert_eq!(finish(&app), [0; 5]);
+    // By itself, and in one domain with all that call it.
+    let text = r#"{ "about": "All in one.", "boundary": "process",
+        "domains": [{ "name": "one", "components": ["subsystems", "drivers"] }] }"#;
+    let together = Layout::parse("one.json", text).and_then(|layout| layout.manifest(&kd_subsystems::components()));
+    for manifest in [PROCESS.manifest(1), together.expect("it fits")] {
+        let boot = Boot::new(&manifest).expect("boots");
+        let app = load(PROCESS, &boot, 1);
+        // A request takes longer than any idle server is granted.
+        order(&boot, Order::Latency(1_500_000_000));
+        good(&app, 1);
+        order(&boot, Order::Latency(0));
+        good(&app, 10);
+        let events = boot.events().expect("the root lives");
+        assert!(events.iter().all(|event| event.who.starts_with("app")), "{events:?}");
+        assert_eq!(finish(&app), [0; 5]);
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod restarts;
 mod scaling;
 
 use kd_boot::control::Task;
+use kd_boot::layout::Layout;
 use kd_boot::manifest::{Kernel, Manifest, Placement};
 use kd_boot::script::{Call, Outcome};
 use kernel_debate::boot::{Boot, RunningApp};
@@ -23,11 +24,13 @@ use kernel_debate::boot::{Boot, RunningApp};
 struct Config {
     kernel: Kernel,
     placement: Placement,
+    /// A shipped layout, if components share domains.
+    layout: Option<&'static str>,
     own_process: bool,
 }
 
 const fn config(kernel: Kernel, placement: Placement, own_process: bool) -> Config {
-    Config { kernel, placement, own_process }
+    Config { kernel, placement, layout: None, own_process }
 }
 
 const LINUX: Config = config(Kernel::Linux, Placement::Direct, true);
@@ -42,10 +45,20 @@ const OURS: [Config; 5] = [
     PROCESS,
 ];
 
+/// Everything that opens files in one process, apps beside it.
+const COARSE: Config = Config { layout: Some("coarse"), ..PROCESS };
+/// Drivers apart, in one process: the boundary is threads.
+const DRIVERS: Config =
+    Config { layout: Some("drivers-isolated/thread"), ..config(Kernel::Microkernel, Placement::Thread, false) };
+
 impl Config {
     fn manifest(self, apps: u32) -> Manifest {
-        let standard = Manifest::standard(self.kernel, self.placement, &kd_subsystems::components());
-        Manifest { apps, ..standard }
+        let components = kd_subsystems::components();
+        let manifest = match self.layout {
+            Some(name) => Layout::find(name).and_then(|layout| layout.manifest(&components)).expect("it is shipped"),
+            None => Manifest::standard(self.kernel, self.placement, &components),
+        };
+        Manifest { apps, ..manifest }
     }
 
     fn boot(self, apps: u32) -> Boot {

@@ -1,21 +1,29 @@
 //! Servers that die under load: restarted, reconnected, and what cannot be repeated reported as unknown.
 
+use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 use kd_boot::board::Field;
 use kd_boot::control::{Entry, Task, What};
-use kd_boot::manifest::{Placement, Source};
+use kd_boot::layout::Layout;
+use kd_boot::manifest::{Manifest, Placement, Source};
+use kd_faults::Fault;
 use kernel_debate::boot::{Boot, RunningApp};
+use kernel_debate::experiments::faults::subjects;
 
-use crate::{MONOLITHIC, PROCESS};
+use crate::{COARSE, Config, MONOLITHIC, PROCESS};
 
 const LIMIT: Duration = Duration::from_secs(20);
 const KILL: i32 = 9;
 const STOP: i32 = 19;
 
 fn load(boot: &Boot, app: u32, workload: &str) -> RunningApp {
+    load_on(PROCESS, boot, app, workload)
+}
+
+fn load_on(config: Config, boot: &Boot, app: u32, workload: &str) -> RunningApp {
     let rounds = Task::Rounds { workload: workload.into(), rate: 0, entry: Entry::Call };
-    let app = PROCESS.start(boot, app, rounds);
+    let app = config.start(boot, app, rounds);
     assert!(app.wait_until(LIMIT, |board| board.get(Field::Good) > 10), "{workload} starts");
     app
 }
@@ -65,6 +73,72 @@ fn placement_is_each_components_own() {
     goes_on(&disk);
     finish(&disk);
     assert_eq!((pid("vfs"), disk.board.get(Field::Failed)), (core, 0), "its neighbours live on");
+}
+
+#[test]
+fn a_killed_domain_of_several_comes_back_and_apps_go_on() {
+    let boot = COARSE.boot(2);
+    let pid = |name: &str| boot.component(name).expect("it runs").pid;
+    let members = ["vfs", "ramfs", "jfs", "procfs", "pipe", "blk"];
+    assert!(members.iter().all(|member| pid(member) == pid("vfs")), "they share a domain");
+    assert!(pid("vfs") != pid("vdisk") && pid("vfs") != pid("proc"));
+    let (files, disk) = (load_on(COARSE, &boot, 1, "write_4k"), load_on(COARSE, &boot, 2, "vda_write_4k"));
+    for round in 1..=3 {
+        let (before, driver) = (pid("vfs"), pid("vdisk"));
+        // By any of its members.
+        boot.signal(members[round as usize], KILL).expect("it runs");
+        let back = |name: &&str| boot.component(name).is_ok_and(|now| now.restarts == round && now.pid != before);
+        until("a restart of all members", || members.iter().all(back));
+        assert!(members.iter().all(|member| pid(member) == pid("vfs")), "they share their successor");
+        assert_eq!(pid("vdisk"), driver, "its neighbours live on");
+        goes_on(&files);
+        goes_on(&disk);
+    }
+    let events = boot.events().expect("the root lives");
+    let restarted = |event: &&kd_boot::control::Event| event.who == "files" && event.what == What::Restarted;
+    assert_eq!(events.iter().filter(restarted).count(), 3, "told by its domain's name: {events:?}");
+    finish(&files);
+    finish(&disk);
+    // What lay in memory is gone with the domain, and missed; nothing of it comes back changed. What a device had is there.
+    assert_eq!(files.board.get(Field::Corrupted), 0);
+    let bad = [Field::Wrong, Field::Lost, Field::Corrupted];
+    assert_eq!(bad.map(|field| disk.board.get(field)), [0; 3]);
+}
+
+/// In a domain of threads as well, since its members hold each other: a panic of a driver on the thread of the VFS, which
+/// called it directly, takes both.
+#[test]
+fn a_panic_restarts_all_members_of_a_domain_of_threads() {
+    let text = r#"{ "about": "The VFS and the RAM disk in one.", "boundary": "thread",
+        "domains": [{ "name": "one", "components": ["vfs", "procfs", "ramdisk"] }] }"#;
+    let layout = Layout::parse("one.json", text).and_then(|layout| layout.manifest(&kd_subsystems::components()));
+    let boot = Boot::new(&Manifest { apps: 2, ..layout.expect("it fits") }).expect("boots");
+    // The app enters by a port of its own, so that the panic is not on its thread.
+    let rounds = Task::Rounds { workload: "ram0_write_4k".into(), rate: 0, entry: Entry::Call };
+    let disk = boot.start(1, true, rounds).expect("starts");
+    goes_on(&disk);
+    let driver = subjects(false).into_iter().find(|subject| subject.name == "ramdisk").expect("it has a load");
+    let target = driver.target(&boot).expect("it has a function to fail");
+    let at = NonZeroU64::new(20).expect("executions count from one");
+    if let Err(why) = kd_faults::inject(target.pid, &target.site, target.room, Fault::Panic, at, None) {
+        eprintln!("nothing injected: {why}");
+        return;
+    }
+    let names = ["vfs", "procfs", "ramdisk", "ramfs"];
+    until("a restart of all members, and of nobody else", || {
+        let paths = names.map(|name| format!("/proc/components/{name}")).to_vec();
+        let mut reader = boot.start(2, true, Task::Text(paths)).expect("starts");
+        let restarts = names.map(|_| match reader.line::<Result<String, String>>() {
+            Ok(Some(Ok(text))) => {
+                text.contains("Restarts:\t1\n").then_some(1).or(text.contains("Restarts:\t0\n").then_some(0))
+            }
+            _ => None,
+        });
+        restarts == [Some(1), Some(1), Some(1), Some(0)]
+    });
+    goes_on(&disk);
+    finish(&disk);
+    assert_eq!((disk.board.get(Field::Wrong), disk.board.get(Field::Lost)), (0, 0), "the disk is the machine's");
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //! | module | what |
 //! | --- | --- |
 //! | [`manifest`] | components, parameters and placement, as data |
-//! | [`order`] | the order in which components start; circles and missing imports |
+//! | [`layout`] | placement files: which components share a domain, what stands between domains |
+//! | [`order`] | the order in which components and domains start; circles and missing imports |
 //! | [`start`] | one component started from its manifest entry, built in or loaded |
 //! | [`devices`] | the processes of devices with rings, and the way to them |
 //! | [`control`] | what the harness asks of a root process, and what it answers |
@@ -25,6 +26,7 @@ pub mod control;
 pub mod devices;
 pub mod hosted;
 pub mod info;
+pub mod layout;
 pub mod log;
 pub mod manifest;
 pub mod order;

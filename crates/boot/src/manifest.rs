@@ -42,6 +42,9 @@ pub enum Placement {
 }
 
 impl Placement {
+    /// All of them, the weakest first.
+    pub const ALL: [Placement; 3] = [Placement::Direct, Placement::Thread, Placement::Process];
+
     /// Its name in manifests and results.
     pub const fn name(self) -> &'static str {
         match self {
@@ -49,6 +52,11 @@ impl Placement {
             Placement::Thread => "thread",
             Placement::Process => "process",
         }
+    }
+
+    /// The one of this name.
+    pub fn from_name(name: &str) -> Option<Placement> {
+        Placement::ALL.into_iter().find(|placement| placement.name() == name)
     }
 }
 
@@ -116,9 +124,12 @@ pub struct Entry {
     pub ring: Option<RingDevice>,
     /// Whether apps may call it directly.
     pub apps: bool,
-    /// What stands between it and its callers, if not what the manifest says for all. In the microkernel, components
-    /// that have no process of their own share one: between each other they are called directly, or by threads.
+    /// What stands between it and its callers in other domains, if not what the manifest says for all.
     pub placement: Option<Placement>,
+    /// The domain that it is in, if not one of its own. Entries of one domain call each other directly, and one fault
+    /// reaches all of them.
+    #[serde(default)]
+    pub domain: Option<String>,
 }
 
 /// A kernel to boot.
@@ -164,7 +175,9 @@ impl<'de> Deserialize<'de> for WaitName {
 /// Threads of a server unless a manifest says otherwise: three blocking calls at once, and one for everything else.
 pub const THREADS: u32 = 4;
 /// The interface of what can be mounted.
-const FILE_SYSTEM: &str = "FileSystem";
+pub const FILE_SYSTEM: &str = "FileSystem";
+/// The domain of everything that has no boundary, and the process of everything that needs none of its own.
+pub const CORE: &str = "core";
 /// Bytes of the standard RAM disk.
 pub const RAMDISK_BYTES: usize = 16 << 20;
 /// The driver of the standard disk behind a ring, and the one of a disk that is a file of the host.
@@ -177,6 +190,26 @@ impl Manifest {
     /// Where a component is placed.
     pub fn placement_of(&self, entry: &Entry) -> Placement {
         entry.placement.unwrap_or(self.placement)
+    }
+
+    /// The name of the domain that an entry is in.
+    pub fn domain_of<'a>(&self, entry: &'a Entry) -> &'a str {
+        match (self.placement_of(entry), &entry.domain) {
+            (Placement::Direct, _) => CORE,
+            (_, Some(domain)) => domain,
+            (_, None) => &entry.name,
+        }
+    }
+
+    /// The name of the process that an entry is in where domains are processes. Those that need none of their own share
+    /// one; between each other they are called directly, or by threads.
+    pub fn process_of<'a>(&self, entry: &'a Entry) -> &'a str {
+        if self.placement_of(entry) == Placement::Process { self.domain_of(entry) } else { CORE }
+    }
+
+    /// Whether any domain is a process, and apps with them.
+    pub fn has_processes(&self) -> bool {
+        self.entries.iter().any(|entry| self.placement_of(entry) == Placement::Process)
     }
 
     /// The standard kernel: every component that is registered, and the driver modules.
@@ -192,6 +225,7 @@ impl Manifest {
                 ring: None,
                 apps: component.apps,
                 placement: None,
+                domain: None,
             })
             .collect();
         let mut standard = Manifest {
@@ -249,6 +283,7 @@ impl Manifest {
             ring,
             apps: false,
             placement: None,
+            domain: None,
         });
         let queue = self.entries.iter().find(|entry| entry.imports.iter().any(|import| import == name));
         let shown = queue.map_or(name, |queue| &queue.name).to_owned();

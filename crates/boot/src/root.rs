@@ -33,7 +33,7 @@ pub trait Core {
     fn devices(&self) -> Option<&Devices> {
         None
     }
-    /// What a tracing boot counted: operation, crossings, bytes.
+    /// What a tracing boot counted: `caller>component/Interface.operation`, crossings, bytes.
     fn counts(&self) -> Vec<(String, u64, u64)>;
     /// From now on an oops ends the machine, and the machine reboots the kernel.
     fn panic_on_oops(&mut self) {}

@@ -96,6 +96,8 @@ pub struct Prepared {
     pub entry: Entry,
     /// Where the manifest places it.
     pub placement: Placement,
+    /// The domain that it is in.
+    pub domain: String,
     /// The component as it is registered; for a driver module, what stands for it.
     pub component: Component,
     module: Option<ModuleFile>,
@@ -135,6 +137,7 @@ pub fn prepare(manifest: &Manifest, parts: &Parts) -> Result<Vec<Prepared>, Boot
         prepared.push(Prepared {
             entry: entry.clone(),
             placement,
+            domain: manifest.domain_of(entry).into(),
             component,
             module,
             disk,

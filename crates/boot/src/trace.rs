@@ -11,35 +11,64 @@ use kd_machine::memory::{Memory, Words};
 
 /// Operations of one interface that are told apart.
 const OPERATIONS: usize = 64;
-/// Components that are told apart.
-const COMPONENTS: usize = 64;
+/// Components that are told apart, with the apps and the supervisor as two callers more.
+const COMPONENTS: usize = 30;
+const CALLERS: usize = COMPONENTS + 2;
 
-/// Crossings and bytes of every operation of every component, in memory that all domains share while counting.
+/// Who calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A component, by its number in the manifest.
+    Component(usize),
+    /// An app.
+    App,
+    /// The supervisor.
+    Supervisor,
+}
+
+impl Origin {
+    fn index(self) -> usize {
+        match self {
+            Origin::Component(number) => number % COMPONENTS,
+            Origin::App => COMPONENTS,
+            Origin::Supervisor => COMPONENTS + 1,
+        }
+    }
+}
+
+/// Crossings and bytes of every operation of every component by each of its callers, in memory that all domains share
+/// while counting.
 #[derive(Clone, Debug)]
 pub struct Counts(Arc<Words>);
 
 impl Counts {
     /// All zero.
     pub fn new() -> io::Result<Counts> {
-        let memory = Memory::new("kd-counts", COMPONENTS * OPERATIONS * 16)?;
+        let memory = Memory::new("kd-counts", CALLERS * COMPONENTS * OPERATIONS * 16)?;
         Ok(Counts(Arc::new(Words::new(memory.map()?))))
     }
 
+    fn index(from: Origin, component: usize, operation: u16) -> usize {
+        let edge = from.index() * COMPONENTS + component % COMPONENTS;
+        (edge * OPERATIONS + usize::from(operation) % OPERATIONS) * 2
+    }
+
     /// Counts one crossing.
-    pub fn add(&self, component: usize, operation: u16, bytes: u64) {
-        let index = (component % COMPONENTS * OPERATIONS + usize::from(operation) % OPERATIONS) * 2;
+    pub fn add(&self, from: Origin, component: usize, operation: u16, bytes: u64) {
+        let index = Counts::index(from, component, operation);
         self.0.get(index).fetch_add(1, Relaxed);
         self.0.get(index + 1).fetch_add(bytes, Relaxed);
     }
 
-    /// What was counted of one component: operation, crossings, bytes.
+    /// What was counted of one caller's calls to one component: operation, crossings, bytes.
     pub fn of<'a>(
         &'a self,
+        from: Origin,
         component: usize,
         info: &'static InterfaceInfo,
     ) -> impl Iterator<Item = (String, u64, u64)> + 'a {
         info.operations.iter().map(move |operation| {
-            let index = (component * OPERATIONS + usize::from(operation.number)) * 2;
+            let index = Counts::index(from, component, operation.number);
             let name = format!("{}.{}", operation.interface, operation.name);
             (name, self.0.get(index).load(Relaxed), self.0.get(index + 1).load(Relaxed))
         })
@@ -52,6 +81,8 @@ pub struct TracedPort {
     pub inner: Arc<dyn Port>,
     /// Where they are counted.
     pub counts: Counts,
+    /// Whom they are from.
+    pub from: Origin,
     /// The component they go to, by its number in the manifest.
     pub component: usize,
 }
@@ -65,7 +96,7 @@ impl Port for TracedPort {
         let exchange = self.inner.exchange(slot, operation, message);
         // A reply's bulk is what really moved, in or out: it was copied into the window once and out of it once.
         let moved = if exchange == Exchange::Replied { u64::from(message.bulk) } else { 0 };
-        self.counts.add(self.component, operation.number, 2 * moved);
+        self.counts.add(self.from, self.component, operation.number, 2 * moved);
         exchange
     }
 
@@ -74,7 +105,7 @@ impl Port for TracedPort {
     }
 
     fn post(&self, operation: &'static Operation, request: Message) {
-        self.counts.add(self.component, operation.number, 0);
+        self.counts.add(self.from, self.component, operation.number, 0);
         self.inner.post(operation, request);
     }
 

@@ -77,7 +77,8 @@ pub struct Record {
     pub experiment: Experiment,
     /// Kernel that was measured.
     pub kernel: Kernel,
-    /// Boundary between components: `direct`, `thread`, `process`, `host`.
+    /// Boundary between components: `direct`, `thread`, `process`, `host`; where components share domains, the layout's
+    /// name (`coarse`), which says `process` unless another boundary follows it (`coarse/thread`).
     pub placement: String,
     /// How a crossing waits: `spin`, `yield`, `block`, `adaptive`, `none`.
     pub wait: String,

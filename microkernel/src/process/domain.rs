@@ -1,4 +1,4 @@
-//! A domain: a process with one component, or with all those that have none of their own.
+//! A domain: a process with one component, or with several that share it.
 
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::Duration;
@@ -7,6 +7,7 @@ use kd_api::module::HostTable;
 use kd_api::{Caller, Handle};
 use kd_boot::control::Patch;
 use kd_boot::manifest::Entry;
+use kd_boot::order::Together;
 use kd_boot::start::{BootError, Prepared, host_table};
 use kd_boot::{Placement, log};
 use kd_machine::memory::{Memory, Words};
@@ -45,21 +46,13 @@ extern "C" fn panicked(text: *const u8, len: usize) -> ! {
     std::process::abort()
 }
 
-/// What a domain is called: by its component, or `core` with several.
-pub fn name(members: &[usize], prepared: &[Prepared]) -> String {
-    match members {
-        [only] => prepared[*only].entry.name.clone(),
-        _ => "core".into(),
-    }
-}
-
-/// Forks a domain of the components `members`, imports first, and waits until it answers.
-pub fn start(members: &[usize], prepared: &[Prepared], wiring: &mut Wiring) -> Result<Domain> {
-    let name = name(members, prepared);
+/// Forks a domain of so many components and waits until it answers.
+pub fn start(of: &Together, prepared: &[Prepared], wiring: &mut Wiring) -> Result<Domain> {
+    let Together { name, members } = of;
     let page = Words::new(Memory::new("kd-domain", 4096)?.map()?);
     let mut child = process::fork(|| {
         process::set_name(&format!("kd-{name}"));
-        match run(&name, members, prepared, wiring, &page) {
+        match run(name, members, prepared, wiring, &page) {
             Ok(never) => never,
             Err(error) => {
                 log::say(&format!("{name}: {error}"));
@@ -71,12 +64,12 @@ pub fn start(members: &[usize], prepared: &[Prepared], wiring: &mut Wiring) -> R
     // The newcomer needs this core if it is the only one; a futex would cost it a system call more.
     while page.get(STATE).load(Acquire) == STARTING {
         if let Some(exit) = child.poll() {
-            return Err(BootError::Ended(name, exit.to_string()));
+            return Err(BootError::Ended(name.clone(), exit.to_string()));
         }
         std::thread::sleep(Duration::from_micros(5));
     }
     if page.get(STATE).load(Acquire) == FAILED {
-        return Err(BootError::Ended(name, child.wait().to_string()));
+        return Err(BootError::Ended(name.clone(), child.wait().to_string()));
     }
     let patch = |member: usize| {
         let word = |i: usize| page.get(PATCH + 3 * member + i).load(Acquire) as usize;
@@ -98,7 +91,7 @@ fn run(name: &str, members: &[usize], prepared: &[Prepared], wiring: &mut Wiring
         let mut imports = wiring.imports(Client::Component(number), prepared);
         for (other, handle) in &started {
             if mine.entry.imports.contains(&prepared[*other].entry.name) {
-                imports.insert(&prepared[*other].entry.name, neighbour(&prepared[*other], handle));
+                imports.insert(&prepared[*other].entry.name, neighbour(mine, &prepared[*other], handle));
             }
         }
         let component = mine.start(&imports, places(number).1, &HOST)?;
@@ -122,9 +115,9 @@ fn run(name: &str, members: &[usize], prepared: &[Prepared], wiring: &mut Wiring
     }
 }
 
-/// What a component holds of another in its own domain.
-fn neighbour(prepared: &Prepared, handle: &Handle) -> Handle {
-    if prepared.placement == Placement::Direct {
+/// What a component holds of another in its own process: the other itself, unless threads stand between their domains.
+fn neighbour(mine: &Prepared, prepared: &Prepared, handle: &Handle) -> Handle {
+    if mine.domain == prepared.domain || prepared.placement == Placement::Direct {
         return handle.clone();
     }
     let Entry { name, threads, .. } = &prepared.entry;

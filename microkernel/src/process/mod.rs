@@ -1,4 +1,4 @@
-//! The process placement: a process per component.
+//! The process placement: a process for each domain, most often of one component.
 //!
 //! The boot's root process is the supervisor. It makes every channel before it forks the domains, hands each domain the
 //! channels that are its own, and keeps a mapping of all: that is how it answers the calls of a dead server and how a

@@ -14,10 +14,10 @@ use kd_api::interfaces::vfs::Vfs;
 use kd_api::{AppId, Imports};
 use kd_boot::control::{AppRun, Event, Status, What};
 use kd_boot::devices::Devices;
-use kd_boot::order::{OrderError, start_order};
+use kd_boot::order::{Together, groups};
 use kd_boot::root::{Apps, Core, TICK};
 use kd_boot::start::{BootError, Parts, Prepared, prepare};
-use kd_boot::trace::Counts;
+use kd_boot::trace::{Counts, Origin};
 use kd_boot::{Manifest, info, log};
 use kd_machine::clock;
 use kd_machine::memory::Memory;
@@ -25,7 +25,7 @@ use kd_nucleus::{arena, channel};
 
 use super::domain::{self, Domain};
 use super::hang::Progress;
-use super::wiring::{Client, Wiring, share_domain};
+use super::wiring::{Client, Wiring};
 use super::{apps, wiring};
 
 /// More deaths than this ...
@@ -47,8 +47,8 @@ pub struct Supervisor {
 
 /// A domain under supervision.
 struct Server {
-    /// Its components, imports first.
-    members: Vec<usize>,
+    /// Its name and its components.
+    of: Together,
     domain: Option<Domain>,
     restarts: u32,
     deaths: VecDeque<u64>,
@@ -58,56 +58,31 @@ struct Server {
 }
 
 impl Server {
-    fn new(number: usize) -> Server {
-        let (deaths, progress) = (VecDeque::new(), Vec::new());
-        Server { members: vec![number], domain: None, restarts: 0, deaths, progress, violations: 0 }
+    fn new(of: Together) -> Server {
+        let progress = of.members.iter().map(|_| Progress::default()).collect();
+        Server { of, domain: None, restarts: 0, deaths: VecDeque::new(), progress, violations: 0 }
     }
 
     /// Tells the kernel's components where this server runs.
     fn show(&self) {
         let pid = self.domain.as_ref().map_or(0, |domain| domain.child.pid());
         if let Some(info) = info::get() {
-            self.members.iter().for_each(|&member| info.set_domain(member, pid, self.restarts));
+            self.of.members.iter().for_each(|&member| info.set_domain(member, pid, self.restarts));
         }
     }
-}
-
-/// Refuses domains that need each other to start, although their components do not.
-fn no_circle(servers: &[Server], manifest: &Manifest) -> Result<(), BootError> {
-    let imports = |a: &Server, b: &Server| {
-        let named = |name: &String| b.members.iter().any(|&member| manifest.entries[member].name == *name);
-        a.members.iter().any(|&member| manifest.entries[member].imports.iter().any(named))
-    };
-    for (i, a) in servers.iter().enumerate() {
-        if let Some(b) = servers[i + 1..].iter().find(|b| imports(a, b) && imports(b, a)) {
-            let names = a.members.iter().chain(&b.members).map(|&member| manifest.entries[member].name.clone());
-            return Err(OrderError::Circle(names.collect()).into());
-        }
-    }
-    Ok(())
 }
 
 impl Supervisor {
     /// Boots a kernel.
     pub fn boot(manifest: Manifest, parts: Parts) -> Result<Supervisor, BootError> {
-        let order = start_order(&manifest)?;
+        let order = groups(&manifest, |entry| manifest.process_of(entry))?;
         let prepared = prepare(&manifest, &parts)?;
         let devices = Devices::start(prepared.iter().filter_map(|prepared| prepared.link.as_ref()))?;
         let counts = manifest.trace.then(Counts::new).transpose()?;
         let mut wiring = Wiring::new(&manifest, counts)?;
-        let mut servers: Vec<Server> = Vec::new();
-        for &number in &order {
-            match servers.iter_mut().find(|server| share_domain(&manifest, server.members[0], number)) {
-                Some(server) => server.members.push(number),
-                None => servers.push(Server::new(number)),
-            }
-        }
-        // A domain starts when the last of its components may.
-        servers.sort_by_key(|server| server.members.iter().filter_map(|m| order.iter().position(|n| n == m)).max());
-        no_circle(&servers, &manifest)?;
+        let mut servers: Vec<Server> = order.into_iter().map(Server::new).collect();
         for server in &mut servers {
-            server.progress.resize_with(server.members.len(), Progress::default);
-            server.domain = Some(domain::start(&server.members, &prepared, &mut wiring)?);
+            server.domain = Some(domain::start(&server.of, &prepared, &mut wiring)?);
         }
         let own = wiring.imports(Client::Supervisor, &prepared);
         servers.iter().for_each(Server::show);
@@ -120,7 +95,7 @@ impl Supervisor {
 
     /// The channels that a server answers.
     fn served(&self, server: usize) -> impl Iterator<Item = &wiring::Wire> {
-        self.servers[server].members.iter().flat_map(|&member| self.wires(member))
+        self.servers[server].of.members.iter().flat_map(|&member| self.wires(member))
     }
 
     /// Tells the kernel's components how many messages each server has taken up: the numbers in its channels say so.
@@ -134,18 +109,19 @@ impl Supervisor {
     /// What is wrong with a server, if anything is; a server that must go is killed.
     fn diagnose(&mut self, server: usize, look: bool) -> Option<What> {
         let violations = self.served(server).map(|wire| wire.channel.counters().violations.load(Relaxed)).sum();
-        let Server { members, domain, progress, violations: before, .. } = &mut self.servers[server];
+        let Server { of: Together { members, .. }, domain, progress, violations: before, .. } =
+            &mut self.servers[server];
         let domain = domain.as_mut()?;
         if let Some(exit) = domain.child.poll() {
             return Some(What::Died(exit.to_string()));
         }
         let pid = domain.child.pid();
         let hung = || {
+            // As one that waits for another server, a driver that waits for its device is excused, and who calls it directly.
+            let busy = members.iter().any(|&member| self.devices.busy(&self.prepared[member].entry.name));
             let mut looks = members.iter().zip(progress);
             looks.find_map(|(&member, progress)| {
                 let interface = self.prepared[member].component.interface;
-                // As one that waits for another server, a driver that waits for its device is excused.
-                let busy = self.devices.busy(&self.prepared[member].entry.name);
                 progress.look(member, (pid, members), interface, &self.wiring, busy)
             })
         };
@@ -168,14 +144,14 @@ impl Supervisor {
         for wire in self.served(number) {
             channel::scrub(&wire.channel);
         }
-        let members = self.servers[number].members.clone();
-        for &member in &members {
+        let of = self.servers[number].of.clone();
+        for &member in &of.members {
             for wire in self.wiring.wires.iter().filter(|wire| wire.client == Client::Component(member)) {
                 channel::reset(&wire.channel);
             }
         }
         let interface = |&member: &usize| self.prepared[member].component.interface.name;
-        if members.iter().any(|member| interface(member) == <dyn FileSystem>::info().name) {
+        if of.members.iter().any(|member| interface(member) == <dyn FileSystem>::info().name) {
             // Before its successor answers anybody.
             self.own.all::<dyn Vfs>().for_each(|(_, vfs)| vfs.file_system_restarted());
         }
@@ -184,7 +160,7 @@ impl Supervisor {
         server.deaths.push_back(now);
         server.deaths.retain(|&at| now - at < WITHIN);
         let hopeless = server.deaths.len() > DEATHS;
-        let started = if hopeless { None } else { domain::start(&members, &self.prepared, &mut self.wiring).ok() };
+        let started = if hopeless { None } else { domain::start(&of, &self.prepared, &mut self.wiring).ok() };
         let what = if started.is_some() { What::Restarted } else { What::GivenUp };
         if started.is_none() {
             for wire in self.served(number) {
@@ -195,7 +171,7 @@ impl Supervisor {
         server.restarts += u32::from(started.is_some());
         server.domain = started;
         server.show();
-        events.push(Event { at: clock::now(), who: domain::name(&members, &self.prepared), what });
+        events.push(Event { at: clock::now(), who: of.name, what });
     }
 
     /// Releases what a dead app held.
@@ -220,7 +196,7 @@ impl Core for Supervisor {
         let mut all = Vec::new();
         for server in &self.servers {
             let Some(domain) = &server.domain else { continue };
-            for (&member, patch) in server.members.iter().zip(&domain.patches) {
+            for (&member, patch) in server.of.members.iter().zip(&domain.patches) {
                 let mut counters = [0; 3];
                 for of in self.wires(member).map(|wire| wire.channel.counters()) {
                     counters[0] += u64::from(of.violations.load(Relaxed));
@@ -232,7 +208,7 @@ impl Core for Supervisor {
                     pid: domain.child.pid(),
                     restarts: server.restarts,
                     patch: *patch,
-                    arena: (arena::place(domain::places(server.members[0]).0), arena::PLACE),
+                    arena: (arena::place(domain::places(server.of.members[0]).0), arena::PLACE),
                     counters,
                 });
             }
@@ -255,8 +231,7 @@ impl Core for Supervisor {
         self.devices.tick(events);
         for number in 0..self.servers.len() {
             if let Some(what) = self.diagnose(number, look) {
-                let event =
-                    Event { at: clock::now(), who: domain::name(&self.servers[number].members, &self.prepared), what };
+                let event = Event { at: clock::now(), who: self.servers[number].of.name.clone(), what };
                 log::say(&format!("{}: {:?}", event.who, event.what));
                 events.push(event);
                 self.restart(number, events);
@@ -268,7 +243,7 @@ impl Core for Supervisor {
 
     fn signal(&mut self, component: &str, signal: i32) -> bool {
         let named = |member: &usize| self.prepared[*member].entry.name == component;
-        let server = self.servers.iter().find(|server| server.members.iter().any(named));
+        let server = self.servers.iter().find(|server| server.of.members.iter().any(named));
         let domain = server.and_then(|server| server.domain.as_ref());
         domain.inspect(|domain| domain.child.signal(signal)).is_some()
     }
@@ -283,12 +258,22 @@ impl Core for Supervisor {
 
     fn counts(&self) -> Vec<(String, u64, u64)> {
         let Some(counts) = self.wiring.counts() else { return Vec::new() };
-        let components = self.prepared.iter().enumerate();
+        let name = |from| match from {
+            Origin::Component(number) => self.prepared[number].entry.name.as_str(),
+            Origin::App => "app",
+            Origin::Supervisor => "supervisor",
+        };
+        let callers: Vec<Origin> =
+            (0..self.prepared.len()).map(Origin::Component).chain([Origin::App, Origin::Supervisor]).collect();
         let of = |(number, prepared): (usize, &Prepared)| {
             let component = &prepared.component;
-            let named = |(operation, crossings, bytes)| (format!("{}/{operation}", component.name), crossings, bytes);
-            counts.of(number, component.interface).map(named).collect::<Vec<_>>()
+            let named = |from| {
+                let edge = format!("{}>{}", name(from), component.name);
+                let one = move |(operation, crossings, bytes)| (format!("{edge}/{operation}"), crossings, bytes);
+                counts.of(from, number, component.interface).filter(|(_, crossings, _)| *crossings > 0).map(one)
+            };
+            callers.iter().flat_map(|&from| named(from).collect::<Vec<_>>()).collect::<Vec<_>>()
         };
-        components.flat_map(of).collect()
+        self.prepared.iter().enumerate().flat_map(of).collect()
     }
 }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use kd_api::client::Port;
 use kd_api::{Caller, Handle, Imports};
+use kd_boot::Manifest;
+use kd_boot::manifest::Entry;
 use kd_boot::start::{BootError, Prepared};
-use kd_boot::trace::{Counts, TracedPort};
-use kd_boot::{Manifest, Placement};
+use kd_boot::trace::{Counts, Origin, TracedPort};
 use kd_nucleus::channel::{Bell, Channel, ChannelPort, Exchanges, Wait};
 
 /// Who calls through a channel.
@@ -18,6 +19,16 @@ pub enum Client {
     App(u32, Half),
     /// The supervisor, for events.
     Supervisor,
+}
+
+impl From<Client> for Origin {
+    fn from(client: Client) -> Origin {
+        match client {
+            Client::Component(number) => Origin::Component(number),
+            Client::App(..) => Origin::App,
+            Client::Supervisor => Origin::Supervisor,
+        }
+    }
 }
 
 /// An app's main half, or the partner that shares its descriptors.
@@ -41,12 +52,6 @@ pub struct Wire {
     pub exchanges: Exchanges,
 }
 
-/// Whether two components are in one domain: the same one, or both without a process of their own.
-pub fn share_domain(manifest: &Manifest, a: usize, b: usize) -> bool {
-    let apart = |number: usize| manifest.placement_of(&manifest.entries[number]) == Placement::Process;
-    a == b || (!apart(a) && !apart(b))
-}
-
 /// All channels of a boot.
 pub struct Wiring {
     /// The channels.
@@ -56,12 +61,13 @@ pub struct Wiring {
 }
 
 impl Wiring {
-    /// A channel for every import and for everything that an app may call.
+    /// A channel for every import from another process, and for everything that an app may call.
     pub fn new(manifest: &Manifest, counts: Option<Counts>) -> std::io::Result<Wiring> {
         let mut ends = Vec::new();
         for (server, entry) in manifest.entries.iter().enumerate() {
-            let importers =
-                manifest.entries.iter().enumerate().filter(|(_, other)| other.imports.contains(&entry.name));
+            let far = |other: &Entry| manifest.process_of(other) != manifest.process_of(entry);
+            let importers = manifest.entries.iter().enumerate();
+            let importers = importers.filter(|(_, other)| other.imports.contains(&entry.name) && far(other));
             ends.extend(importers.map(|(number, _)| (Client::Component(number), server)));
             if entry.apps {
                 let apps =
@@ -109,7 +115,8 @@ impl Wiring {
         let port: Arc<dyn Port> = Arc::new(ChannelPort::new(wire.channel.clone(), self.wait));
         match &self.counts {
             Some(counts) => {
-                client(Arc::new(TracedPort { inner: port, counts: counts.clone(), component: wire.server }))
+                let (counts, from, component) = (counts.clone(), wire.client.into(), wire.server);
+                client(Arc::new(TracedPort { inner: port, counts, from, component }))
             }
             None => client(port),
         }

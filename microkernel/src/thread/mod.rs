@@ -1,7 +1,8 @@
-//! The thread placement: each component behind a few threads of its own, crossbeam channels between them.
+//! The thread placement: each component behind a few threads of its own, crossbeam channels between domains.
 //!
-//! A panic ends one server's thread; the component is started anew and its other callers never know. Memory is not
-//! protected: a wild write reaches everything, and a fault of the processor ends the process and with it the kernel.
+//! A panic ends one server's thread; the components of its domain are started anew and their other callers never know.
+//! Memory is not protected: a wild write reaches everything, and a fault of the processor ends the process and with it
+//! the kernel.
 
 mod port;
 mod server;
@@ -16,7 +17,7 @@ use kd_api::module::HostTable;
 use kd_api::server::Dispatch;
 use kd_api::{Caller, Handle, Imports};
 use kd_boot::Placement;
-use kd_boot::hosted::{KernelPage, Wiring};
+use kd_boot::hosted::{Holder, KernelPage, Wiring};
 use kd_boot::start::{BootError, Prepared, Started, host_table};
 use kd_boot::{info, log};
 use kd_nucleus::threads;
@@ -77,36 +78,58 @@ impl Wiring for Threads {
         Ok(started)
     }
 
-    fn client(&self, prepared: &'static Prepared, number: usize, started: &Handle, caller: Caller) -> Handle {
-        if prepared.placement == Placement::Direct {
+    fn client(&self, prepared: &'static Prepared, number: usize, started: &Handle, holder: Holder) -> Handle {
+        let neighbours = holder.component.is_some_and(|holder| holder.domain == prepared.domain);
+        if neighbours || prepared.placement == Placement::Direct {
             return started.clone();
         }
         let servers = self.servers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let server = servers.iter().find(|started| started.number == number).expect("started before anybody calls it");
-        (prepared.component.client)(Arc::new(port::ThreadPort::new(&server.server, caller)))
+        (prepared.component.client)(Arc::new(port::ThreadPort::new(&server.server, holder.caller)))
     }
 
     fn look_after(&self, page: &KernelPage) {
         let servers = self.servers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        for Restartable { server, prepared, imports, number } in servers.iter() {
-            if !server.died() {
-                continue;
+        let mut broken: Vec<&str> = Vec::new();
+        for Restartable { server, prepared, .. } in servers.iter() {
+            if server.died() {
+                page.note_fenced();
+                broken.push(&prepared.domain);
             }
-            page.note_fenced();
-            // A driver of the old instance may still be inside on another thread; both use the one mapping of the disk.
-            if let Ok(started) = prepared.start(imports, disk_place(*number), &HOST) {
-                let handle: Handle = started.handle;
-                server.replace(handle.serve());
+        }
+        broken.sort_unstable();
+        broken.dedup();
+        for domain in broken {
+            if restart(&servers, domain) {
                 page.note_restart();
-                if prepared.component.interface.name == <dyn FileSystem>::info().name {
-                    forget_names(&servers);
-                }
-                if let Some(info) = info::get() {
-                    info.set_domain(*number, std::process::id() as i32, info.restarts(*number) + 1);
-                }
             }
         }
     }
+}
+
+/// Starts all components of a domain anew, imports first: they hold each other. Whether all of them started.
+fn restart(servers: &[Restartable], domain: &str) -> bool {
+    let mut fresh: Vec<(&str, Handle)> = Vec::new();
+    let members: Vec<&Restartable> = servers.iter().filter(|one| one.prepared.domain == domain).collect();
+    for Restartable { prepared, imports, number, server } in &members {
+        let mut imports = imports.clone();
+        for (name, handle) in
+            fresh.iter().filter(|(name, _)| prepared.entry.imports.iter().any(|import| import == name))
+        {
+            imports.insert(name, handle.clone());
+        }
+        // A driver of the old instance may still be inside on another thread; both use the one mapping of the disk.
+        let Ok(started) = prepared.start(&imports, disk_place(*number), &HOST) else { return false };
+        server.replace(started.handle.serve());
+        fresh.push((&prepared.entry.name, started.handle));
+        if let Some(info) = info::get() {
+            info.set_domain(*number, std::process::id() as i32, info.restarts(*number) + 1);
+        }
+    }
+    if members.iter().any(|one| one.prepared.component.interface.name == <dyn FileSystem>::info().name) {
+        forget_names(servers);
+    }
+    true
 }
 
 /// A file system was started anew: whoever mounts it is told.

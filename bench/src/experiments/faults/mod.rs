@@ -51,12 +51,16 @@ const TRIALS_MAX: usize = 40;
 /// Runs the experiment: every cell once, then every cell again, as long as the budget lasts.
 pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailure> {
     let subjects = subjects(plan.quick);
-    let configurations = configurations();
+    let mut configurations = configurations().to_vec();
+    let plain = configurations.len();
+    configurations.extend(Configuration::hybrids(plan.quick));
     let mut seen: BTreeMap<Cell, Vec<Seen>> = BTreeMap::new();
     let mut cells: Vec<Cell> = Vec::new();
-    for subject in 0..subjects.len() {
+    for (number, subject) in subjects.iter().enumerate() {
+        // Of hybrids it is asked what a driver's fault reaches: the rest of them is as in the plain placements.
+        let tried = if subject.is_driver() { configurations.len() } else { plain };
         for fault in Fault::ALL {
-            cells.extend((0..configurations.len()).map(|configuration| (subject, fault, configuration)));
+            cells.extend((0..tried).map(|configuration| (number, fault, configuration)));
         }
     }
     let budget = Duration::from_secs(budget::seconds("faults", plan.quick));

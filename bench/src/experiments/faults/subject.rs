@@ -80,6 +80,11 @@ pub struct Target {
 }
 
 impl Subject {
+    /// Whether it is a driver, which is the smallest domain of every layout.
+    pub fn is_driver(&self) -> bool {
+        self.module
+    }
+
     /// Finds the function in a running kernel.
     pub fn target(&self, boot: &Boot) -> Result<Target, NoSite> {
         let status = boot.component(&self.name)?;

@@ -1,6 +1,7 @@
 //! What is compared: kernels, placements, waits; and which cells of the table exist.
 
 use kd_boot::control::Entry;
+use kd_boot::layout::Layout;
 use kd_boot::manifest::{Kernel, WaitName};
 use kd_boot::{Manifest, Placement};
 use kd_nucleus::channel::Wait;
@@ -17,6 +18,8 @@ pub struct Configuration {
     pub kernel: Kernel,
     /// Its placement; the host's own kernel has none of ours.
     pub placement: Placement,
+    /// The shipped layout that it has, if components share domains in it.
+    pub layout: Option<&'static str>,
     /// How crossings wait, where that can be chosen.
     pub wait: Option<&'static str>,
     /// The second of the A/A pair.
@@ -25,8 +28,15 @@ pub struct Configuration {
 
 impl Configuration {
     /// The monolithic kernel, which everything is compared with.
-    pub const MONOLITHIC: Configuration =
-        Configuration { kernel: Kernel::Monolithic, placement: Placement::Direct, wait: None, twin: false };
+    pub const MONOLITHIC: Configuration = Configuration {
+        kernel: Kernel::Monolithic,
+        placement: Placement::Direct,
+        layout: None,
+        wait: None,
+        twin: false,
+    };
+    /// The layouts in which several components share a process, by the number of their domains.
+    pub const HYBRIDS: [&'static str; 3] = ["drivers-isolated", "coarse", "servers"];
 
     /// All that are measured.
     pub fn all() -> Vec<Configuration> {
@@ -38,9 +48,26 @@ impl Configuration {
         [monolithic, twin, linux, thread].into_iter().chain(Wait::ALL.map(process)).collect()
     }
 
+    /// Those that a run measures, between processes: a quick one takes the first.
+    pub fn hybrids(quick: bool) -> Vec<Configuration> {
+        let measured = if quick { &Configuration::HYBRIDS[..1] } else { &Configuration::HYBRIDS };
+        measured.iter().map(|layout| Configuration::hybrid(layout)).collect()
+    }
+
+    /// A shipped layout between processes, with the wait that is the default.
+    pub fn hybrid(layout: &'static str) -> Configuration {
+        let (kernel, placement) = (Kernel::Microkernel, Placement::Process);
+        let (layout, wait) = (Some(layout), Some(Wait::Adaptive.name()));
+        Configuration { kernel, placement, layout, wait, twin: false }
+    }
+
     /// The manifest it boots from.
     pub fn manifest(&self) -> Manifest {
-        let mut manifest = Manifest::standard(self.kernel, self.placement, &(PARTS.components)());
+        let components = (PARTS.components)();
+        let mut manifest = match self.layout {
+            Some(name) => Layout::find(name).and_then(|layout| layout.manifest(&components)).expect("it is shipped"),
+            None => Manifest::standard(self.kernel, self.placement, &components),
+        };
         manifest.wait = WaitName(self.wait.and_then(Wait::from_name).unwrap_or(Wait::Adaptive));
         manifest
     }
@@ -61,7 +88,11 @@ impl Configuration {
 
     /// Its placement's name in results.
     pub fn placement_word(&self) -> &'static str {
-        if self.kernel == Kernel::Linux { "host" } else { self.placement.name() }
+        match self.layout {
+            Some(layout) => layout,
+            None if self.kernel == Kernel::Linux => "host",
+            None => self.placement.name(),
+        }
     }
 
     /// Its wait's name in results.

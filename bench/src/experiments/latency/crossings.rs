@@ -23,20 +23,20 @@ pub struct Count {
     pub crossings: f64,
     /// Bytes copied into and out of windows per operation.
     pub bytes: f64,
-    /// The same for each component that was called: its name, messages, bytes.
+    /// The same for each edge that was crossed: `caller>component`, messages, bytes.
     pub edges: Vec<(String, f64, f64)>,
     /// Why it was not counted.
     pub failed: Option<String>,
 }
 
-/// Messages and bytes so far, by the component they went to.
+/// Messages and bytes so far, by the edge that they crossed.
 type Totals = BTreeMap<String, (u64, u64)>;
 
 fn totals(boot: &Boot) -> Result<Totals, BootFailure> {
     let mut totals = Totals::new();
     for (name, crossings, bytes) in boot.counts()? {
-        let component = name.split('/').next().unwrap_or_default();
-        let sum = totals.entry(component.into()).or_default();
+        let edge = name.split('/').next().unwrap_or_default();
+        let sum = totals.entry(edge.into()).or_default();
         *sum = (sum.0 + crossings, sum.1 + bytes);
     }
     Ok(totals)
@@ -44,11 +44,15 @@ fn totals(boot: &Boot) -> Result<Totals, BootFailure> {
 
 /// Counts every workload of these groups on one configuration.
 pub fn count(configuration: Configuration, groups: &[Group]) -> Result<Vec<Count>, BootFailure> {
+    let workloads = kd_workloads::workloads().into_iter().filter(|workload| groups.contains(&workload.group()));
+    count_these(configuration, workloads.map(|workload| workload.name().into()).collect())
+}
+
+/// Counts workloads by name.
+pub fn count_these(configuration: Configuration, workloads: Vec<String>) -> Result<Vec<Count>, BootFailure> {
     let mut manifest = configuration.manifest();
     manifest.trace = true;
     let boot = Boot::new(&manifest)?;
-    let workloads = kd_workloads::workloads().into_iter().filter(|workload| groups.contains(&workload.group()));
-    let workloads: Vec<String> = workloads.map(|workload| workload.name().into()).collect();
     let mut app = boot.start(1, configuration.apps_apart(), Task::Count(workloads))?;
     let mut counts = Vec::new();
     let (mut step, mut before) = (0, Totals::new());
@@ -56,9 +60,9 @@ pub fn count(configuration: Configuration, groups: &[Group]) -> Result<Vec<Count
         let now = totals(&boot)?;
         if counted.done {
             let per = |now: u64, before: u64| (now - before) as f64 / OPERATIONS as f64;
-            let edge = |(component, now): (&String, &(u64, u64))| {
-                let before = before.get(component).copied().unwrap_or_default();
-                (component.clone(), per(now.0, before.0), per(now.1, before.1))
+            let edge = |(edge, now): (&String, &(u64, u64))| {
+                let before = before.get(edge).copied().unwrap_or_default();
+                (edge.clone(), per(now.0, before.0), per(now.1, before.1))
             };
             let edges: Vec<_> = now.iter().map(edge).filter(|(_, crossings, _)| *crossings > 0.0).collect();
             let sum = |of: fn(&(String, f64, f64)) -> f64| edges.iter().map(of).sum();
@@ -72,11 +76,21 @@ pub fn count(configuration: Configuration, groups: &[Group]) -> Result<Vec<Count
     Ok(counts)
 }
 
-/// Records of the counts: in all, and for each component as the other end of an edge.
-pub fn records(experiment: Experiment, groups: &[Group], plan: &Plan) -> Result<Vec<Record>, BootFailure> {
+/// The kernels that are always counted: the one that isolates every component, and the one that must come out at none.
+pub fn plain() -> Vec<Configuration> {
     let process = Configuration::all().into_iter().filter(|c| c.wait == Some("adaptive"));
+    process.chain([Configuration::MONOLITHIC]).collect()
+}
+
+/// Records of the counts: in all, and for each edge.
+pub fn records(
+    experiment: Experiment,
+    groups: &[Group],
+    configurations: &[Configuration],
+    plan: &Plan,
+) -> Result<Vec<Record>, BootFailure> {
     let mut records = Vec::new();
-    for configuration in process.chain([Configuration::MONOLITHIC]) {
+    for &configuration in configurations {
         for count in count(configuration, groups)? {
             let subject = Subject {
                 experiment,
@@ -93,9 +107,9 @@ pub fn records(experiment: Experiment, groups: &[Group], plan: &Plan) -> Result<
             }
             records.push(subject.value("crossings", "mean", "count", count.crossings, OPERATIONS));
             records.push(subject.value("copied_bytes", "mean", "bytes", count.bytes, OPERATIONS));
-            for (component, crossings, bytes) in count.edges {
-                records.push(subject.value("edge_crossings", &component, "count", crossings, OPERATIONS));
-                records.push(subject.value("edge_bytes", &component, "bytes", bytes, OPERATIONS));
+            for (edge, crossings, bytes) in count.edges {
+                records.push(subject.value("edge_crossings", &edge, "count", crossings, OPERATIONS));
+                records.push(subject.value("edge_bytes", &edge, "bytes", bytes, OPERATIONS));
             }
         }
     }

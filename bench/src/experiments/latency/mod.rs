@@ -64,6 +64,6 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
     design.take(plan, &mut samples, progress)?;
     let mut records = analyse::records(Experiment::Latency, &samples, plan);
     records.push(analyse::timer_cost());
-    records.extend(crossings::records(Experiment::Latency, &GROUPS, plan)?);
+    records.extend(crossings::records(Experiment::Latency, &GROUPS, &crossings::plain(), plan)?);
     Ok(records)
 }

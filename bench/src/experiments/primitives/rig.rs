@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::{Duration, Instant};
 
 use kd_api::interfaces::proc::{Proc, ProcClient};
-use kd_api::{Caller, Interface};
+use kd_api::{Caller, Interface, OutBuf};
 use kd_boot::manifest::WaitName;
 use kd_machine::memory::{Memory, Words};
 use kd_microkernel::thread::{Server, ThreadPort};
@@ -24,11 +24,13 @@ use kd_nucleus::zygote::Zygote;
 use kd_nucleus::{arena, futex};
 use serde::{Deserialize, Serialize};
 
+use super::copying::{self, Between};
+
 /// What [`Zygote::boot`] is told so that the root becomes a rig.
 pub const PURPOSE: &str = "rig";
 
 /// Threads of each server: the fewest that a pool has.
-const THREADS: u32 = 2;
+pub(super) const THREADS: u32 = 2;
 /// Time before the first round that counts: pages are touched, predictors and the host's scheduler know the pattern.
 const WARM_UP: Duration = Duration::from_millis(3);
 
@@ -45,6 +47,8 @@ pub enum Part {
     Process(WaitName, u32),
     /// A call to a server in another thread.
     Thread,
+    /// A call that brings so many bytes back.
+    Copy(Between, usize),
 }
 
 /// A part on the cores that all its actors share.
@@ -110,6 +114,14 @@ pub fn serve(control: &Socket) -> io::Result<()> {
             let client = chain(wait, servers, &mut children)?;
             process::bind(0, ours);
             call(control, &*client)
+        }
+        Part::Copy(between, bytes) => {
+            let mut children = Vec::new();
+            let source = copying::source(between, bytes, &mut children)?;
+            let mut room = vec![0; bytes];
+            rounds(control, || {
+                assert_eq!(source.read(0, &mut OutBuf::new(&mut room)), Ok(bytes), "all bytes come back")
+            })
         }
         Part::Thread => {
             let server = Server::start(<dyn Proc>::server(Arc::new(Answerer)), "answerer", THREADS);

@@ -5,19 +5,26 @@ use std::time::{Duration, SystemTime};
 
 use kd_report::schema::Status;
 
+use kd_boot::manifest::WaitName;
+
+use super::copying::Between;
 use super::handover::{figure, record};
 use super::parts::TIMED;
 use super::*;
 
 /// Cells as measured by a machine on which a part's time depends on its kind alone.
 fn measured(cores: usize) -> Vec<Cell> {
-    let mut cells = cells(cores);
+    let mut cells = cells(cores, false);
     for cell in &mut cells {
         let nanos = match cell.part {
             Part::LimitSpin => 100.0,
             Part::LimitOneLine => 60.0,
             Part::LimitFutex => 4_000.0,
             Part::Thread => unreachable!("has no limit"),
+            // A byte more takes 0.25 ns directly, 0.5 ns between threads and 1 ns between processes.
+            Part::Copy(Between::Nothing, bytes) => 10.0 + 0.25 * bytes as f64,
+            Part::Copy(Between::Threads, bytes) => 700.0 + 0.5 * bytes as f64,
+            Part::Copy(Between::Processes(_), bytes) => 5_000.0 + bytes as f64,
             Part::Process(wait, servers) => {
                 let one = match (wait.0, cell.cores) {
                     (Wait::Spin, _) => 120.0,
@@ -46,8 +53,10 @@ fn ratios_pair_each_crossing_with_its_limit_and_adaptive_with_the_better() {
     assert_eq!(values(&records, "limit_ratio"), [Some(1.2), Some(1.25)]);
     assert_eq!(values(&records, "one_line_ratio"), [Some(2.0)]);
     assert_eq!(values(&records, "adaptive_ratio"), [Some(1.1); 6]);
-    // Chains of two and three servers, three waits, one and two cores.
-    assert_eq!(values(&records, "round_trip").len(), 12);
+    // Chains of one to three servers, three waits, one and two cores; one that spins; and threads.
+    assert_eq!(values(&records, "round_trip").len(), 21);
+    // Half of what a byte takes more than directly: it is counted once into the window and once out of it.
+    assert_eq!(values(&records, "byte_cost"), [Some(0.125), Some(0.125), Some(0.375), Some(0.375)]);
 }
 
 #[test]
@@ -55,6 +64,7 @@ fn one_core_leaves_the_rest_unavailable() {
     let records = analyse(&measured(1), 1);
     assert_eq!(values(&records, "limit_ratio"), [None, Some(1.25)]);
     assert_eq!(values(&records, "adaptive_ratio"), [Some(1.1), None, Some(1.1), None, Some(1.1), None]);
+    assert_eq!(values(&records, "byte_cost"), [Some(0.125), None, Some(0.375), None]);
     assert!(records.iter().all(|record| (record.status == Status::Unavailable) == record.value.is_none()));
 }
 
@@ -91,7 +101,14 @@ fn every_part_has_a_name_of_its_own() {
 
 #[test]
 fn a_rig_goes_round_and_leaves_nothing() {
-    for part in [Part::LimitFutex, Part::Thread, Part::chain(Wait::Block, 3), Part::chain(Wait::Adaptive, 1)] {
+    let copies = [Between::Nothing, Between::Threads, Between::Processes(WaitName(Wait::Block))];
+    let copies = copies.map(|between| Part::Copy(between, 64 << 10));
+    for part in copies.into_iter().chain([
+        Part::LimitFutex,
+        Part::Thread,
+        Part::chain(Wait::Block, 3),
+        Part::chain(Wait::Adaptive, 1),
+    ]) {
         // Every answer is asserted inside the rig: one that is wrong ends it.
         let rig = Rig::new(part, &[0]).expect("it starts");
         rig.run(100).expect("it goes round");

@@ -15,7 +15,7 @@ use kd_boot::script::{Call, Outcome};
 use kernel_debate::boot::Boot;
 use proptest::test_runner::{Config as Search, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
-use crate::{Config, LINUX, OURS, outcomes};
+use crate::{COARSE, Config, DRIVERS, LINUX, OURS, outcomes};
 
 /// Calls of one app in one case, at most.
 const LONGEST: usize = 400;
@@ -33,7 +33,12 @@ struct Kernels {
 
 impl Kernels {
     fn boot(apps: u32) -> Kernels {
-        let booted = [LINUX].into_iter().chain(OURS).map(|config| (config, config.boot(apps))).collect();
+        let booted = [LINUX]
+            .into_iter()
+            .chain(OURS)
+            .chain([COARSE, DRIVERS])
+            .map(|config| (config, config.boot(apps)))
+            .collect();
         Kernels { booted, next: 1 }
     }
 

@@ -14,9 +14,9 @@ use kd_nucleus::{arena, process, threads};
 use kd_workloads::Env;
 use serde::{Deserialize, Serialize};
 
-use super::Wiring;
 use super::page::KernelPage;
 use super::ports::{Ports, SYSCALLS, exports};
+use super::{Holder, Wiring};
 use crate::app::{self, App};
 use crate::board::Board;
 use crate::control::AppRun;
@@ -54,7 +54,8 @@ pub fn run(
     wiring.install(page);
     let mut kernel = Kernel { prepared, wiring, handles: prepared.iter().map(|_| None).collect(), parts };
     for number in start_order(manifest)? {
-        let imports = kernel.clients(Caller::KERNEL, |entry| prepared[number].entry.imports.contains(&entry.name));
+        let holder = Holder { component: Some(&prepared[number]), ..Holder::KERNEL };
+        let imports = kernel.clients(holder, |entry| prepared[number].entry.imports.contains(&entry.name));
         let started = wiring.start(&prepared[number], number, imports)?;
         if let Some(patch) = started.patch {
             page.set_patch(number, patch);
@@ -85,19 +86,20 @@ struct Kernel {
 type Held = (Arc<dyn Syscalls>, Imports);
 
 impl Kernel {
-    /// What a caller holds of the components that `wanted` picks.
-    fn clients(&self, caller: Caller, wanted: impl Fn(&Entry) -> bool) -> Imports {
+    /// What `holder` holds of the components that `wanted` picks.
+    fn clients(&self, holder: Holder, wanted: impl Fn(&Entry) -> bool) -> Imports {
         let mut imports = Imports::default();
         for (number, (prepared, handle)) in self.prepared.iter().zip(&self.handles).enumerate() {
             if let (true, Some(handle)) = (wanted(&prepared.entry), handle) {
-                imports.insert(&prepared.entry.name, self.wiring.client(prepared, number, handle, caller));
+                imports.insert(&prepared.entry.name, self.wiring.client(prepared, number, handle, holder));
             }
         }
         imports
     }
 
     fn held_by(&self, app: u32) -> Result<Held, BootError> {
-        let services = self.clients(Caller::app(app), |entry| entry.apps);
+        let holder = Holder { caller: Caller::app(app), component: None };
+        let services = self.clients(holder, |entry| entry.apps);
         let sys = (self.parts.syscalls)(&services).map_err(|error| BootError::Start(SYSCALLS.into(), error))?;
         Ok((sys, services))
     }
@@ -120,7 +122,7 @@ impl Kernel {
     }
 
     fn serve(&self, commands: &Socket, pools: &[&'static Pool], page: &KernelPage) {
-        let kernel = self.clients(Caller::KERNEL, |entry| entry.apps);
+        let kernel = self.clients(Holder::KERNEL, |entry| entry.apps);
         loop {
             let ready = process::poll(&[commands.fd().as_raw_fd()], Some(LOOK));
             pools.iter().for_each(|pool| pool.replenish());

@@ -17,14 +17,28 @@ use kd_api::{Caller, Handle, Imports};
 
 use crate::start::{BootError, Prepared, Started};
 
+/// Who calls.
+#[derive(Clone, Copy)]
+pub struct Holder {
+    /// Whom its calls are from.
+    pub caller: Caller,
+    /// The component that it is; `None` for an app's kernel half, and for the kernel itself.
+    pub component: Option<&'static Prepared>,
+}
+
+impl Holder {
+    /// The kernel itself.
+    pub const KERNEL: Holder = Holder { caller: Caller::KERNEL, component: None };
+}
+
 /// What a core decides for a kernel in one process.
 pub trait Wiring: Sync {
     /// Prepares the process: fault handling, the module's host table.
     fn install(&self, page: &'static KernelPage);
     /// Starts a component.
     fn start(&self, prepared: &'static Prepared, number: usize, imports: Imports) -> Result<Started, BootError>;
-    /// What a caller holds of a component: the component itself, or a client of it.
-    fn client(&self, prepared: &'static Prepared, number: usize, started: &Handle, caller: Caller) -> Handle;
+    /// What `holder` holds of a component: the component itself, or a client of it.
+    fn client(&self, prepared: &'static Prepared, number: usize, started: &Handle, holder: Holder) -> Handle;
     /// Looks after what may have failed; called some hundred times a second.
     fn look_after(&self, _page: &KernelPage) {}
 }

@@ -1,6 +1,6 @@
 //! Which edge costs most: for each workload the messages to each component, and the bytes that they carried.
 //!
-//! An edge is named by the component at its far end. Counts say how often a boundary is crossed, not how long that takes:
+//! Edges are put together by the component at their far end, in the kernel that isolates every component. Counts say how often a boundary is crossed, not how long that takes:
 //! a crossing's time is among the parts on their own.
 
 use super::html::{Cell, Group, Notes, table};
@@ -20,13 +20,14 @@ type Edges<'a> = BTreeMap<&'a str, (f64, f64)>;
 /// Messages and bytes to each component, for each workload in the order of measurement.
 fn edges(results: &Results) -> Vec<(&Record, Edges<'_>)> {
     let mut rows: Vec<(&Record, Edges<'_>)> = Vec::new();
-    for r in results.records.iter().filter(|r| is_edge(r)) {
+    for r in results.records.iter().filter(|r| is_edge(r) && r.placement == "process") {
         let Some(value) = r.value else { continue };
         let at = rows.iter().position(|(first, _)| first.workload == r.workload).unwrap_or_else(|| {
             rows.push((r, BTreeMap::new()));
             rows.len() - 1
         });
-        let edge = rows[at].1.entry(&r.statistic).or_default();
+        let far_end = r.statistic.rsplit('>').next().unwrap_or_default();
+        let edge = rows[at].1.entry(far_end).or_default();
         *(if r.metric == "edge_bytes" { &mut edge.1 } else { &mut edge.0 }) += value;
     }
     rows

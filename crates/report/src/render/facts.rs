@@ -180,10 +180,21 @@ impl Containment {
     }
 }
 
-/// Containment for each kernel and core budget.
+/// Containment for each kernel and core budget, over all faults: of hybrids, in which only drivers were tried, none.
 pub fn containment(results: &Results) -> Vec<Containment> {
+    containment_of(results, |r| !Series::of(r).is_hybrid())
+}
+
+/// The same over the faults of drivers alone, for every placement that was tried.
+pub fn driver_containment(results: &Results) -> Vec<Containment> {
+    let is_driver =
+        |r: &Record| r.workload.split('/').next().is_some_and(|name| results.meta.modules.contains_key(name));
+    containment_of(results, is_driver)
+}
+
+fn containment_of(results: &Results, of: impl Fn(&Record) -> bool) -> Vec<Containment> {
     let mut cells: BTreeMap<(Series, u32), BTreeMap<&str, Vec<&Record>>> = BTreeMap::new();
-    for r in pick(results, Experiment::Faults, |r| is_outcome(r) && r.value.is_some()) {
+    for r in pick(results, Experiment::Faults, |r| is_outcome(r) && r.value.is_some() && of(r)) {
         cells.entry((Series::of(r), r.cores)).or_default().entry(&r.workload).or_default().push(r);
     }
     let pool = |((series, cores), faults): ((Series, u32), BTreeMap<&str, Vec<&Record>>)| {

@@ -1,7 +1,7 @@
 //! Rendering: the HTML page, the short text table at the end of a run, and the picture for the README.
 //!
-//! The page is one file: style and charts are inside, nothing is fetched, no script runs. All of it is computed from
-//! the records; the fixed words say only what was asked and how it was measured.
+//! The page is one file: style, charts and one small script are inside, nothing is fetched. All of it is computed from the
+//! records; the fixed words say only what was asked and how it was measured. Without scripts it lacks a slider, no figure.
 
 mod answer;
 mod crash;
@@ -18,7 +18,10 @@ mod ink;
 mod latency;
 mod number;
 mod other;
+mod pareto;
 mod peers;
+mod placements;
+mod prediction;
 mod primitives;
 mod programs;
 mod restart;
@@ -26,6 +29,7 @@ mod scaling;
 mod series;
 mod summary;
 mod timeline;
+mod whatif;
 mod works;
 
 pub use headline::headline_svg;
@@ -70,6 +74,7 @@ fn page(results: &Results) -> Result<String, ReportError> {
         ),
         head(results),
         banners(results),
+        section("placements", "What isolation costs, and what it keeps in", placements::METHOD, placements::section(results)?),
         format!(
             "<section id=\"answer\"><h2>The answer of this run</h2><dl><dt>Latency</dt><dd>{a}</dd><dt>Programs</dt><dd>{p}</dd><dt>Isolation</dt>\
              <dd>{b}</dd><dt>Restart</dt><dd>{c}</dd><dt>Crashes</dt><dd{alarm}>{d}</dd></dl></section>"
@@ -77,6 +82,8 @@ fn page(results: &Results) -> Result<String, ReportError> {
         section("latency", "Latency of system calls", latency::METHOD, latency::section(results)?),
         section("macro", "Whole programs and storage", programs::METHOD, programs::section(results)?),
         section("scaling", "How it scales", scaling::METHOD, scaling::section(results)?),
+        section("model", "A model of the cost", prediction::METHOD, prediction::section(results)),
+        section("whatif", "What if a crossing cost less", whatif::METHOD, whatif::section(results)),
         section("faults", "Fault isolation", faults::METHOD, faults::section(results)),
         section("restart", "Driver restart", restart::METHOD, restart::section(results)?),
         section("crash", "Power failures", crash::METHOD, crash::section(results)),
@@ -102,9 +109,9 @@ fn head(results: &Results) -> String {
          alone changes. Linux, the host's own kernel, stands beside them. All intervals are at 95 %.{quick}</p>\
          <p class=\"method\">{} · commit {} · <a href=\"results.json\">results.json</a> · how it was measured: \
          <a href=\"../../bench/METHODOLOGY.md\">bench/METHODOLOGY.md</a> · where we may favour one side: \
-         <a href=\"../../bench/BIAS.md\">bench/BIAS.md</a></p><nav><a href=\"#latency\">Latency</a> \
-         <a href=\"#macro\">Programs</a> <a href=\"#scaling\">Scaling</a> \
-         <a href=\"#faults\">Faults</a> <a href=\"#restart\">Restart</a> \
+         <a href=\"../../bench/BIAS.md\">bench/BIAS.md</a></p><nav><a href=\"#placements\">Placements</a> <a href=\"#latency\">Latency</a> \
+         <a href=\"#macro\">Programs</a> <a href=\"#scaling\">Scaling</a> <a href=\"#model\">Model</a> \
+         <a href=\"#whatif\">What if</a> <a href=\"#faults\">Faults</a> <a href=\"#restart\">Restart</a> \
          <a href=\"#crash\">Power failures</a> <a href=\"#primitives\">Parts</a> \
          <a href=\"#machine\">Disclosure</a></nav></header>",
         escape(&m.date),

@@ -2,7 +2,7 @@
 
 use super::html::{Cell, Group, Notes, fold, table};
 use super::series::{Series, setting_label};
-use super::{crash, faults, latency, primitives, programs, restart, scaling};
+use super::{crash, faults, latency, placements, prediction, primitives, programs, restart, scaling, whatif};
 use crate::schema::{Experiment, Record, Results};
 
 /// The table, or nothing when every record has its place.
@@ -10,8 +10,11 @@ pub fn section(results: &Results) -> String {
     let sections = [
         primitives::shows,
         latency::shows,
+        placements::shows,
         programs::shows,
         scaling::shows,
+        prediction::shows,
+        whatif::shows,
         faults::shows,
         restart::shows,
         crash::shows,

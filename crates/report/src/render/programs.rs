@@ -31,7 +31,8 @@ fn is_ratio(r: &Record) -> bool {
 
 /// The section without its heading.
 pub fn section(results: &Results) -> Result<String, ReportError> {
-    let bare = pick(results, Experiment::Macro, |r| is_ratio(r) && share(r).1 == 0);
+    // Hybrids, which have one colour, stand in the tables and in the section on placements.
+    let bare = pick(results, Experiment::Macro, |r| is_ratio(r) && share(r).1 == 0 && !Series::of(r).is_hybrid());
     let mut out = String::from(
         "<h3>Ratio to the monolithic kernel, without user computation</h3><p>Right of the line at 1 is slower than the \
          monolith with the same entry, cores and workload.</p>",
@@ -81,7 +82,7 @@ fn disk(results: &Results) -> String {
 
 /// A picture for each program and setting that has more than one share.
 fn curves(results: &Results) -> Result<String, ReportError> {
-    let ratios = pick(results, Experiment::Macro, |r| is_ratio(r) && r.value.is_some());
+    let ratios = pick(results, Experiment::Macro, |r| is_ratio(r) && r.value.is_some() && !Series::of(r).is_hybrid());
     let of = |r: &Record| (share(r).0.to_owned(), r.cores, r.entry);
     let mut curves: Vec<_> = ratios.iter().filter(|r| share(r).1 > 0).map(|r| of(r)).collect();
     curves.sort();

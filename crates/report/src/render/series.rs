@@ -24,6 +24,11 @@ impl Series {
         Self { kernel: record.kernel, placement: record.placement.clone(), wait: record.wait.clone() }
     }
 
+    /// Whether several components share a domain in it: its placement is called by its layout.
+    pub fn is_hybrid(&self) -> bool {
+        !matches!(self.placement.as_str(), "direct" | "thread" | "process" | "pkey" | "host" | "none" | "")
+    }
+
     /// Its name, without what goes without saying (`direct`, `host`, `none`).
     pub fn label(&self) -> String {
         let said = |w: &&str| !matches!(*w, "direct" | "host" | "none" | "");

@@ -65,6 +65,31 @@ pub fn ratio(a: &[Vec<f64>], b: &[Vec<f64>], statistic: Statistic, resamples: us
     })
 }
 
+/// The geometric mean of such ratios over several workloads that were measured in the same boots: `a[i]` and `b[i]` of
+/// every pair ran in block `i`. Blocks in which a workload has no figure are left out, for all of them alike. `None` as
+/// for [`ratio`], and without workloads.
+pub fn mean_ratio(pairs: &[Pair<'_>], statistic: Statistic, resamples: usize, seed: u64) -> Option<Estimate> {
+    let blocks = pairs.iter().map(|(a, b)| a.len().min(b.len())).min()?;
+    let whole = |i: &usize| pairs.iter().all(|(a, b)| !a[*i].is_empty() && !b[*i].is_empty());
+    let whole: Vec<usize> = (0..blocks).filter(whole).collect();
+    let mean = |of: &mut dyn FnMut(&[Vec<f64>]) -> Vec<f64>| {
+        let logs = pairs.iter().map(|(a, b)| (statistic(&mut of(a)) / statistic(&mut of(b))).ln());
+        (logs.sum::<f64>() / pairs.len() as f64).exp()
+    };
+    let value = mean(&mut |of| whole.iter().flat_map(|&i| of[i].iter().copied()).collect());
+    interval(whole.len(), value, resamples, seed, |random| {
+        let drawn: Vec<usize> = (0..whole.len()).map(|_| whole[random.below(whole.len())]).collect();
+        mean(&mut |of| {
+            let mut pool = Vec::new();
+            drawn.iter().for_each(|&i| draw(&of[i], random, &mut pool));
+            pool
+        })
+    })
+}
+
+/// The samples of both sides of a ratio.
+pub type Pair<'a> = (&'a [Vec<f64>], &'a [Vec<f64>]);
+
 /// Draws as many batches as the boot has, with replacement.
 fn draw(boot: &[f64], random: &mut Random, pool: &mut Vec<f64>) {
     pool.extend((0..boot.len()).map(|_| boot[random.below(boot.len())]));

@@ -12,7 +12,7 @@ mod random;
 #[cfg(test)]
 mod tests;
 
-pub use bootstrap::{Estimate, Statistic, estimate, ratio};
+pub use bootstrap::{Estimate, Pair, Statistic, estimate, mean_ratio, ratio};
 pub use interval::{Interval, Verdict, stability, verdict, wilson};
 pub use quantile::{geometric_mean, median, p10, p90, p99, percentile};
 pub use random::Random;

@@ -161,3 +161,19 @@ proptest! {
         prop_assert!(low <= got && got <= high);
     }
 }
+
+#[test]
+fn the_mean_ratio_is_the_geometric_one_over_whole_blocks() {
+    let base = vec![vec![10.0], vec![10.0], vec![10.0]];
+    let (double, eightfold) = (vec![vec![20.0]; 3], vec![vec![80.0]; 3]);
+    let mean = mean_ratio(&[(&double, &base), (&eightfold, &base)], median, 200, 1).expect("three blocks");
+    assert!((mean.value - 4.0).abs() < 1e-9 && mean.boots == 3, "{mean:?}");
+    assert!((mean.interval.low - 4.0).abs() < 1e-9 && (mean.interval.high - 4.0).abs() < 1e-9, "{mean:?}");
+    // A block in which one workload failed counts for none of them.
+    let failed = vec![vec![20.0], vec![], vec![2000.0]];
+    let mean = mean_ratio(&[(&failed, &base), (&eightfold, &base)], median, 200, 1).expect("two blocks");
+    assert_eq!(mean.boots, 2);
+    assert!(mean.interval.low < mean.interval.high, "{mean:?}");
+    assert!(mean_ratio(&[(&failed[..2], &base)], median, 200, 1).is_none(), "one block is none");
+    assert!(mean_ratio(&[], median, 200, 1).is_none());
+}

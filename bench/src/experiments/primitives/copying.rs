@@ -1,0 +1,154 @@
+//! What a byte costs that crosses a boundary: the same call with few bytes and with many, over each transport and directly.
+//!
+//! A byte that crosses is copied into a window and out of it, where a direct call copies it once. What the difference
+//! comes to, for each of the two copies that crossings are counted by, is the cost of a byte.
+
+use std::io;
+use std::sync::Arc;
+
+use kd_api::interfaces::block::{BlockDevice, BlockDeviceClient, SECTOR, Statistics, read_each, write_each};
+use kd_api::{Blocks, Caller, InBuf, Interface, OutBuf, Result};
+use kd_boot::manifest::WaitName;
+use kd_microkernel::thread::{Server, ThreadPort};
+use kd_nucleus::arena;
+use kd_nucleus::channel::{Bell, Channel, ChannelPort, Pool, Wait};
+use kd_nucleus::process::{self, Child};
+use kd_report::schema::{Entry, Experiment, Kernel, Record};
+use kd_report::stats;
+use serde::{Deserialize, Serialize};
+
+use super::rig::{Part, THREADS};
+use super::{Cell, RESAMPLES};
+use crate::experiments::records::Subject;
+
+/// What stands between the two sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Between {
+    /// Nothing.
+    Nothing,
+    /// Threads.
+    Threads,
+    /// Processes, with crossings that wait so.
+    Processes(WaitName),
+}
+
+/// Few bytes, and many.
+const SIZES: [usize; 2] = [SECTOR, 64 << 10];
+/// Between processes, as they wait by default.
+const PROCESSES: Between = Between::Processes(WaitName(Wait::Adaptive));
+
+/// What is measured: each side of a difference, on so many cores. A quick run asks for it on one, as programs run there.
+pub(super) fn parts(quick: bool) -> impl Iterator<Item = (Part, usize)> {
+    let cells = [(Between::Nothing, 1), (Between::Threads, 1), (PROCESSES, 1), (Between::Threads, 2), (PROCESSES, 2)];
+    let cells = cells.into_iter().filter(move |(_, cores)| !quick || *cores == 1);
+    cells.flat_map(|(between, cores)| SIZES.map(|bytes| (Part::Copy(between, bytes), cores)))
+}
+
+/// The cost of a byte over each transport, from batches that were taken in the same rounds; and what one crossing between
+/// threads takes, which has no chains.
+pub(super) fn records(cells: &[Cell], seed: u64) -> Vec<Record> {
+    let find = |between, bytes, cores| {
+        let found = cells.iter().find(|cell| cell.part == Part::Copy(between, bytes) && cell.cores == cores);
+        found.map(|cell| &cell.samples)
+    };
+    // What the many bytes take longer than the few, round by round.
+    let longer = |between, cores| -> Option<Vec<f64>> {
+        let [few, many] = SIZES.map(|bytes| find(between, bytes, cores));
+        let pairs = few?.iter().zip(many?);
+        Some(pairs.map(|(few, many)| stats::median(&mut many.clone()) - stats::median(&mut few.clone())).collect())
+    };
+    let copies = 2.0 * (SIZES[1] - SIZES[0]) as f64;
+    let mut records = Vec::new();
+    for (between, placement, wait, cores) in [
+        (Between::Threads, "thread", "none", 1),
+        (Between::Threads, "thread", "none", 2),
+        (PROCESSES, "process", Wait::Adaptive.name(), 1),
+        (PROCESSES, "process", Wait::Adaptive.name(), 2),
+    ] {
+        let subject = Subject {
+            experiment: Experiment::Primitives,
+            kernel: Kernel::Microkernel,
+            placement,
+            wait,
+            entry: Entry::None,
+            cores: cores as u32,
+            workload: "copy".into(),
+        };
+        if let (Between::Threads, Some(few)) = (between, find(between, SIZES[0], cores)) {
+            let estimate = stats::estimate(few, stats::median, RESAMPLES, seed);
+            let subject = Subject { workload: "thread_chain_1".into(), ..subject.clone() };
+            records.push(subject.estimate("round_trip", "median", "ns", estimate, few.len()));
+        }
+        records.push(match (longer(between, cores), longer(Between::Nothing, 1)) {
+            (Some(crossing), Some(direct)) => {
+                let costs: Vec<Vec<f64>> = crossing.iter().zip(&direct).map(|(a, b)| vec![(a - b) / copies]).collect();
+                let estimate = stats::estimate(&costs, stats::median, RESAMPLES, seed);
+                subject.estimate("byte_cost", "median", "ns/B", estimate, costs.len())
+            }
+            _ => subject.unavailable(
+                "byte_cost",
+                "median",
+                "ns/B",
+                "not measured: there is one core, or the run was a quick one",
+            ),
+        });
+    }
+    records
+}
+
+/// Where bytes come from: memory of the server's.
+struct Source(Vec<u8>);
+
+impl BlockDevice for Source {
+    fn capacity(&self) -> Result<u64> {
+        Ok((self.0.len() / SECTOR) as u64)
+    }
+
+    fn read(&self, _: u64, out: &mut OutBuf<'_>) -> Result<usize> {
+        Ok(out.write(&self.0))
+    }
+
+    fn write(&self, _: u64, _: bool, data: &mut InBuf<'_>) -> Result<usize> {
+        Ok(data.remaining())
+    }
+
+    fn read_many(&self, blocks: Blocks, out: &mut OutBuf<'_>) -> Result<usize> {
+        read_each(self, &blocks, out)
+    }
+    fn write_many(&self, blocks: Blocks, data: &mut InBuf<'_>) -> Result<usize> {
+        write_each(self, &blocks, data)
+    }
+    fn flush(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn statistics(&self) -> Result<Statistics> {
+        Ok(Statistics::default())
+    }
+}
+
+/// What a client holds of so many bytes.
+pub(super) fn source(between: Between, bytes: usize, children: &mut Vec<Child>) -> io::Result<Arc<dyn BlockDevice>> {
+    let source = || -> Arc<dyn BlockDevice> { Arc::new(Source(vec![7; bytes])) };
+    Ok(match between {
+        Between::Nothing => source(),
+        Between::Threads => {
+            let server = Server::start(<dyn BlockDevice>::server(source()), "source", THREADS);
+            Arc::new(BlockDeviceClient::new(Arc::new(ThreadPort::new(&server, Caller::KERNEL))))
+        }
+        Between::Processes(WaitName(wait)) => {
+            let bell = Bell::new()?;
+            let channel = Channel::new("kd-rig", &bell)?;
+            let ours = channel.clone();
+            // The server's heap is at a place of its own: 0 is the client's.
+            children.push(process::fork(|| match arena::adopt(1) {
+                Ok(()) => {
+                    let served = <dyn BlockDevice>::server(source());
+                    Pool::new(vec![(channel, Caller::KERNEL)], bell, served, wait, THREADS).run()
+                }
+                Err(_) => 1,
+            })?);
+            Arc::new(BlockDeviceClient::new(Arc::new(ChannelPort::new(ours, wait))))
+        }
+    })
+}
