@@ -134,7 +134,7 @@ fn manifest(arguments: &Arguments) -> Result<Manifest, CommandError> {
     if let Some(asked) = kernel.filter(|asked| *asked != manifest.kernel) {
         let (placement, is) = (placement.as_deref().unwrap_or_default(), manifest.kernel.name());
         let why = format!(
-            "the placement `{placement}` is for the {is} kernel, and `--kernel` asks for the {}: leave one of them out",
+            "the placement `{placement}` belongs to the {is}, and `--kernel` asks for {}: leave one of them out",
             asked.name()
         );
         return Err(CommandError::Options(why));

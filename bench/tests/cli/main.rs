@@ -83,7 +83,7 @@ fn bad_input_is_answered_with_one_message_and_its_remedy() {
         ),
         (
             &["run", "--kernel", "monolithic", "--placement", "coarse", "--workload", "stat"],
-            "the placement `coarse` is for the microkernel kernel, and `--kernel` asks for the monolithic: leave",
+            "the placement `coarse` belongs to the microkernel, and `--kernel` asks for monolithic: leave",
         ),
         (&["run", "--kernel", "linux"], "--workload <W>"),
         (&["run", "--kernel", "linux", "--workload", "disk_create", "--host-disk", "no"], "can be made in no: No such"),
