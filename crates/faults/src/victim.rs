@@ -6,6 +6,8 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
+use memchr::memmem::Finder;
+
 /// Bytes looked at in one go.
 const CHUNK: usize = 1 << 20;
 
@@ -53,7 +55,8 @@ pub(crate) fn poke(pid: i32, address: usize, bytes: &[u8]) -> io::Result<()> {
     File::options().write(true).open(format!("/proc/{pid}/mem"))?.write_all_at(bytes, address as u64)
 }
 
-/// Where the bytes of `pattern` lie in a process's readable memory within `range`: all the places, in order.
+/// Where the bytes of `pattern` lie in a process's readable memory within `range`: the places in order, none of
+/// which overlaps another.
 ///
 /// # Errors
 /// The host's when the process is gone or may not be looked at. Pages that cannot be read are passed over.
@@ -63,15 +66,15 @@ pub fn find_pattern(pid: i32, range: Range<usize>, pattern: &[u8]) -> io::Result
     if pattern.is_empty() {
         return Ok(found);
     }
+    let finder = Finder::new(pattern);
     for region in regions(pid)?.into_iter().filter(|region| region.permissions.starts_with('r')) {
         let end = region.range.end.min(range.end);
         let mut at = region.range.start.max(range.start);
         while at < end {
-            // Chunks overlap by a byte less than the pattern, so none is missed or found twice.
+            // Chunks overlap by a byte less than the pattern, so none is missed.
             let mut bytes = vec![0; (CHUNK + pattern.len() - 1).min(end - at)];
             let read = memory.read_at(&mut bytes, at as u64).unwrap_or(0);
-            let places = bytes[..read].windows(pattern.len()).enumerate().filter(|(_, window)| *window == pattern);
-            found.extend(places.map(|(i, _)| at + i));
+            found.extend(finder.find_iter(&bytes[..read]).map(|i| at + i));
             at += CHUNK;
         }
     }

@@ -139,17 +139,21 @@ impl Watch<'_> {
         }
         // The rounds that both apps do from here on are after the fault, whatever came before.
         let before = [self.caller, self.other].map(|app| app.board.get(Field::Good));
+        let apps = [(1, self.caller), (2, self.other)];
         wait(Duration::from_millis(200), || {
-            let now = [self.caller, self.other].map(|app| app.board.get(Field::Good));
-            now[0] > before[0] + 1 && now[1] > before[1] + 1
+            let done = |((number, app), before): ((u32, &RunningApp), u64)| {
+                app.board.get(Field::Good) > before + 1 || self.is_dead(number, &app.board)
+            };
+            apps.into_iter().zip(before).all(done)
         });
-        let went_on = [0, 1].map(|i| [self.caller, self.other][i].board.get(Field::Good) > before[i]);
+        let went_on = [0, 1].map(|i| apps[i].1.board.get(Field::Good) > before[i]);
         let victim_intact = victim.intact();
         let fault_at = self.fault_at(went_on[0]);
         for app in [self.caller, self.other] {
             app.stop();
         }
-        for (number, app) in [(1, self.caller), (2, self.other)] {
+        // One that has stood still for so long already audits nothing.
+        for (number, app) in apps.into_iter().zip(went_on).filter_map(|(app, went_on)| went_on.then_some(app)) {
             wait(AUDIT, || {
                 let gone = self.collect().is_err() || self.is_dead(number, &app.board);
                 gone || app.board.get(Field::Audited) != 0
