@@ -33,9 +33,11 @@ pub use server::{Pool, abandon_current};
 /// How somebody waits for the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Wait {
-    /// Polls and never gives the core up: only where there are no more actors than cores.
+    /// Polls and never gives the core up: only where there are no more actors than cores. A server that nobody calls for a
+    /// while sleeps nevertheless, and is no actor then.
     Spin,
-    /// Polls a little, then offers the core to others between polls; with one core it offers it at once.
+    /// Polls a little, then offers the core to others between polls; with one core it offers it at once. Servers that nobody
+    /// calls sleep as with `Spin`.
     Yield,
     /// Sleeps on a futex at once.
     Block,
@@ -89,7 +91,10 @@ const SPINS: u32 = 64;
 /// Offers of the core before an adaptive waiter sleeps: some hundred microseconds, longer than any short call takes.
 const YIELDS: u32 = 256;
 
-/// The same with one core: enough for a chain of servers, each of which offers the core as well.
+/// Polls in a row that find no request, after which a server that spins or yields sleeps until its bell rings: some hundred
+/// microseconds. Else a kernel's idle servers would keep the cores from the few that a workload calls.
+const IDLE_POLLS: u32 = 10_000;
+/// Offers of the only core before an adaptive waiter sleeps: enough for a chain of servers, each of which offers the core as well.
 const YIELDS_ALONE: u32 = 16;
 /// Nanoseconds after which an offered core came back late: no short call takes so long, but any slice of the host's
 /// scheduler does, so that somebody else wants this core and a waiter who sleeps is woken in its place.
@@ -146,6 +151,12 @@ impl Patience {
         }
         std::thread::yield_now();
         true
+    }
+
+    /// Whether a server that polls has found nothing for so long that it is idle.
+    #[inline]
+    fn is_idle(&self) -> bool {
+        self.polls > IDLE_POLLS
     }
 
     /// Whether the other side may still answer before the core is offered to others.

@@ -147,7 +147,7 @@ impl Pool {
                 if let Some(taken) = self.take(request) {
                     return taken;
                 }
-                if wait != Wait::Block && patience.poll_again() {
+                if wait != Wait::Block && !patience.is_idle() && patience.poll_again() {
                     continue;
                 }
                 self.stop_watching(me);
