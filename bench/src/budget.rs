@@ -14,12 +14,12 @@ pub struct Budget {
 /// All of them: together below 90 s quick and 10 minutes in full, with room for booting, analysis and rendering.
 pub const BUDGETS: [Budget; 8] = [
     Budget { experiment: "ipc", quick: 4, full: 20 },
-    Budget { experiment: "primitives", quick: 7, full: 40 },
-    Budget { experiment: "latency", quick: 18, full: 150 },
-    Budget { experiment: "macro", quick: 11, full: 140 },
-    Budget { experiment: "scaling", quick: 5, full: 35 },
-    Budget { experiment: "faults", quick: 17, full: 90 },
-    Budget { experiment: "restart", quick: 9, full: 50 },
+    Budget { experiment: "primitives", quick: 7, full: 35 },
+    Budget { experiment: "latency", quick: 17, full: 130 },
+    Budget { experiment: "macro", quick: 9, full: 110 },
+    Budget { experiment: "scaling", quick: 4, full: 30 },
+    Budget { experiment: "faults", quick: 16, full: 80 },
+    Budget { experiment: "restart", quick: 8, full: 45 },
     Budget { experiment: "crash", quick: 2, full: 10 },
 ];
 
