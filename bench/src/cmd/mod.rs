@@ -8,11 +8,13 @@ pub mod crashcheck;
 pub mod list;
 pub mod report;
 pub mod run;
+pub mod vm_test;
 
 use std::io;
 
 use crate::boot::BootFailure;
 use crate::suite::SuiteError;
+use crate::vm::VmError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +28,9 @@ pub enum CommandError {
     /// A kernel did not boot, or its root is gone.
     #[error(transparent)]
     Boot(#[from] BootFailure),
+    /// The guest did not run.
+    #[error(transparent)]
+    Vm(#[from] VmError),
     /// Options that do not fit together.
     #[error("{0}")]
     Options(String),
