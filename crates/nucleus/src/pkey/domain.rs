@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering::
 
 use super::keys::{Key, Rights};
 use super::{COMMON, DOMAINS, FIRST, SERVICES, gate, space, thread};
+use crate::module::{MappedModule, Snapshot};
 use crate::{arena, futex};
 
 /// What is known of a domain. It lies in the core's memory: domains read it, and cannot write it.
@@ -110,11 +111,11 @@ impl Domain {
         futex::wake(&self.state, u32::MAX);
     }
 
-    /// Waits until it is alive or gone.
+    /// Waits until it is alive or gone; who restarts domains does not wait for itself.
     pub fn wait(&self) -> State {
         loop {
             match self.state() {
-                State::Absent | State::Dead => {}
+                State::Absent | State::Dead if !thread::restarts_domains() => {}
                 state => return state,
             }
             let seen = self.state.load(Acquire);
@@ -124,14 +125,19 @@ impl Domain {
         }
     }
 
-    /// Notes a fault and condemns it, unless it is dead already. Safe to call from a signal handler.
+    /// Notes a fault and condemns it, unless it is dead already; one that is being started is its starter's to condemn.
+    /// Safe to call from a signal handler.
     pub(super) fn condemn(&self, fault: Fault) {
-        if self.state.compare_exchange(State::Alive as u32, State::Dead as u32, SeqCst, Relaxed).is_err() {
+        let alive = self.state.compare_exchange(State::Alive as u32, State::Dead as u32, SeqCst, Relaxed).is_ok();
+        if !alive && self.state() != State::Absent {
             return;
         }
         self.signal.store(fault.signal, Relaxed);
         self.address.store(fault.address, Relaxed);
         self.instruction.store(fault.instruction, Relaxed);
+        if !alive {
+            return;
+        }
         self.faults.fetch_add(1, Release);
         DEATHS.fetch_add(1, SeqCst);
         futex::wake(&DEATHS, u32::MAX);
@@ -165,18 +171,55 @@ pub fn condemn(domain: usize) {
 }
 
 /// Gets every thread out of a dead domain: those in it leave at once, those that it called come back to its callers.
-/// Then its arena is discarded, and the domain is as [`map`] made it.
+/// Then its arena is discarded, its module's statics are what they were, and the domain is as [`map`] made it.
 ///
 /// Threads inside the core's services finish there first. What a domain further down does for a thread is finished as
 /// well, since it holds locks of domains that live; unless it waits for an event that may never come.
-pub fn evacuate(domain: usize) -> io::Result<()> {
-    debug_assert!(domain >= FIRST);
+pub fn evacuate(domain: usize, module: Option<(&MappedModule, &Snapshot)>) -> io::Result<()> {
+    debug_assert!(domain >= FIRST && get(domain).state() != State::Alive);
     // Whoever saw the domain alive before it was condemned has its slot say so from here on.
     membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED)?;
     while thread::raised(|| super::fault::expel(domain)) > 0 {
         std::thread::sleep(std::time::Duration::from_micros(50));
     }
-    thread::raised(|| arena::refound(places(domain).0))
+    thread::raised(|| {
+        if let Some((module, snapshot)) = module {
+            // SAFETY: nobody is in the domain any more, and all that its module made of itself lay in the arena, which
+            // is discarded as well; all rights write its statics.
+            unsafe { module.restore(snapshot) };
+        }
+        arena::refound(places(domain).0)
+    })
+}
+
+/// Asks threads to come back that wait in a domain for an event, on behalf of one that is no more.
+pub fn expel_stragglers() {
+    thread::raised(super::fault::expel_stragglers);
+}
+
+/// What a thread did since somebody looked last, for whoever looks for those that make no progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The host's number of the thread.
+    pub thread: i32,
+    /// The domain that it is in.
+    pub domain: usize,
+    /// Calls that it made, through all the domains that it is in.
+    pub calls: usize,
+    /// It waits for an event.
+    pub parked: bool,
+}
+
+/// Where every thread is that is in a domain.
+pub fn progress() -> Vec<Progress> {
+    let of = |thread: &'static thread::Thread| {
+        let chain = thread.chain();
+        let calls = chain.iter().map(|domain| thread.slot(domain).calls.load(Relaxed)).sum();
+        let domain = chain.innermost();
+        let parked = thread.slot(domain).parked.load(Relaxed);
+        (domain >= FIRST).then_some(Progress { thread: thread.id(), domain, calls, parked })
+    };
+    thread::raised(|| thread::all().filter_map(of).collect())
 }
 
 /// A full barrier on every thread of this process that runs, or the registration for it.

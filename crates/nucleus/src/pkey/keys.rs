@@ -72,6 +72,17 @@ pub fn available() -> Result<(), KeyError> {
     }
 }
 
+/// How many keys the host has left to lend to this process.
+///
+/// # Errors
+/// `Missing`, if the machine has none at all.
+pub fn count() -> Result<usize, KeyError> {
+    available()?;
+    let lent: Vec<Key> = std::iter::from_fn(|| Key::allocate().ok()).collect();
+    lent.iter().for_each(|key| key.free());
+    Ok(lent.len())
+}
+
 /// What a thread may do with the memory of each key: a value of PKRU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rights(pub(super) u32);

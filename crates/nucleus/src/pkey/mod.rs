@@ -8,6 +8,7 @@
 //! | [`thread`] | threads and the calls that they are inside |
 //! | [`domain`] | domains and their deaths |
 //! | [`fault`] | from a signal to the end of a call |
+//! | [`port`], [`server`] | calls of an interface through the gates |
 //! | [`scan`] | who else could change rights |
 //!
 //! A domain is a number from [`FIRST`] to [`DOMAINS`]. Number 0 is everything outside domains (the core, apps); number 1
@@ -24,7 +25,7 @@
 //! - it may execute a WRPKRU or XRSTOR of its own making; [`scan`] finds those that are there when a kernel boots, and
 //!   the exceptions in the C library stay reachable;
 //! - it may ask the host: `pkey_mprotect`, `mmap`, `/proc/self/mem`, `process_vm_writev`, signal returns with a frame of
-//!   its making. Connor, McDowell, Smith and Schuchard, "PKU Pitfalls: Attacks on PKU-based Memory Isolation Systems"
+//!   its making. Connor, McDaniel, Smith and Schuchard, "PKU Pitfalls: Attacks on PKU-based Memory Isolation Systems"
 //!   (USENIX Security 2020) use these against ERIM and Hodor; Voulimeneas, Vinck, Mechelinck and Volckaert, "You Shall
 //!   Not (by)Pass! Practical, Secure, and Fast PKU-based Sandboxing" (EuroSys 2022), and Schrammel and others, "Jenny:
 //!   Securing Syscalls for PKU-based Memory Isolation Systems" (USENIX Security 2022), filter system calls for that
@@ -38,17 +39,20 @@ pub mod domain;
 pub mod fault;
 pub mod gate;
 pub mod keys;
+pub mod port;
 pub mod scan;
+pub mod server;
 pub mod space;
 pub mod thread;
 
 pub use gate::Entry;
 pub use keys::{Key, KeyError, Rights, available};
+pub use port::GatePort;
 
 /// Domains, counting the two that are the core's: as many as there are keys.
 pub const DOMAINS: usize = 16;
 /// Threads that may enter domains at the same time.
-pub const THREADS: usize = 64;
+pub const THREADS: usize = 128;
 /// Outside all domains.
 pub const COMMON: usize = 0;
 /// The core's services.

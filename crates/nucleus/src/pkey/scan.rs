@@ -32,15 +32,15 @@ impl Finding {
     }
 }
 
-/// All such instructions of this process but the gates'.
+/// All such instructions of this process but the gates', in what is not among the ranges seen before; these are added.
 ///
 /// # Errors
 /// The host's, if it does not tell what is mapped.
-pub fn process() -> io::Result<Vec<Finding>> {
+pub fn process(seen: &mut Vec<Range<usize>>) -> io::Result<Vec<Finding>> {
     let gates = gate::extent();
     let mut findings = Vec::new();
     for line in std::fs::read_to_string("/proc/self/maps")?.lines() {
-        let Some((range, image)) = executable(line) else { continue };
+        let Some((range, image)) = executable(line).filter(|(range, _)| !seen.contains(range)) else { continue };
         // SAFETY: the host says that these bytes are mapped readable; code is not unmapped while a kernel boots.
         let bytes = unsafe { std::slice::from_raw_parts(range.start as *const u8, range.len()) };
         let found = instructions(bytes).map(|(offset, instruction)| (range.start + offset, instruction));
@@ -49,6 +49,7 @@ pub fn process() -> io::Result<Vec<Finding>> {
             address,
             image: image.into(),
         }));
+        seen.push(range);
     }
     Ok(findings)
 }

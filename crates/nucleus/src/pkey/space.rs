@@ -10,9 +10,11 @@
 //! Everything is reserved address space until it is touched.
 
 use std::io;
+use std::ptr::NonNull;
 
+use kd_api::Message;
 use kd_api::server::SCRATCH;
-use kd_api::window::WINDOW;
+use kd_api::window::{WINDOW, Window};
 use kd_machine::memory::anonymous_at;
 
 use super::keys::Key;
@@ -59,6 +61,28 @@ pub const fn window(domain: usize, thread: usize) -> usize {
     message(domain, thread) + PAGE
 }
 
+/// The window of the call that a thread of a domain has under way. Caller and callee reach it; see who else in
+/// [`super::port`].
+pub fn window_of(domain: usize, thread: usize) -> Window<'static> {
+    let at = NonNull::new(window(domain, thread) as *mut u8).expect("an address of ours");
+    // SAFETY: `map_windows` mapped it for good before anybody could be in the domain to call out of it, and no reference
+    // into it is ever made.
+    unsafe { Window::new(at) }
+}
+
+/// The message beside it, copied.
+pub fn load_message(domain: usize, thread: usize) -> Message {
+    // SAFETY: mapped as the window is, aligned to a page, valid for any bits. It is read as a volatile copy because a
+    // fault elsewhere may write it meanwhile; what is read is checked as any message is.
+    unsafe { (message(domain, thread) as *const Message).read_volatile() }
+}
+
+/// Leaves a message there.
+pub fn store_message(domain: usize, thread: usize, with: &Message) {
+    // SAFETY: as above; the thread has one call under way in a domain, so nobody else is meant to write it now.
+    unsafe { (message(domain, thread) as *mut Message).write_volatile(*with) };
+}
+
 /// Maps a domain's stacks, each with a guard page below.
 pub fn map_stacks(domain: usize, key: Key) -> io::Result<()> {
     let start = STACKS + domain * THREADS * STACK;
@@ -101,7 +125,6 @@ mod tests {
         assert_eq!(domain_of_stack(0), 0);
         assert_eq!(domain_of_stack(STACKS - 1), 0);
         assert_eq!(domain_of_stack(STACKS + DOMAINS * THREADS * STACK), 0);
-        assert!(STACKS + DOMAINS * THREADS * STACK <= WINDOWS);
-        assert!(message(DOMAINS, 0) <= SIGNALS);
+        const { assert!(STACKS + DOMAINS * THREADS * STACK <= WINDOWS && message(DOMAINS, 0) <= SIGNALS) };
     }
 }

@@ -33,27 +33,39 @@ pub struct Thread {
     /// Where its slot in each domain is; GS points here.
     slots: [AtomicUsize; DOMAINS],
     outside: Slot,
-    /// The host's number of it; 0: the record is free.
+    taken: AtomicBool,
+    /// The host's number of it; 0: the thread is not ready, or there is none.
     id: AtomicI32,
 }
 
-const SLOT: Slot = Slot {
-    stack: AtomicUsize::new(0),
-    callee: AtomicUsize::new(0),
-    calls: AtomicUsize::new(0),
-    blocking: AtomicBool::new(false),
-    parked: AtomicBool::new(false),
-    bail: [const { AtomicUsize::new(0) }; 7],
-};
-static RECORDS: [Thread; THREADS] =
-    [const { Thread { slots: [const { AtomicUsize::new(0) }; DOMAINS], outside: SLOT, id: AtomicI32::new(0) } };
-        THREADS];
+static RECORDS: [Thread; THREADS] = [const {
+    Thread {
+        slots: [const { AtomicUsize::new(0) }; DOMAINS],
+        outside: Slot::new(),
+        taken: AtomicBool::new(false),
+        id: AtomicI32::new(0),
+    }
+}; THREADS];
+
+impl Slot {
+    const fn new() -> Slot {
+        Slot {
+            stack: AtomicUsize::new(0),
+            callee: AtomicUsize::new(0),
+            calls: AtomicUsize::new(0),
+            blocking: AtomicBool::new(false),
+            parked: AtomicBool::new(false),
+            bail: [const { AtomicUsize::new(0) }; 7],
+        }
+    }
+}
 
 /// Gives a thread's record back when the thread ends.
 struct Registration(&'static Thread);
 
 thread_local! {
-    // Without a destructor: domains read it, and must not be the first to touch it.
+    // Without destructors: domains read them, and must not be the first to touch them.
+    static RESTARTS: Cell<bool> = const { Cell::new(false) };
     static CURRENT: Cell<Option<&'static Thread>> = const { Cell::new(None) };
     static REGISTRATION: Cell<Option<Registration>> = const { Cell::new(None) };
 }
@@ -62,6 +74,7 @@ impl Drop for Registration {
     fn drop(&mut self) {
         CURRENT.set(None);
         self.0.id.store(0, Release);
+        self.0.taken.store(false, Release);
     }
 }
 
@@ -80,9 +93,7 @@ impl Thread {
         if let Some(thread) = Thread::current() {
             return Ok(thread);
         }
-        // SAFETY: plain system call.
-        let id = unsafe { libc::syscall(libc::SYS_gettid) } as i32;
-        let free = RECORDS.iter().find(|record| record.id.compare_exchange(0, id, AcqRel, Relaxed).is_ok());
+        let free = RECORDS.iter().find(|record| !record.taken.swap(true, AcqRel));
         let thread = free.ok_or_else(|| io::Error::new(io::ErrorKind::WouldBlock, "too many threads in one kernel"))?;
         let registration = Registration(thread);
         thread.prepare()?;
@@ -113,6 +124,8 @@ impl Thread {
             }
             leave_rseq();
             gate::set_rights(gate::PKRU[COMMON].load(Relaxed));
+            // Now others may look at its slots.
+            self.id.store(libc::syscall(libc::SYS_gettid) as i32, Release);
         }
         Ok(())
     }
@@ -222,6 +235,16 @@ pub fn here() -> usize {
     space::domain_of_stack(stack)
 }
 
+/// Makes the calling thread the one that restarts domains.
+pub fn restart_domains() {
+    RESTARTS.set(true);
+}
+
+/// Whether it is.
+pub fn restarts_domains() -> bool {
+    RESTARTS.get()
+}
+
 /// What a call through a gate returns when the callee died over it.
 pub const DIED: u64 = u64::MAX;
 
@@ -261,6 +284,22 @@ pub fn outside<R>(work: impl FnOnce() -> R) -> R {
     // A domain's thread is enlisted: the host is not asked for anything.
     let _ = call(SERVICES, entry, (&raw mut job) as usize, 0, false);
     job.1.unwrap_or_else(|| std::process::abort())
+}
+
+/// Does something in a domain; `false` if the domain died over it.
+///
+/// The work lies in the core's memory, where the domain reads it and cannot write: what is to come back comes back by
+/// way of [`outside`].
+///
+/// # Errors
+/// As [`call`].
+pub fn within<F: Fn() + Sync>(domain: usize, work: &F) -> io::Result<bool> {
+    extern "C" fn run<F: Fn()>(work: usize, _: usize, _: usize) -> u64 {
+        // SAFETY: `within` passes its own work, which outlives the call.
+        (unsafe { &*(work as *const F) })();
+        0
+    }
+    Ok(call(domain, run::<F>, std::ptr::from_ref(work) as usize, 0, false)? != DIED)
 }
 
 /// Waits for an event, with the domain that the thread is in knowing of it: if a domain dies that waits for this one,
