@@ -16,6 +16,7 @@ use kd_boot::start::{BootError, Parts};
 use kd_boot::{Manifest, Placement};
 use kd_linux::Linux;
 use kd_machine::memory::Memory;
+use kd_microkernel::pkey::Domains;
 use kd_microkernel::process::Supervisor;
 use kd_microkernel::thread::Threads;
 use kd_monolithic::Direct;
@@ -60,9 +61,15 @@ fn root_main(purpose: &str, control: Socket) {
 
 fn boot(manifest: Manifest) -> Result<Box<dyn Core>, BootError> {
     let processes = manifest.entries.iter().any(|entry| manifest.placement_of(entry) == Placement::Process);
+    let keys = manifest.entries.iter().any(|entry| manifest.placement_of(entry).is_pkey());
     Ok(match manifest.kernel {
         Kernel::Linux => Box::new(Host::default()),
         Kernel::Monolithic => Box::new(Hosted::boot(manifest, PARTS, &MONOLITHIC)?),
+        Kernel::Microkernel if keys => {
+            // A root has one boot.
+            let domains: &'static Domains = Box::leak(Box::new(Domains::new(&manifest)?));
+            Box::new(Hosted::boot(manifest, PARTS, domains)?)
+        }
         Kernel::Microkernel if processes => Box::new(Supervisor::boot(manifest, PARTS)?),
         Kernel::Microkernel => Box::new(Hosted::boot(manifest, PARTS, &THREADS)?),
     })

@@ -35,18 +35,34 @@ pub enum Placement {
     Direct,
     /// A thread of its own in one process: panics stay inside, memory is not protected.
     Thread,
+    /// A protection key of its own in one process, which keeps others from its memory, and it from theirs.
+    Pkey,
+    /// The same, but it may read what is others'.
+    #[serde(rename = "pkey-integrity")]
+    PkeyIntegrity,
     /// A process of its own.
     Process,
 }
 
 impl Placement {
+    /// Those that a microkernel can have for all its components.
+    pub const APART: [Placement; 4] =
+        [Placement::Thread, Placement::Pkey, Placement::PkeyIntegrity, Placement::Process];
+
     /// Its name in manifests and results.
     pub const fn name(self) -> &'static str {
         match self {
             Placement::Direct => "direct",
             Placement::Thread => "thread",
+            Placement::Pkey => "pkey",
+            Placement::PkeyIntegrity => "pkey-integrity",
             Placement::Process => "process",
         }
+    }
+
+    /// Whether a protection key stands there.
+    pub const fn is_pkey(self) -> bool {
+        matches!(self, Placement::Pkey | Placement::PkeyIntegrity)
     }
 }
 

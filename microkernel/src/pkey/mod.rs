@@ -1,0 +1,250 @@
+//! The placement behind protection keys: every component in one process, each in a domain of its own.
+//!
+//! The thread that calls is the thread that serves: it enters the server's domain through a gate and comes back
+//! ([`kd_nucleus::pkey`] has the mechanism, and says what keys do not stop). A fault ends the call, the domain is emptied
+//! and its component started anew ([`restart`]). Two strengths, by component: `pkey` reads nothing of other domains,
+//! `pkey-integrity` reads everything; neither writes anything but its own.
+//!
+//! What a domain reaches besides its arena, stacks and statics: the windows of its clients' calls ([`plan`]), the stacks
+//! for signals, and, to read, all memory without a key.
+
+mod plan;
+mod restart;
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use kd_api::interfaces::kernel::{self, KernelInfo};
+use kd_api::module::HostTable;
+use kd_api::server::Dispatch;
+use kd_api::{Caller, Handle, Imports};
+use kd_boot::hosted::{KernelPage, Wiring};
+use kd_boot::start::{BootError, Loaded, Prepared, Started, host_table};
+use kd_boot::{Manifest, Placement, info, log};
+use kd_nucleus::module::Snapshot;
+use kd_nucleus::pkey::domain::{self, State};
+use kd_nucleus::pkey::thread::{outside, within};
+use kd_nucleus::pkey::{COMMON, GatePort, Key, Rights, SERVICES, scan, server, space};
+use kd_nucleus::threads;
+
+use plan::{Holder, Plan};
+
+/// The core.
+pub struct Domains {
+    plan: Plan,
+    keys: OnceLock<Keys>,
+    running: Mutex<Vec<Arc<Running>>>,
+    /// Executable memory that was looked through for instructions which change rights.
+    scanned: Mutex<Vec<std::ops::Range<usize>>>,
+}
+
+/// The keys that are lent to this process.
+struct Keys {
+    signals: Key,
+    windows: Vec<Key>,
+}
+
+/// A component in its domain, and what it takes to start it again.
+struct Running {
+    domain: usize,
+    number: usize,
+    prepared: &'static Prepared,
+    loaded: Loaded<'static>,
+    statics: Option<Snapshot>,
+    imports: Vec<Import>,
+}
+
+/// What a component calls.
+struct Import {
+    name: String,
+    domain: usize,
+    client: fn(Arc<dyn kd_api::client::Port>) -> Handle,
+}
+
+static HOST: HostTable = host_table(panicked);
+
+/// A panic that a module's fence stopped, if it came so far: it ends the domain as every other fault does.
+extern "C" fn panicked(text: *const u8, len: usize) -> ! {
+    log::module_line(text, len);
+    std::process::abort()
+}
+
+impl Domains {
+    /// The core of a kernel of this manifest. Nothing is done yet.
+    ///
+    /// # Errors
+    /// What the manifest asks for and this machine, or this core, has not; each names the entry.
+    pub fn new(manifest: &Manifest) -> Result<Domains, BootError> {
+        Ok(Domains {
+            plan: Plan::new(manifest)?,
+            keys: OnceLock::new(),
+            running: Mutex::default(),
+            scanned: Mutex::default(),
+        })
+    }
+
+    /// The keys, borrowed at the first start of a component; with them comes what all domains share.
+    fn keys(&'static self) -> Result<&'static Keys, BootError> {
+        if let Some(keys) = self.keys.get() {
+            return Ok(keys);
+        }
+        let lent = |_| Key::allocate().map_err(|error| BootError::NoKeys("the kernel".into(), error));
+        let signals = lent(0)?;
+        domain::set_up(signals)?;
+        let windows = match self.plan.has_window_keys() {
+            true => (0..self.plan.groups()).map(lent).collect::<Result<_, _>>()?,
+            false => vec![signals],
+        };
+        let keys = self.keys.get_or_init(|| Keys { signals, windows });
+        if let Some(key) = self.window_key(Holder::Outside) {
+            space::map_windows(COMMON, key)?;
+            domain::set_rights(COMMON, domain::rights(COMMON).writing(key));
+        }
+        if let Some(info) = info::get() {
+            let dispatch = Handle::new::<dyn KernelInfo>(info.clone()).serve();
+            server::publish(SERVICES, Box::leak(Box::new(dispatch)));
+        }
+        Ok(keys)
+    }
+
+    fn window_key(&self, holder: Holder) -> Option<Key> {
+        let group = self.plan.group(holder)?;
+        self.keys.get()?.windows.get(group).copied()
+    }
+
+    /// Makes a component's domain, and lets the domains that it calls reach its windows.
+    fn open(
+        &self,
+        keys: &Keys,
+        number: usize,
+        prepared: &Prepared,
+        imports: &[Import],
+    ) -> Result<(usize, Key), BootError> {
+        let domain = self.plan.domain(number).ok_or_else(|| BootError::Unknown(prepared.entry.name.clone()))?;
+        let key = Key::allocate().map_err(|error| BootError::NoKeys(prepared.entry.name.clone(), error))?;
+        domain::map(domain, key)?;
+        let others = match prepared.placement {
+            Placement::PkeyIntegrity => Rights::READ,
+            _ => Rights::NONE.reading(Key::COMMON),
+        };
+        let mut rights = others.writing(keys.signals).writing(key);
+        if prepared.entry.apps
+            && let Some(window) = self.window_key(Holder::Outside)
+        {
+            rights = rights.writing(window);
+        }
+        if let Some(window) = self.window_key(Holder::Component(number)) {
+            space::map_windows(domain, window)?;
+            rights = rights.writing(window);
+            for import in imports.iter().filter(|import| import.domain != SERVICES) {
+                domain::set_rights(import.domain, domain::rights(import.domain).writing(window));
+            }
+        }
+        domain::set_rights(domain, rights);
+        Ok((domain, key))
+    }
+
+    /// Refuses to go on if code that changes rights has come with a component, outside the gates and what is listed.
+    fn no_other_changes_rights(&self) -> Result<(), BootError> {
+        let mut scanned = self.scanned.lock().unwrap_or_else(PoisonError::into_inner);
+        let unlisted = scan::process(&mut scanned)?.into_iter().find(|finding| !finding.is_listed());
+        unlisted.map_or(Ok(()), |scan::Finding { instruction, address, image }| {
+            Err(BootError::ChangesRights { image, instruction, address })
+        })
+    }
+
+    fn imports(&self, prepared: &Prepared) -> Vec<Import> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let behind_keys = running.iter().filter(|other| prepared.entry.imports.contains(&other.prepared.entry.name));
+        let mut imports: Vec<Import> = behind_keys
+            .map(|other| Import {
+                name: other.prepared.entry.name.clone(),
+                domain: other.domain,
+                client: other.prepared.component.client,
+            })
+            .collect();
+        if prepared.imports_kernel() {
+            let client = Handle::client::<dyn KernelInfo>;
+            imports.push(Import { name: kernel::NAME.into(), domain: SERVICES, client });
+        }
+        imports
+    }
+}
+
+impl Wiring for Domains {
+    fn install(&'static self, page: &'static KernelPage) {
+        // A domain's panic faults before it gets here; that of the core's own thread unwinds.
+        log::panics("kernel thread".into(), || ());
+        threads::prepare_with(|| ());
+        // Without it nothing is restarted, which the first fault would show.
+        let _ = threads::spawn("supervisor".into(), move || restart::supervise(self, page));
+    }
+
+    fn start(
+        &'static self,
+        prepared: &'static Prepared,
+        number: usize,
+        imports: Imports,
+    ) -> Result<Started, BootError> {
+        if !prepared.placement.is_pkey() {
+            return prepared.start(&imports, 2 * kd_nucleus::pkey::DOMAINS + number, &HOST);
+        }
+        let keys = self.keys()?;
+        let imports = self.imports(prepared);
+        let (domain, key) = self.open(keys, number, prepared, &imports)?;
+        let loaded = prepared.load(domain::places(domain).1, &HOST)?;
+        let statics = loaded.module().map(|module| module.snapshot()).transpose()?;
+        for (start, size) in loaded.memory()? {
+            key.protect(start, size)?;
+        }
+        let patch = loaded.patch;
+        self.no_other_changes_rights()?;
+        let running = Arc::new(Running { domain, number, prepared, loaded, statics, imports });
+        running.start()?;
+        domain::get(domain).set(State::Alive);
+        let client = (prepared.component.client)(Arc::new(GatePort::new(domain, Caller::KERNEL)));
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).push(running);
+        Ok(Started { handle: client, patch })
+    }
+
+    fn arena(&self, component: usize) -> usize {
+        self.plan.domain(component).map_or(kd_boot::hosted::ARENA, |domain| domain::places(domain).0)
+    }
+
+    fn client(&self, prepared: &'static Prepared, number: usize, started: &Handle, caller: Caller) -> Handle {
+        match self.plan.domain(number) {
+            Some(domain) => (prepared.component.client)(Arc::new(GatePort::new(domain, caller))),
+            None => started.clone(),
+        }
+    }
+}
+
+impl Running {
+    /// Starts the component in its domain: clients of its imports, and all that it makes, come from its arena.
+    fn start(&self) -> Result<(), BootError> {
+        let failed: Mutex<Option<String>> = Mutex::default();
+        let fails = |why: &dyn std::fmt::Display| {
+            outside(|| *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_string()));
+        };
+        let survived = within(self.domain, &|| {
+            let mut imports = Imports::default();
+            for Import { name, domain, client } in &self.imports {
+                imports.insert(name, client(Arc::new(GatePort::new(*domain, Caller::KERNEL))));
+            }
+            match self.loaded.start(&imports) {
+                // The component lives as long as its domain.
+                Ok(handle) => {
+                    let server: &'static Arc<dyn Dispatch> = Box::leak(Box::new(handle.serve()));
+                    std::mem::forget((handle, imports));
+                    outside(|| server::publish(self.domain, server));
+                }
+                Err(error) => fails(&error),
+            }
+        })?;
+        let name = || self.prepared.entry.name.clone();
+        match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            _ if !survived => Err(BootError::Ended(name(), restart::describe(domain::get(self.domain).faults().1))),
+            Some(why) => Err(BootError::Ended(name(), why)),
+            None => Ok(()),
+        }
+    }
+}
