@@ -33,11 +33,7 @@ pub fn run(out: &mut dyn Write) -> Result<(), CommandError> {
     let words = |words: &[&str]| words.join(", ");
     let kernels = [Kernel::Monolithic, Kernel::Microkernel, Kernel::Linux].map(Kernel::name);
     writeln!(out, "Kernels      {}", words(&kernels))?;
-    writeln!(
-        out,
-        "Placements   {} (microkernel)",
-        words(&[Placement::Thread, Placement::Process].map(Placement::name))
-    )?;
+    writeln!(out, "Placements   {} (microkernel)", words(&Placement::APART.map(Placement::name)))?;
     writeln!(out, "Waits        {}\n", words(&Wait::ALL.map(Wait::name)))?;
     components(out)?;
     writeln!(out, "\nModules")?;

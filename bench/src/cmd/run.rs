@@ -40,7 +40,7 @@ pub struct Arguments {
     #[arg(long, value_name = "W", value_parser = workload)]
     workload: String,
     /// What stands between the microkernel's components [default: process]
-    #[arg(long, value_name = "P", value_parser = named(&[Placement::Thread, Placement::Process], Placement::name))]
+    #[arg(long, value_name = "P", value_parser = named(&Placement::APART, Placement::name))]
     placement: Option<Placement>,
     /// How crossings between processes wait; spin wants a core for every process [default: adaptive]
     #[arg(long, value_name = "WAIT", value_parser = named(&Wait::ALL, Wait::name))]

@@ -18,8 +18,9 @@ Examples:
 It needs the packages qemu-system-x86, busybox-static and linux-image-cloud-amd64; the last may also lie unpacked in
 target/vm.";
 
-/// The test targets that need protection keys: package and target.
-const TESTS: [(&str, &str); 1] = [("kd-nucleus", "pkey")];
+/// The test targets that need protection keys: package, target, and what it is told.
+const TESTS: [(&str, &str, &[&str]); 2] =
+    [("kd-nucleus", "pkey", &[]), ("kernel-debate", "kernels", &["pkey::", "--test-threads=1", "--nocapture"])];
 
 /// Its arguments.
 #[derive(Args, Clone, Debug)]
@@ -35,7 +36,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
     /// Seconds after which the guest is stopped
-    #[arg(long, value_name = "N", default_value_t = 600)]
+    #[arg(long, value_name = "N", default_value_t = 1200)]
     limit: u64,
 }
 
@@ -47,16 +48,19 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), CommandErro
     let target = target_folder()?;
     let folder = target.join("vm");
     let mut guest = Guest::new(arguments.kernel.as_deref(), &folder)?;
-    let programs = if arguments.programs.is_empty() { build()? } else { arguments.programs.clone() };
-    for program in &programs {
-        guest.program(program, &arguments.arguments)?;
+    let programs = match arguments.programs.as_slice() {
+        [] => build()?,
+        given => given.iter().map(|program| (program.clone(), arguments.arguments.clone())).collect(),
+    };
+    for (program, arguments) in &programs {
+        guest.program(program, arguments)?;
     }
     let statuses = guest.run(&folder, Duration::from_secs(arguments.limit), out)?;
     let failed: Vec<String> = statuses
         .iter()
         .zip(&programs)
         .filter(|(status, _)| **status != 0)
-        .map(|(status, program)| format!("{} ended with status {status}", program.display()))
+        .map(|(status, (program, _))| format!("{} ended with status {status}", program.display()))
         .collect();
     if failed.is_empty() { Ok(()) } else { Err(CommandError::Ended(format!("in the guest, {}", failed.join("; ")))) }
 }
@@ -68,11 +72,11 @@ fn target_folder() -> Result<PathBuf, CommandError> {
 }
 
 /// Has cargo build the tests that need keys, and tell where they are.
-fn build() -> Result<Vec<PathBuf>, CommandError> {
+fn build() -> Result<Vec<(PathBuf, Vec<String>)>, CommandError> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
     build.args(["test", "--no-run", "--message-format=json"]).stderr(Stdio::inherit());
-    for (package, test) in TESTS {
+    for (package, test, _) in TESTS {
         build.args(["--package", package, "--test", test]);
     }
     let told = build.output()?;
@@ -81,8 +85,9 @@ fn build() -> Result<Vec<PathBuf>, CommandError> {
     }
     let program = |line: &str| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        let test = message["target"]["kind"].as_array()?.iter().any(|kind| kind == "test");
-        message["executable"].as_str().filter(|_| test).map(PathBuf::from)
+        let (_, _, words) = TESTS.iter().find(|(_, test, _)| message["target"]["name"] == *test)?;
+        let program = message["executable"].as_str()?.into();
+        Some((program, words.iter().map(ToString::to_string).collect()))
     };
     Ok(String::from_utf8_lossy(&told.stdout).lines().filter_map(program).collect())
 }

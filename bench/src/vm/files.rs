@@ -13,12 +13,15 @@ pub fn add_with_libraries(archive: &mut Archive, file: &Path) -> io::Result<()> 
     libraries(file)?.iter().try_for_each(|library| add(archive, library))
 }
 
-/// The driver modules that a program at `program` would find.
+/// The driver modules that a program at `program` would find: beside it, or where cargo puts them first.
 pub fn modules_beside(program: &Path) -> io::Result<Vec<PathBuf>> {
-    let Some(folder) = program.parent() else { return Ok(Vec::new()) };
+    let folder = program.parent().unwrap_or(Path::new("/"));
+    let deps = folder.join("deps");
+    let folder = if deps.is_dir() { &deps } else { folder };
     let module = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name.starts_with("libkd_") && name.ends_with(".so")
+        // What has a hash in its name is for the compiler.
+        name.starts_with("libkd_") && name.ends_with(".so") && !name.contains('-')
     };
     fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).filter(|path| path.as_ref().map_or(true, module)).collect()
 }

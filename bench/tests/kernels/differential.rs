@@ -84,17 +84,26 @@ fn run(on: Config, scripts: &[Vec<Call>]) -> Vec<Vec<Outcome>> {
     let boot = on.boot(scripts.len() as u32);
     let start = |(app, calls): (u32, &Vec<Call>)| on.script(&boot, app, calls);
     let mut apps: Vec<_> = (1..).zip(scripts).map(start).collect();
-    apps.iter_mut().map(outcomes).collect()
+    let seen: Vec<Vec<Outcome>> = apps.iter_mut().map(outcomes).collect();
+    if on != LINUX && seen.iter().zip(scripts).any(|(seen, calls)| seen.len() < calls.len()) {
+        eprintln!("an app ended early; the kernel's log: {:#?}", boot.log());
+    }
+    seen
 }
 
 fn agree(seed: u64, apps: u64) {
+    agree_on(&OURS, seed, apps);
+}
+
+/// The same scripts on these kernels; all must see what Linux's apps see.
+pub(crate) fn agree_on(kernels: &[Config], seed: u64, apps: u64) {
     let scripts: Vec<_> = (0..apps).map(|app| script(seed + 1000 * app)).collect();
     let mut expected = run(LINUX, &scripts);
     if expected.iter().all(Vec::is_empty) {
         eprintln!("Linux is not compared: the host refuses a private tmpfs");
         expected = run(OURS[0], &scripts);
     }
-    for config in OURS {
+    for &config in kernels {
         let seen = run(config, &scripts);
         for (app, calls) in scripts.iter().enumerate() {
             let (seen, expected) = (&seen[app], &expected[app]);

@@ -5,6 +5,7 @@ mod block;
 mod counts;
 mod devices;
 mod differential;
+mod pkey;
 #[path = "../../../crates/subsystems/tests/differential/random.rs"]
 #[allow(dead_code)]
 mod random;
@@ -16,7 +17,7 @@ use kd_boot::script::{Call, Outcome};
 use kernel_debate::boot::{Boot, RunningApp};
 
 /// A kernel of ours, and whether apps have processes of their own in it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Config {
     kernel: Kernel,
     placement: Placement,

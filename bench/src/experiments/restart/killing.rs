@@ -83,7 +83,7 @@ impl Samples {
 
     /// All records.
     pub fn records(&self, subject: &Subject, plan: &Plan) -> Vec<Record> {
-        let [monolithic, thread, process] = configurations();
+        let [monolithic, thread, process, keys] = configurations();
         let obstacle = |cause| {
             let why = self.obstacle.as_deref().unwrap_or("no boot of it succeeded");
             vec![columns(process, subject, cause, plan).unavailable("restart_time", "median", "us", why)]
@@ -96,6 +96,7 @@ impl Samples {
         let unavailable = [
             (thread, "a thread cannot be killed without its process"),
             (monolithic, "the component has no process of its own"),
+            (keys, "a domain behind a protection key has no process of its own"),
         ];
         for (configuration, why) in unavailable {
             records.push(columns(configuration, subject, "kill", plan).unavailable(

@@ -1,0 +1,149 @@
+//! Kernels behind protection keys. On a machine without keys these tests say so and pass; `cargo debate vm-test` runs them
+//! where an emulated processor has them.
+
+use std::time::{Duration, Instant};
+
+use kd_boot::board::Field;
+use kd_boot::control::{Entry, Task, What};
+use kd_boot::manifest::{Kernel, Placement};
+use kd_faults::{Fault, inject};
+use kernel_debate::boot::{Boot, RunningApp};
+use kernel_debate::experiments::faults::{Subject, configurations, run_trial, subjects};
+
+use crate::{Config, config, differential};
+
+/// Both strengths, and apps in both places.
+const PKEY: [Config; 3] = [
+    config(Kernel::Microkernel, Placement::Pkey, false),
+    config(Kernel::Microkernel, Placement::Pkey, true),
+    config(Kernel::Microkernel, Placement::PkeyIntegrity, false),
+];
+/// Faults in a driver module and in a component that is compiled in. All kinds of them end calls in the same way, which
+/// is tested closer to the gates; an emulated processor takes half a minute for each of these.
+const FAULTS: [(&str, Fault); 3] =
+    [("ramdisk", Fault::WildWrite), ("ramdisk", Fault::Panic), ("kv", Fault::NullDereference)];
+/// An emulated processor is slow.
+const LIMIT: Duration = Duration::from_secs(120);
+
+fn no_keys() -> bool {
+    let missing = kd_nucleus::pkey::available();
+    if let Err(why) = &missing {
+        eprintln!("skipped: {why}");
+    }
+    missing.is_err()
+}
+
+fn nothing_in_the_log(boot: &Boot) {
+    let log = boot.log().expect("the root lives");
+    assert!(log.iter().all(|(_, line)| line.starts_with("pkey: ")), "{log:#?}");
+}
+
+fn until(app: &RunningApp, done: impl Fn(&kd_boot::board::Board) -> bool) {
+    let begin = Instant::now();
+    assert!(app.wait_until(LIMIT, done), "waited in vain for {:?}", begin.elapsed());
+}
+
+#[test]
+fn without_keys_the_first_entry_and_the_reason_are_named() {
+    let manifest = PKEY[0].manifest(1);
+    match Boot::new(&manifest) {
+        Ok(_) => assert!(!no_keys()),
+        Err(error) => {
+            let error = error.to_string();
+            assert!(error.contains(&manifest.entries[0].name) && error.contains("no protection keys"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn apps_see_the_same_behind_keys() {
+    if !no_keys() {
+        differential::agree_on(&PKEY, 101, 2);
+        (1..=2).for_each(|seed| differential::agree_on(&PKEY, seed, 1));
+    }
+}
+
+#[test]
+fn loads_run_and_nothing_faults() {
+    if no_keys() {
+        return;
+    }
+    for on in PKEY {
+        let boot = on.boot(2);
+        let load = |app, workload: &str| {
+            on.start(&boot, app, Task::Rounds { workload: workload.into(), rate: 0, entry: Entry::Call })
+        };
+        let apps = [load(1, "vda_write_4k"), load(2, "pipe_pingpong")];
+        for app in &apps {
+            until(app, |board| board.get(Field::Good) > 50);
+            app.stop();
+            until(app, |board| board.get(Field::Audited) == 1);
+            let bad = [Field::Failed, Field::Wrong, Field::Lost, Field::Corrupted, Field::Unknown];
+            assert_eq!(bad.map(|field| app.board.get(field)), [0; 5], "{on:?}: {:#?}", boot.log());
+        }
+        nothing_in_the_log(&boot);
+    }
+}
+
+/// What came of a call that needs the host to let one process change another, if it does.
+fn allowed<T, E: std::fmt::Display>(result: Result<T, E>) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(why) => {
+            let why = why.to_string();
+            assert!(why.contains("the host refused"), "{why}");
+            eprintln!("nothing injected: {why}");
+            None
+        }
+    }
+}
+
+#[test]
+fn a_fault_stays_in_its_domain_and_the_supervisor_notices() {
+    if no_keys() {
+        return;
+    }
+    let on = *configurations().last().expect("the last is behind keys");
+    for (name, fault) in FAULTS {
+        let seen = run_trial(on, &subject(name), fault, 30, 11);
+        if allowed(seen.obstacle.as_ref().map_or(Ok(()), Err)).is_none() {
+            return;
+        }
+        // How soon apps go on is no question for an emulated processor.
+        assert!(seen.activated && seen.kernel_alive && seen.victim_intact, "{name}, {fault:?}: {seen:?}");
+        assert_eq!(seen.noticed_by, "supervisor", "{name}, {fault:?}: {seen:?}");
+    }
+}
+
+#[test]
+fn an_endless_loop_is_cut_and_no_call_of_the_driver_fails() {
+    if no_keys() {
+        return;
+    }
+    let on = PKEY[1];
+    let boot = on.boot(1);
+    let app = on.start(&boot, 1, Task::Rounds { workload: "ram0_write_4k".into(), rate: 0, entry: Entry::Call });
+    until(&app, |board| board.get(Field::Good) > 10);
+    let target = subject("ramdisk").target(&boot).expect("its function is there");
+    let tenth = 10.try_into().expect("not zero");
+    let Some(armed) = allowed(inject(target.pid, &target.site, target.room, Fault::EndlessLoop, tenth, None)) else {
+        return;
+    };
+    let begin = Instant::now();
+    while boot.component("ramdisk").expect("the kernel lives").restarts == 0 {
+        assert!(begin.elapsed() < LIMIT, "nobody noticed; it happened: {:?}", armed.fired());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let good = app.board.get(Field::Good);
+    until(&app, |board| board.get(Field::Good) > good + 10);
+    app.stop();
+    until(&app, |board| board.get(Field::Audited) == 1);
+    let bad = [Field::Failed, Field::Wrong, Field::Lost, Field::Corrupted, Field::Unknown];
+    assert_eq!(bad.map(|field| app.board.get(field)), [0; 5], "every call of a block device may be repeated");
+    let events = boot.events().expect("the root lives");
+    assert!(events.iter().any(|event| event.who == "ramdisk" && matches!(event.what, What::Hung(_))), "{events:?}");
+}
+
+fn subject(name: &str) -> Subject {
+    subjects(false).into_iter().find(|subject| subject.name == name).expect("it has a load")
+}
