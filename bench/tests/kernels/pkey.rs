@@ -144,6 +144,18 @@ fn an_endless_loop_is_cut_and_no_call_of_the_driver_fails() {
     assert!(events.iter().any(|event| event.who == "ramdisk" && matches!(event.what, What::Hung(_))), "{events:?}");
 }
 
+/// Everywhere, with keys or without: what several domains' code would write is in no domain's own memory.
+#[test]
+fn subsystems_have_no_variables_of_their_own() {
+    let program = std::fs::read("/proc/self/exe").expect("the host tells");
+    let variables = kd_nucleus::module::symbols::variables(&program);
+    let of = |part: &str| variables.iter().filter(|name| name.contains(part)).cloned().collect::<Vec<_>>();
+    assert!(!of("kd_nucleus::").is_empty(), "none was found at all: {variables:?}");
+    for part in ["kd_subsystems::", "kd_api::", "hashbrown::", "foldhash::", "postcard::"] {
+        assert_eq!(of(part), [""; 0], "{part}");
+    }
+}
+
 fn subject(name: &str) -> Subject {
     subjects(false).into_iter().find(|subject| subject.name == name).expect("it has a load")
 }

@@ -121,10 +121,6 @@ mod tests {
         Manifest::standard(Kernel::Microkernel, Placement::Pkey, &components())
     }
 
-    fn missing() -> KeyError {
-        KeyError::Missing(std::io::ErrorKind::Unsupported.into())
-    }
-
     #[test]
     fn every_component_of_the_standard_kernel_has_a_key_and_the_busiest_callers_their_own_windows() {
         let manifest = standard();
@@ -147,7 +143,7 @@ mod tests {
         let number = manifest.entries.len();
         let few = refused(&manifest, Ok(number));
         assert!(few.contains(&format!("`{last}`")) && few.contains(&format!("number {number}")), "{few}");
-        assert!(refused(&manifest, Err(missing())).contains("no protection keys"));
+        assert!(refused(&manifest, Err(KeyError::Missing)).contains("no protection keys"));
         let mut mixed = standard();
         mixed.entries[0].placement = Some(Placement::Process);
         assert!(refused(&mixed, Ok(15)).contains(&mixed.entries[0].name));

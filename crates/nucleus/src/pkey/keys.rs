@@ -14,10 +14,10 @@ pub const KEYS: usize = 16;
 pub enum KeyError {
     /// The machine has none.
     #[error(
-        "this machine has no protection keys ({0}; /proc/cpuinfo has no flag `ospke`): place components in processes \
+        "this machine has no protection keys (/proc/cpuinfo has no flag `ospke`): place components in processes \
          (`process`), or run `cargo debate vm-test`, which emulates a processor that has them"
     )]
-    Missing(io::Error),
+    Missing,
     /// All are lent out.
     #[error("the host has no protection key left: a processor has sixteen")]
     Exhausted,
@@ -68,7 +68,7 @@ pub fn available() -> Result<(), KeyError> {
             key.free();
             Ok(())
         }
-        Err(_) => Err(KeyError::Missing(io::Error::last_os_error())),
+        Err(_) => Err(KeyError::Missing),
     }
 }
 
