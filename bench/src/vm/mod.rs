@@ -140,14 +140,16 @@ fn boot(kernel: &Path, image: &Path, limit: Duration, out: &mut dyn Write) -> Re
     let mut statuses = Vec::new();
     let result = loop {
         match heard.recv_timeout(end.saturating_duration_since(Instant::now())) {
-            Ok(line) => match line.strip_prefix(ENDED).and_then(|status| status.parse().ok()) {
-                Some(status) => statuses.push(status),
-                None => {
-                    if let Err(error) = writeln!(out, "{line}") {
-                        break Err(error.into());
-                    }
+            Ok(line) => {
+                // A program that was cut off in the middle of a line leaves the rest of it to the shell.
+                let (said, status) = line.split_once(ENDED).unwrap_or((&line, ""));
+                statuses.extend(status.parse::<i32>());
+                if (status.is_empty() || !said.is_empty())
+                    && let Err(error) = writeln!(out, "{said}")
+                {
+                    break Err(error.into());
                 }
-            },
+            }
             Err(RecvTimeoutError::Timeout) => break Err(VmError::Late(limit.as_secs())),
             Err(RecvTimeoutError::Disconnected) => break Ok(statuses),
         }
