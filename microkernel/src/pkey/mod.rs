@@ -127,7 +127,7 @@ impl Domains {
             _ => Rights::NONE.reading(Key::COMMON),
         };
         let mut rights = others.writing(keys.signals).writing(key);
-        if prepared.entry.apps
+        if self.plan.is_called_from_outside(number)
             && let Some(window) = self.window_key(Holder::Outside)
         {
             rights = rights.writing(window);

@@ -26,6 +26,8 @@ pub struct Plan {
     groups: Vec<Vec<Holder>>,
     /// Keys that are left for windows.
     spare: usize,
+    /// Those of the components that are called from outside: by apps, or by what has no key.
+    from_outside: Vec<usize>,
 }
 
 impl Plan {
@@ -69,12 +71,22 @@ impl Plan {
             });
             log::say(&format!("pkey: the windows of {} share a key", names.collect::<Vec<_>>().join(", ")));
         }
-        Ok(Plan { members, groups, spare })
+        let outside = |entry: &Entry| {
+            let calls = |other: &Entry| !placed(other) && other.imports.contains(&entry.name);
+            entry.apps || manifest.entries.iter().any(calls)
+        };
+        let from_outside = members.iter().copied().filter(|member| outside(&manifest.entries[*member])).collect();
+        Ok(Plan { members, groups, spare, from_outside })
     }
 
     /// The domain of a component behind a key.
     pub fn domain(&self, component: usize) -> Option<usize> {
         self.members.iter().position(|member| *member == component).map(|at| FIRST + at)
+    }
+
+    /// Whether a component is called from outside all domains.
+    pub fn is_called_from_outside(&self, component: usize) -> bool {
+        self.from_outside.contains(&component)
     }
 
     /// Whether windows have keys at all.
@@ -112,7 +124,7 @@ fn compatible(manifest: &Manifest) -> Result<(), BootError> {
 
 #[cfg(test)]
 mod tests {
-    use kd_boot::manifest::Kernel;
+    use kd_boot::manifest::{Kernel, Source};
     use kd_subsystems::components;
 
     use super::*;
@@ -151,6 +163,17 @@ mod tests {
         let ramfs = below.entries.iter_mut().find(|entry| entry.name == "ramfs").unwrap();
         ramfs.placement = Some(Placement::Direct);
         assert!(refused(&below, Ok(15)).contains("`ramfs`"));
+    }
+
+    #[test]
+    fn drivers_alone_are_called_from_outside() {
+        let mut manifest = standard();
+        for entry in manifest.entries.iter_mut().filter(|entry| entry.source == Source::Subsystem) {
+            entry.placement = Some(Placement::Direct);
+        }
+        let plan = Plan::with_keys(&manifest, Ok(15)).unwrap();
+        assert!(!plan.members.is_empty() && plan.members.iter().all(|member| plan.is_called_from_outside(*member)));
+        assert_eq!(plan.groups(), 1);
     }
 
     #[test]
