@@ -80,7 +80,8 @@ impl Guest {
 
     /// Adds a program to run, and what it needs.
     pub fn program(&mut self, program: &Path, arguments: &[String]) -> Result<(), VmError> {
-        let program = program.canonicalize()?;
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", program.display()));
+        let program = program.canonicalize().map_err(named)?;
         files::add_with_libraries(&mut self.archive, &program)?;
         for module in files::modules_beside(&program)? {
             files::add_with_libraries(&mut self.archive, &module)?;

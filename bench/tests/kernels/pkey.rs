@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use kd_boot::board::Field;
 use kd_boot::control::{Entry, Task, What};
 use kd_boot::layout::Layout;
-use kd_boot::manifest::{Kernel, Placement};
+use kd_boot::manifest::{Kernel, Manifest, Placement, Source};
 use kd_faults::{Fault, inject};
 use kernel_debate::boot::{Boot, RunningApp};
 use kernel_debate::experiments::faults::{Subject, configurations, run_trial, subjects};
@@ -65,26 +65,40 @@ fn apps_see_the_same_behind_keys() {
     }
 }
 
+/// Two loads run, one of which uses a driver, and end without a failure, and without a fault in the log.
+fn loads_run(on: Config, manifest: &Manifest) {
+    let boot = Boot::new(manifest).expect("boots");
+    let load = |app, workload: &str| {
+        on.start(&boot, app, Task::Rounds { workload: workload.into(), rate: 0, entry: Entry::Call })
+    };
+    let apps = [load(1, "vda_write_4k"), load(2, "pipe_pingpong")];
+    for app in &apps {
+        until(app, |board| board.get(Field::Good) > 50);
+        app.stop();
+        until(app, |board| board.get(Field::Audited) == 1);
+        let bad = [Field::Failed, Field::Wrong, Field::Lost, Field::Corrupted, Field::Unknown];
+        assert_eq!(bad.map(|field| app.board.get(field)), [0; 5], "{on:?}: {:#?}", boot.log());
+    }
+    nothing_in_the_log(&boot);
+}
+
 #[test]
 fn loads_run_and_nothing_faults() {
+    if !no_keys() {
+        PKEY.into_iter().for_each(|on| loads_run(on, &on.manifest(2)));
+    }
+}
+
+#[test]
+fn drivers_alone_can_be_behind_keys() {
     if no_keys() {
         return;
     }
-    for on in PKEY {
-        let boot = on.boot(2);
-        let load = |app, workload: &str| {
-            on.start(&boot, app, Task::Rounds { workload: workload.into(), rate: 0, entry: Entry::Call })
-        };
-        let apps = [load(1, "vda_write_4k"), load(2, "pipe_pingpong")];
-        for app in &apps {
-            until(app, |board| board.get(Field::Good) > 50);
-            app.stop();
-            until(app, |board| board.get(Field::Audited) == 1);
-            let bad = [Field::Failed, Field::Wrong, Field::Lost, Field::Corrupted, Field::Unknown];
-            assert_eq!(bad.map(|field| app.board.get(field)), [0; 5], "{on:?}: {:#?}", boot.log());
-        }
-        nothing_in_the_log(&boot);
+    let mut manifest = PKEY[0].manifest(2);
+    for entry in manifest.entries.iter_mut().filter(|entry| entry.source == Source::Subsystem) {
+        entry.placement = Some(Placement::Direct);
     }
+    loads_run(PKEY[0], &manifest);
 }
 
 /// What came of a call that needs the host to let one process change another, if it does.

@@ -141,10 +141,11 @@ impl Domains {
         Ok(key)
     }
 
-    /// Lets a component's domain reach the windows of apps, if they call it, and those that it calls reach its own.
-    fn let_reach(&self, domain: usize, prepared: &Prepared, imports: &[Import]) {
+    /// Lets a component's domain reach the windows outside domains, if it is called from there, and those that it calls
+    /// reach its own.
+    fn let_reach(&self, domain: usize, number: usize, imports: &[Import]) {
         let grant = |to, window| domain::set_rights(to, domain::rights(to).writing(window));
-        if let Some(window) = self.window_key(Holder::Outside).filter(|_| prepared.entry.apps) {
+        if let Some(window) = self.window_key(Holder::Outside).filter(|_| self.plan.is_called_from_outside(number)) {
             grant(domain, window);
         }
         for import in imports {
@@ -209,7 +210,7 @@ impl Wiring for Domains {
         let (domain, member) = place.ok_or_else(|| BootError::Unknown(prepared.entry.name.clone()))?;
         let imports = self.imports(domain, prepared);
         let key = self.open(keys, domain, prepared)?;
-        self.let_reach(domain, prepared, &imports);
+        self.let_reach(domain, number, &imports);
         // Domains' arenas are below.
         let loaded = prepared.load(2 * kd_nucleus::pkey::DOMAINS + number, &HOST)?;
         let statics = loaded.module().map(|module| module.snapshot()).transpose()?;

@@ -26,6 +26,8 @@ pub struct Plan {
     groups: Vec<Vec<Holder>>,
     /// Keys that are left for windows.
     spare: usize,
+    /// Those of the components that are called from outside: by apps, or by what has no key.
+    from_outside: Vec<usize>,
 }
 
 impl Plan {
@@ -74,7 +76,15 @@ impl Plan {
             });
             log::say(&format!("pkey: the windows of {} share a key", names.collect::<Vec<_>>().join(", ")));
         }
-        Ok(Plan { domains: named.into_iter().map(|(_, members)| members).collect(), groups, spare })
+        let placed = |entry: &Entry| manifest.placement_of(entry).is_pkey();
+        let outside = |entry: &Entry| {
+            let calls = |other: &Entry| !placed(other) && other.imports.contains(&entry.name);
+            entry.apps || manifest.entries.iter().any(calls)
+        };
+        let entries = manifest.entries.iter().enumerate();
+        let from_outside = entries.filter(|(_, entry)| outside(entry)).map(|(number, _)| number).collect();
+        let domains = named.into_iter().map(|(_, members)| members).collect();
+        Ok(Plan { domains, groups, spare, from_outside })
     }
 
     /// The domain of a component behind a key, and its number there.
@@ -83,6 +93,11 @@ impl Plan {
             let member = members.iter().position(|member| *member == component)?;
             Some((FIRST + domain, member))
         })
+    }
+
+    /// Whether a component is called from outside all domains.
+    pub fn is_called_from_outside(&self, component: usize) -> bool {
+        self.from_outside.contains(&component)
     }
 
     /// Whether windows have keys at all.
@@ -134,7 +149,7 @@ fn compatible(manifest: &Manifest) -> Result<(), BootError> {
 
 #[cfg(test)]
 mod tests {
-    use kd_boot::manifest::Kernel;
+    use kd_boot::manifest::{Kernel, Source};
     use kd_subsystems::components;
 
     use super::*;
@@ -186,6 +201,18 @@ mod tests {
         let ramfs = below.entries.iter_mut().find(|entry| entry.name == "ramfs").unwrap();
         ramfs.placement = Some(Placement::Direct);
         assert!(refused(&below, Ok(15)).contains("`ramfs`"));
+    }
+
+    #[test]
+    fn drivers_alone_are_called_from_outside() {
+        let mut manifest = standard();
+        for entry in manifest.entries.iter_mut().filter(|entry| entry.source == Source::Subsystem) {
+            entry.placement = Some(Placement::Direct);
+        }
+        let plan = Plan::with_keys(&manifest, Ok(15)).unwrap();
+        let mut members = plan.domains.iter().flatten();
+        assert!(!plan.domains.is_empty() && members.all(|member| plan.is_called_from_outside(*member)));
+        assert_eq!(plan.groups(), 1);
     }
 
     #[test]
