@@ -17,6 +17,7 @@ use kd_boot::root::{self, Apps, Core};
 use kd_boot::start::{BootError, Parts};
 use kd_linux::{HostFolder, Linux, enter_private_tmpfs, enter_with_folder};
 use kd_machine::memory::Memory;
+use kd_microkernel::pkey::Domains;
 use kd_microkernel::process::Supervisor;
 use kd_microkernel::thread::Threads;
 use kd_monolithic::Direct;
@@ -63,6 +64,11 @@ fn boot(manifest: Manifest) -> Result<Box<dyn Core>, BootError> {
     Ok(match manifest.kernel {
         Kernel::Linux => Box::new(Host::boot(manifest.host_folder())?),
         Kernel::Monolithic => Box::new(Hosted::boot(manifest, PARTS, &MONOLITHIC)?),
+        Kernel::Microkernel if manifest.has_keys() => {
+            // A root has one boot.
+            let domains: &'static Domains = Box::leak(Box::new(Domains::new(&manifest)?));
+            Box::new(Hosted::boot(manifest, PARTS, domains)?)
+        }
         Kernel::Microkernel if manifest.has_processes() => Box::new(Supervisor::boot(manifest, PARTS)?),
         Kernel::Microkernel => Box::new(Hosted::boot(manifest, PARTS, &THREADS)?),
     })

@@ -11,3 +11,4 @@ pub mod kernels;
 pub mod meta;
 pub mod progress;
 pub mod suite;
+pub mod vm;

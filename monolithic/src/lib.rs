@@ -14,11 +14,16 @@ use kd_boot::start::{BootError, Prepared, Started};
 pub struct Direct;
 
 impl Wiring for Direct {
-    fn install(&self, page: &'static KernelPage) {
+    fn install(&'static self, page: &'static KernelPage) {
         oops::install(page);
     }
 
-    fn start(&self, prepared: &'static Prepared, number: usize, imports: Imports) -> Result<Started, BootError> {
+    fn start(
+        &'static self,
+        prepared: &'static Prepared,
+        number: usize,
+        imports: Imports,
+    ) -> Result<Started, BootError> {
         // The kernel's arena is at place 0; disks' frames follow it, as everything does in a direct map.
         prepared.start(&imports, 1 + number, &oops::HOST)
     }

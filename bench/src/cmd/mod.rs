@@ -9,11 +9,13 @@ pub mod list;
 pub mod report;
 pub mod run;
 pub mod target;
+pub mod vm_test;
 
 use std::io;
 
 use crate::boot::BootFailure;
 use crate::suite::SuiteError;
+use crate::vm::VmError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +32,9 @@ pub enum CommandError {
     /// A placement that there is not, or that does not fit the components.
     #[error(transparent)]
     Layout(#[from] kd_boot::layout::LayoutError),
+    /// The guest did not run.
+    #[error(transparent)]
+    Vm(#[from] VmError),
     /// Options that do not fit together.
     #[error("{0}")]
     Options(String),

@@ -46,8 +46,8 @@ pub struct Arguments {
     /// The workload; `list` explains them
     #[arg(long, value_name = "W", value_parser = workload)]
     workload: String,
-    /// What stands between the microkernel's components: thread, process, a placement that `list placements` shows, one of
-    /// these with another boundary (coarse/thread), or a file that ends in .json [default: process]
+    /// What stands between the microkernel's components: thread, pkey, pkey-integrity, process, a placement that
+    /// `list placements` shows, one of these with another boundary (coarse/thread), or a file that ends in .json [default: process]
     #[arg(long, value_name = "P")]
     placement: Option<String>,
     /// How crossings between processes wait; spin wants a core for every process [default: adaptive]

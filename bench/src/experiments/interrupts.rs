@@ -50,8 +50,12 @@ struct Samples {
 pub fn records(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailure> {
     let burns = |wait: &str| wait == Wait::Spin.name() || wait == Wait::Yield.name();
     let ours = |c: &Configuration| c.kernel != Kernel::Linux && !c.twin && !c.wait.is_some_and(burns);
-    let configurations: Vec<Configuration> = Configuration::all().into_iter().filter(ours).collect();
+    let compared = Configuration::all().into_iter().filter(|one| ours(one) && (!plan.quick || one.is_quick()));
+    let (configurations, missing): (Vec<_>, Vec<_>) = compared.partition(|one| one.unavailable().is_none());
     let mut samples: BTreeMap<(Configuration, usize), Samples> = BTreeMap::new();
+    for (one, cores) in missing.into_iter().flat_map(|one| budgets(plan).map(move |cores| (one, cores))) {
+        samples.insert((one, cores), Samples { failed: one.unavailable(), ..Samples::default() });
+    }
     let mut random = Random::new(plan.seed, 9);
     for boot in 0..boots(plan.quick) {
         let mut order = configurations.clone();
@@ -69,11 +73,16 @@ pub fn records(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootF
         .collect())
 }
 
+/// Numbers of cores.
+fn budgets(plan: &Plan) -> std::ops::RangeInclusive<usize> {
+    1..=plan.cores.len().min(2)
+}
+
 fn measure(configuration: Configuration, plan: &Plan) -> Result<Vec<Interrupts>, BootFailure> {
     let mut manifest = configuration.manifest();
     manifest.trace = true;
     let boot = Boot::new(&manifest)?;
-    let budgets: Vec<Vec<usize>> = (1..=plan.cores.len().min(2)).map(|cores| plan.cores[..cores].to_vec()).collect();
+    let budgets: Vec<Vec<usize>> = budgets(plan).map(|cores| plan.cores[..cores].to_vec()).collect();
     let wanted = budgets.len();
     let task = Task::Interrupts { workload: WORKLOAD.into(), budgets, operations: OPERATIONS };
     let mut app = boot.start(1, configuration.apps_apart(), task)?;

@@ -52,7 +52,8 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
     let mut samples = Table::new();
     // With programs of many calls, waits that burn a core say nothing that latency does not.
     let burns = |wait: &str| wait == Wait::Spin.name() || wait == Wait::Yield.name();
-    let configurations = Configuration::all().into_iter().filter(|c| !c.wait.is_some_and(burns));
+    let configurations =
+        Configuration::all().into_iter().filter(|c| !c.wait.is_some_and(burns) && (!plan.quick || c.is_quick()));
     let hybrids = Configuration::hybrids(plan.quick);
     let hybrid_groups = if plan.quick { &GROUPS[1..] } else { &GROUPS };
     let cells = |configuration: Configuration| {

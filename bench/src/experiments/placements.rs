@@ -49,8 +49,9 @@ fn mean(samples: &Table, programs: &[&str], configuration: Configuration, cores:
         // What the monolithic kernel cannot run here is no program of this run.
         let Some(base) = cell(Configuration::MONOLITHIC, program) else { continue };
         let Some(own) = cell(configuration, program) else {
-            let why =
-                format!("there is no figure for `{program}`, and a mean over other programs could not be compared");
+            let why = configuration.unavailable().unwrap_or_else(|| {
+                format!("there is no figure for `{program}`, and a mean over other programs could not be compared")
+            });
             return ["mean_ratio", "mean_cpu_ratio"]
                 .map(|metric| subject.unavailable(metric, "geometric", "ratio", &why))
                 .into();

@@ -74,7 +74,7 @@ fn bad_input_is_answered_with_one_message_and_its_remedy() {
         ),
         (
             &["run", "--placement", "coarse/pkeys", "--workload", "stat"],
-            "the boundary cannot be `pkeys`: use thread or process",
+            "the boundary cannot be `pkeys`: use thread, pkey-integrity, pkey, process",
         ),
         (&["run", "--placement", "none.json", "--workload", "stat"], "cannot read none.json: No such file"),
         (

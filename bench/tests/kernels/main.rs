@@ -6,6 +6,7 @@ mod counts;
 mod devices;
 mod differential;
 mod host_disk;
+mod pkey;
 mod proc;
 #[path = "../../../crates/subsystems/tests/differential/random.rs"]
 #[allow(dead_code)]
@@ -20,7 +21,7 @@ use kd_boot::script::{Call, Outcome};
 use kernel_debate::boot::{Boot, RunningApp};
 
 /// A kernel of ours, and whether apps have processes of their own in it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Config {
     kernel: Kernel,
     placement: Placement,

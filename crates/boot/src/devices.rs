@@ -8,7 +8,7 @@ use std::io;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU32;
 
-use kd_api::device::{Device, PAGE, QUEUE_MAX};
+use kd_api::device::{PAGE, QUEUE_MAX};
 use kd_api::module::HostTable;
 use kd_machine::clock;
 use kd_machine::device::controller::Controller;
@@ -77,12 +77,12 @@ impl Link {
     }
 
     /// The driver's end, mapped in this process.
-    pub fn port(&self, host: &'static HostTable) -> io::Result<&'static dyn Device> {
+    pub fn port(&self, host: &'static HostTable) -> io::Result<&'static Port> {
         if let Some(port) = self.port.get() {
-            return Ok(*port);
+            return Ok(port);
         }
         let port = Port::map(&self.registers, &self.frames, self.address, host)?;
-        Ok(*self.port.get_or_init(|| Box::leak(Box::new(port))))
+        Ok(self.port.get_or_init(|| Box::leak(Box::new(port))))
     }
 
     /// What stores its sectors.

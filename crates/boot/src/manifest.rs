@@ -37,19 +37,27 @@ pub enum Placement {
     Direct,
     /// A thread of its own in one process: panics stay inside, memory is not protected.
     Thread,
+    /// A protection key of its own in one process, which keeps others from its memory, and it from theirs.
+    Pkey,
+    /// The same, but it may read what is others'.
+    #[serde(rename = "pkey-integrity")]
+    PkeyIntegrity,
     /// A process of its own.
     Process,
 }
 
 impl Placement {
     /// All of them, the weakest first.
-    pub const ALL: [Placement; 3] = [Placement::Direct, Placement::Thread, Placement::Process];
+    pub const ALL: [Placement; 5] =
+        [Placement::Direct, Placement::Thread, Placement::PkeyIntegrity, Placement::Pkey, Placement::Process];
 
     /// Its name in manifests and results.
     pub const fn name(self) -> &'static str {
         match self {
             Placement::Direct => "direct",
             Placement::Thread => "thread",
+            Placement::Pkey => "pkey",
+            Placement::PkeyIntegrity => "pkey-integrity",
             Placement::Process => "process",
         }
     }
@@ -57,6 +65,11 @@ impl Placement {
     /// The one of this name.
     pub fn from_name(name: &str) -> Option<Placement> {
         Placement::ALL.into_iter().find(|placement| placement.name() == name)
+    }
+
+    /// Whether a protection key stands there.
+    pub const fn is_pkey(self) -> bool {
+        matches!(self, Placement::Pkey | Placement::PkeyIntegrity)
     }
 }
 
@@ -210,6 +223,11 @@ impl Manifest {
     /// Whether any domain is a process, and apps with them.
     pub fn has_processes(&self) -> bool {
         self.entries.iter().any(|entry| self.placement_of(entry) == Placement::Process)
+    }
+
+    /// Whether any domain is behind a protection key.
+    pub fn has_keys(&self) -> bool {
+        self.entries.iter().any(|entry| self.placement_of(entry).is_pkey())
     }
 
     /// The standard kernel: every component that is registered, and the driver modules.

@@ -4,14 +4,17 @@ use std::sync::{Arc, OnceLock};
 
 use kd_api::around::Around;
 use kd_api::component::StartError;
+use kd_api::device::Device;
 use kd_api::interfaces::block::{BlockDevice, BlockDeviceAround};
 use kd_api::interfaces::kernel::{self, KernelInfo};
 use kd_api::interfaces::syscalls::Syscalls;
 use kd_api::module::{DriverEnv, HostTable, Medium};
 use kd_api::{Component, Handle, Imports, Operation};
+use kd_machine::device::port::Port;
 use kd_machine::disk::DiskMedium;
 use kd_machine::memory::Memory;
-use kd_nucleus::module::{ModuleError, ModuleFile, room};
+use kd_nucleus::module::{MappedModule, ModuleError, ModuleFile, room};
+use kd_nucleus::pkey::KeyError;
 use kd_nucleus::{arena, futex};
 
 use crate::app::AppMain;
@@ -51,6 +54,38 @@ pub enum BootError {
         "the manifest places `{0}` behind {1}, but every component of a monolithic kernel is called directly: drop the placement, or boot the microkernel"
     )]
     NoBoundary(String, &'static str),
+    /// Protected domains, and no keys.
+    #[error("the manifest places `{0}` behind a protection key, but {1}")]
+    NoKeys(String, KeyError),
+    /// More protected domains than keys.
+    #[error(
+        "the manifest places `{name}` behind a protection key as number {number}, but this process has keys for {keys}: \
+         place it `process`, `thread` or `direct` in another manifest, or fewer components behind keys"
+    )]
+    TooManyDomains {
+        /// The first entry without one.
+        name: String,
+        /// Which one it is.
+        number: usize,
+        /// How many there are keys for.
+        keys: usize,
+    },
+    /// Somebody could change rights besides the gates.
+    #[error(
+        "`{image}` has the instruction {instruction} at {address:#x}, by which it could open any domain: build it \
+         without, or place components `process`"
+    )]
+    ChangesRights {
+        /// What is mapped there.
+        image: String,
+        /// The instruction.
+        instruction: &'static str,
+        /// Where it is.
+        address: usize,
+    },
+    /// Placements that do not go together.
+    #[error("the manifest places `{0}` {1}, beside components behind protection keys: {2}")]
+    Mixed(String, &'static str, &'static str),
     /// A driver module that cannot be loaded.
     #[error(transparent)]
     Module(#[from] ModuleError),
@@ -157,6 +192,59 @@ fn module_component(name: &str) -> Component {
     Component::new::<dyn BlockDevice, ()>(name, &[], |_| Err(StartError::Refused(kd_api::Errno::ENODEV)))
 }
 
+/// A component whose code is in this process and has not run yet.
+pub struct Loaded<'a> {
+    prepared: &'a Prepared,
+    module: Option<LoadedDriver>,
+    host: &'static HostTable,
+    /// Where its code can be patched: beside its module, or beside the program it is compiled into.
+    pub patch: Option<Patch>,
+}
+
+struct LoadedDriver {
+    mapped: MappedModule,
+    medium: Option<&'static DiskMedium>,
+    device: Option<&'static Port>,
+}
+
+impl Loaded<'_> {
+    /// Starts it.
+    pub fn start(&self, imports: &Imports) -> Result<Handle, BootError> {
+        let entry = &self.prepared.entry;
+        let Some(LoadedDriver { mapped, medium, device }) = &self.module else {
+            let started = (self.prepared.component.start)(imports);
+            return started.map_err(|error| BootError::Start(entry.name.clone(), error));
+        };
+        let Source::Module(parameters) = &entry.source else { unreachable!("a module has parameters") };
+        let parameters: Vec<(&str, u64)> = parameters.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        let medium = medium.map(|medium| medium as &'static dyn Medium);
+        let device = device.map(|device| device as &'static dyn Device);
+        let driver = mapped.start(self.host, &DriverEnv { medium, device, parameters: &parameters })?;
+        let device: Arc<dyn BlockDevice> = match &self.prepared.link {
+            Some(_) if stamps::noted() => Arc::new(BlockDeviceAround { around: stamps::Answers, inner: driver }),
+            _ => Arc::new(BlockDeviceAround { around: Plain, inner: driver }),
+        };
+        Ok(Handle::new(device))
+    }
+
+    /// Its module, if it is one.
+    pub fn module(&self) -> Option<&MappedModule> {
+        self.module.as_ref().map(|module| &module.mapped)
+    }
+
+    /// The memory outside its heap that it writes, as address and bytes: its module's statics, its device, and what is
+    /// kept free for patches.
+    pub fn memory(&self) -> std::io::Result<Vec<(usize, usize)>> {
+        let mut memory: Vec<_> = self.patch.iter().map(|patch| (patch.data, room::PAGE)).collect();
+        if let Some(LoadedDriver { mapped, medium, device }) = &self.module {
+            memory.extend(mapped.statics()?.into_iter().map(|range| (range.start, range.len())));
+            memory.extend(medium.map(DiskMedium::memory));
+            memory.extend(device.iter().flat_map(|device| device.memory()));
+        }
+        Ok(memory)
+    }
+}
+
 /// Nothing, around each operation: a module's borrowed object as an owned one.
 struct Plain;
 
@@ -170,28 +258,37 @@ impl Around for Plain {
 impl Prepared {
     /// Starts it in this process. Its disk is mapped at `place` of the direct map, in this process alone.
     pub fn start(&self, imports: &Imports, place: usize, host: &'static HostTable) -> Result<Started, BootError> {
-        let Some(module) = &self.module else {
-            let mut imports = imports.clone();
-            if let Some(info) = info::get().filter(|_| self.entry.imports.iter().any(|name| name == kernel::NAME)) {
-                imports.insert(kernel::NAME, Handle::new::<dyn KernelInfo>(info.clone()));
-            }
-            let started = (self.component.start)(&imports);
-            let handle = started.map_err(|error| BootError::Start(self.entry.name.clone(), error))?;
+        let loaded = self.load(place, host)?;
+        let mut imports = imports.clone();
+        if let Some(info) = info::get().filter(|_| self.imports_kernel()) {
+            imports.insert(kernel::NAME, Handle::new::<dyn KernelInfo>(info.clone()));
+        }
+        let handle = loaded.start(&imports)?;
+        let patch = loaded.patch;
+        // Its code is used as long as the process lives.
+        std::mem::forget(loaded);
+        Ok(Started { handle, patch })
+    }
+
+    /// Whether it wants to know of the kernel itself.
+    pub fn imports_kernel(&self) -> bool {
+        self.entry.imports.iter().any(|name| name == kernel::NAME)
+    }
+
+    /// Brings everything into this process that it needs, without running any of its code.
+    pub fn load(&self, place: usize, host: &'static HostTable) -> Result<Loaded<'_>, BootError> {
+        let Some(file) = &self.module else {
             // A host that does not tell where its programs lie only takes the fault experiments away.
             let room = room::reserve_beside_program().ok();
-            return Ok(Started { handle, patch: room.map(|(base, code, data)| Patch { base, code, data }) });
+            let patch = room.map(|(base, code, data)| Patch { base, code, data });
+            return Ok(Loaded { prepared: self, module: None, host, patch });
         };
-        let medium = self.medium(place)?.map(|medium| medium as &'static dyn Medium);
-        let device = self.link.as_ref().map(|link| link.port(host)).transpose()?;
         let Source::Module(parameters) = &self.entry.source else { unreachable!("a module has parameters") };
-        let parameters: Vec<(&str, u64)> = parameters.iter().map(|(name, value)| (name.as_str(), *value)).collect();
-        let loaded = module.load(&self.entry.name, host, &DriverEnv { medium, device, parameters: &parameters })?;
-        let patch = Patch { base: loaded.base, code: loaded.patch_code, data: loaded.patch_data };
-        let device: Arc<dyn BlockDevice> = match &self.link {
-            Some(_) if stamps::noted() => Arc::new(BlockDeviceAround { around: stamps::Answers, inner: loaded.driver }),
-            _ => Arc::new(BlockDeviceAround { around: Plain, inner: loaded.driver }),
-        };
-        Ok(Started { handle: Handle::new(device), patch: Some(patch) })
+        let medium = self.medium(place)?;
+        let device = self.link.as_ref().map(|link| link.port(host)).transpose()?;
+        let mapped = file.map(&self.entry.name, parameters)?;
+        let patch = Patch { base: mapped.range.start, code: mapped.patch_code, data: mapped.patch_data };
+        Ok(Loaded { prepared: self, module: Some(LoadedDriver { mapped, medium, device }), host, patch: Some(patch) })
     }
 
     fn medium(&self, place: usize) -> Result<Option<&'static DiskMedium>, BootError> {

@@ -27,6 +27,11 @@ impl DiskMedium {
         Ok(DiskMedium { mapping: disk.map_at(address)? })
     }
 
+    /// Where it is mapped: address and bytes.
+    pub fn memory(&self) -> (usize, usize) {
+        self.mapping.range()
+    }
+
     /// Where byte `offset` lies and how many bytes follow it; nothing follows beyond the end.
     fn range(&self, offset: u64) -> (*mut u8, usize) {
         let offset = usize::try_from(offset).unwrap_or(usize::MAX).min(self.mapping.size());

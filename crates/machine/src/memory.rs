@@ -133,6 +133,11 @@ impl Mapping {
         self.size
     }
 
+    /// Both: address and bytes.
+    pub fn range(&self) -> (usize, usize) {
+        (self.at.as_ptr() as usize, self.size)
+    }
+
     /// Keeps it from processes that are forked from now on.
     pub fn keep_from_children(&self) -> io::Result<()> {
         // SAFETY: exactly the range that was mapped; nothing changes in this process.
@@ -167,6 +172,11 @@ impl Words {
     /// The words of a mapping; a remainder of less than a word is not used.
     pub fn new(mapping: Mapping) -> Words {
         Words { mapping }
+    }
+
+    /// Where they are mapped: address and bytes.
+    pub fn memory(&self) -> (usize, usize) {
+        self.mapping.range()
     }
 
     /// How many there are.

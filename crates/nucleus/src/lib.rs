@@ -9,14 +9,16 @@
 //! | [`futex`], [`watch`] | waiting |
 //! | [`threads`] | threads that run kernel code |
 //! | [`arena`] | a domain's heap |
+//! | [`pkey`] | domains in one process, by protection keys |
 //! | [`module`] | driver modules: checks, loading, symbols |
 //!
-//! `unsafe` stands in `arena`, `channel::layout`, `futex`, `process`, `socket`, `zygote` and `module`.
+//! `unsafe` stands in `arena`, `channel::layout`, `futex`, `process`, `socket`, `zygote`, `threads`, `module` and `pkey`.
 
 pub mod arena;
 pub mod channel;
 pub mod futex;
 pub mod module;
+pub mod pkey;
 pub mod process;
 pub mod socket;
 pub mod threads;

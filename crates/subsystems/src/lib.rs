@@ -14,6 +14,7 @@ extern crate alloc;
 
 pub mod block;
 mod dirent;
+mod hash;
 pub mod jfs;
 pub mod page_cache;
 pub mod pipe;

@@ -4,8 +4,9 @@
 
 use alloc::sync::Arc;
 
-use hashbrown::HashMap;
 use kd_sync::RwLock;
+
+use crate::hash::HashMap;
 
 const SHARDS: usize = 16;
 
@@ -18,7 +19,7 @@ pub struct Sharded<T>([Shard<T>; SHARDS]);
 
 impl<T> Sharded<T> {
     pub fn new() -> Sharded<T> {
-        Sharded(core::array::from_fn(|_| Shard(RwLock::new(HashMap::new()))))
+        Sharded(core::array::from_fn(|_| Shard(RwLock::new(HashMap::default()))))
     }
 
     fn shard(&self, key: u64) -> &RwLock<HashMap<u64, Arc<T>>> {

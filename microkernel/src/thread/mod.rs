@@ -64,13 +64,18 @@ const fn disk_place(number: usize) -> usize {
 }
 
 impl Wiring for Threads {
-    fn install(&self, _: &'static KernelPage) {
+    fn install(&'static self, _: &'static KernelPage) {
         // The thread that panics is unwound to its server's loop, which replaces it.
         log::panics("kernel thread".into(), || ());
         threads::prepare_with(|| ());
     }
 
-    fn start(&self, prepared: &'static Prepared, number: usize, imports: Imports) -> Result<Started, BootError> {
+    fn start(
+        &'static self,
+        prepared: &'static Prepared,
+        number: usize,
+        imports: Imports,
+    ) -> Result<Started, BootError> {
         let started = prepared.start(&imports, disk_place(number), &HOST)?;
         let server = Server::start(started.handle.serve(), &prepared.entry.name, prepared.entry.threads);
         let mut servers = self.servers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -35,11 +35,12 @@ pub use subject::{Subject, subjects};
 pub use trial::run as run_trial;
 
 /// The kernels whose isolation is tried.
-pub fn configurations() -> [Configuration; 3] {
+pub fn configurations() -> [Configuration; 4] {
     let monolithic = Configuration::MONOLITHIC;
     let thread = Configuration { kernel: Kernel::Microkernel, placement: Placement::Thread, ..monolithic };
     let process = Configuration { placement: Placement::Process, wait: Some(Wait::Adaptive.name()), ..thread };
-    [monolithic, thread, process]
+    let keys = Configuration { placement: Placement::Pkey, ..thread };
+    [monolithic, thread, process, keys]
 }
 
 /// A column of the matrix: subject, fault, configuration.

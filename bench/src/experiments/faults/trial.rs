@@ -29,6 +29,9 @@ const MARK: usize = 64;
 
 /// Runs one trial: the fault happens at the `execution`-th execution of the subject's function.
 pub fn run(configuration: Configuration, subject: &Subject, fault: Fault, execution: u64, seed: u64) -> Seen {
+    if let Some(why) = configuration.unavailable() {
+        return Seen::obstacle(why);
+    }
     attempt(configuration, subject, fault, execution, seed).unwrap_or_else(|why| Seen::obstacle(why.to_string()))
 }
 

@@ -45,7 +45,20 @@ impl Configuration {
         let linux = Configuration { kernel: Kernel::Linux, ..monolithic };
         let twin = Configuration { twin: true, ..monolithic };
         let process = |wait: Wait| Configuration { placement: Placement::Process, wait: Some(wait.name()), ..thread };
-        [monolithic, twin, linux, thread].into_iter().chain(Wait::ALL.map(process)).collect()
+        let keys = [Placement::Pkey, Placement::PkeyIntegrity].map(|placement| Configuration { placement, ..thread });
+        [monolithic, twin, linux, thread].into_iter().chain(keys).chain(Wait::ALL.map(process)).collect()
+    }
+
+    /// Whether a quick run has it: who yields is slowest of all to measure, and one strength of keys costs as another.
+    pub fn is_quick(&self) -> bool {
+        self.wait != Some(Wait::Yield.name()) && self.placement != Placement::PkeyIntegrity
+    }
+
+    /// Why this machine cannot boot it, if it cannot.
+    pub fn unavailable(&self) -> Option<String> {
+        let missing = || kd_nucleus::pkey::available().is_err();
+        let why = "this machine has no protection keys: /proc/cpuinfo has no flag `ospke`";
+        (self.placement.is_pkey() && missing()).then(|| why.into())
     }
 
     /// Those that a run measures, between processes: a quick one takes the first.
@@ -102,6 +115,9 @@ impl Configuration {
 
     /// Why a cell does not exist, if it does not.
     pub fn excludes(&self, workload: &dyn Workload, entry: Entry, cores: usize, plan: &Plan) -> Option<String> {
+        if let Some(reason) = self.unavailable() {
+            return Some(reason);
+        }
         let actors = workload.actors() + workload.hops();
         if cores > plan.cores.len() {
             return Some(format!("n/a: this machine has {} core(s)", plan.cores.len()));

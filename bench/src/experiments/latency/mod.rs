@@ -19,7 +19,6 @@ use std::time::Duration;
 
 pub use configuration::Configuration;
 use kd_boot::control::Entry;
-use kd_nucleus::channel::Wait;
 use kd_report::schema::{Experiment, Record};
 use kd_workloads::Group;
 use sample::{Design, Key, Table, Wanted, want};
@@ -50,12 +49,7 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
     };
     let design = Design {
         manifest: &|configuration| configuration.manifest(),
-        // Who yields is slowest of all to measure, and a quick run does without.
-        cells: Configuration::all()
-            .into_iter()
-            .filter(|one| !plan.quick || one.wait != Some(Wait::Yield.name()))
-            .map(cells)
-            .collect(),
+        cells: Configuration::all().into_iter().filter(|one| !plan.quick || one.is_quick()).map(cells).collect(),
         boots: budget::boots(plan.quick),
         enough: budget::boots(plan.quick),
         time: Duration::from_secs(budget::seconds("latency", plan.quick)),

@@ -78,19 +78,22 @@ pub type Table = BTreeMap<Key, Samples>;
 impl Design<'_> {
     /// Measures everything.
     pub fn take(&self, plan: &Plan, samples: &mut Table, progress: Progress<'_>) -> Result<(), BootFailure> {
-        let per_block: usize = self.cells.iter().map(|(_, cells)| cells.len()).sum();
+        // What this machine cannot boot has reasons and no cells.
+        let bootable: Vec<&(Configuration, Vec<Wanted>)> =
+            self.cells.iter().filter(|(configuration, _)| configuration.unavailable().is_none()).collect();
+        let per_block: usize = bootable.iter().map(|(_, cells)| cells.len()).sum();
         let begin = Instant::now();
         let mut random = Random::new(plan.seed, self.stream);
         for block in 0..self.boots {
             if block >= self.enough && begin.elapsed() >= self.time {
                 break;
             }
-            let mut order: Vec<usize> = (0..self.cells.len()).collect();
+            let mut order: Vec<usize> = (0..bootable.len()).collect();
             shuffle(&mut order, &mut random);
             let mut left_in_block = per_block;
             for (done, &number) in order.iter().enumerate() {
                 let share = (block * order.len() + done) as f64 / (self.boots * order.len()) as f64;
-                let (configuration, cells) = &self.cells[number];
+                let (configuration, cells) = bootable[number];
                 progress(share, &format!("boot {} of {}: {}", block + 1, self.boots, describe(*configuration)));
                 // What is left of the time is shared among the cells that are left: slow boots do not overrun.
                 let left = self.time.saturating_sub(begin.elapsed()).mul_f64(1.0 - OVERHEAD);

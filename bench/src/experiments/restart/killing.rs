@@ -83,7 +83,7 @@ impl Samples {
 
     /// All records.
     pub fn records(&self, subject: &Subject, plan: &Plan) -> Vec<Record> {
-        let [monolithic, thread, process] = configurations();
+        let [monolithic, thread, process, keys] = configurations();
         let obstacle = |cause| {
             let why = self.obstacle.as_deref().unwrap_or("no boot of it succeeded");
             vec![columns(process, subject, cause, plan).unavailable("restart_time", "median", "us", why)]
@@ -93,9 +93,11 @@ impl Samples {
         }
         let mut records = self.kill.records(process, subject, "kill", plan);
         records.extend(self.fault.records(process, subject, "null_dereference", plan));
+        let no_keys = keys.unavailable();
         let unavailable = [
             (thread, "a thread cannot be killed without its process"),
             (monolithic, "the component has no process of its own"),
+            (keys, no_keys.as_deref().unwrap_or("a domain behind a protection key has no process of its own")),
         ];
         for (configuration, why) in unavailable {
             records.push(columns(configuration, subject, "kill", plan).unavailable(

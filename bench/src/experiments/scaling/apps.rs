@@ -79,7 +79,7 @@ fn kinds(
     samples: &mut Table,
 ) -> Result<Vec<(Configuration, u32)>, BootFailure> {
     let mut kinds = Vec::new();
-    for (configuration, &apps) in configurations().flat_map(|one| apps.iter().map(move |apps| (one, apps))) {
+    for (configuration, &apps) in configurations(plan.quick).flat_map(|one| apps.iter().map(move |apps| (one, apps))) {
         let mut cells = Vec::new();
         for workload in workloads {
             let found = kd_workloads::find(workload).map_err(|error| BootFailure::App(error.to_string()))?;

@@ -94,8 +94,11 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
 }
 
 /// What takes part: of the waits the default alone.
-fn configurations() -> impl Iterator<Item = Configuration> {
-    Configuration::all().into_iter().filter(|one| one.wait.is_none_or(|wait| wait == Wait::Adaptive.name()))
+fn configurations(quick: bool) -> impl Iterator<Item = Configuration> {
+    let takes_part = move |one: &Configuration| {
+        one.wait.is_none_or(|wait| wait == Wait::Adaptive.name()) && (!quick || one.is_quick())
+    };
+    Configuration::all().into_iter().filter(takes_part)
 }
 
 /// Workloads at each of their points.
@@ -117,7 +120,7 @@ fn on_root(plan: &Plan) -> Vec<String> {
 fn most_files(configuration: Configuration) -> u64 {
     match configuration.placement {
         Placement::Direct => u64::MAX,
-        Placement::Process => 10_000,
+        Placement::Process | Placement::Pkey | Placement::PkeyIntegrity => 10_000,
         Placement::Thread => 1_000,
     }
 }
@@ -161,7 +164,7 @@ impl Stage<'_> {
             }
             Ok((configuration, cells))
         };
-        let cells = configurations().map(cells).collect::<Result<_, BootFailure>>()?;
+        let cells = configurations(plan.quick).map(cells).collect::<Result<_, BootFailure>>()?;
         let design = Design {
             manifest: self.manifest,
             cells,
@@ -198,9 +201,9 @@ mod tests {
 
     #[test]
     fn microkernels_are_spared_on_the_root_and_the_hosts_on_the_disk() {
-        let spared = |name: &str| configurations().filter(|one| excludes(*one, name).is_some()).count();
-        assert_eq!(["dir_stat/files_100000", "tree_stat/files_10000", "dir_stat/files_1000"].map(spared), [2, 1, 0]);
+        let spared = |name: &str| configurations(false).filter(|one| excludes(*one, name).is_some()).count();
+        assert_eq!(["dir_stat/files_100000", "tree_stat/files_10000", "dir_stat/files_1000"].map(spared), [4, 1, 0]);
         assert_eq!(["disk_dir_stat/files_100000", "disk_file_read/mib_1024"].map(spared), [1, 1]);
-        assert_eq!(configurations().count(), 5);
+        assert_eq!((configurations(false).count(), configurations(true).count()), (7, 6));
     }
 }

@@ -15,7 +15,7 @@ use kd_boot::script::{Call, Outcome};
 use kernel_debate::boot::Boot;
 use proptest::test_runner::{Config as Search, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
-use crate::{COARSE, Config, DRIVERS, LINUX, OURS, outcomes};
+use crate::{COARSE, Config, DRIVERS, LINUX, OURS, outcomes, pkey};
 
 /// Calls of one app in one case, at most.
 const LONGEST: usize = 400;
@@ -25,20 +25,15 @@ const APPS: u32 = 3;
 const RAMFS: &str = "";
 const JFS: &str = "/mnt";
 
-/// Linux and every kernel of ours, booted, with numbers for so many apps: a case takes the next ones.
+/// Linux and kernels of ours, booted, with numbers for so many apps: a case takes the next ones.
 struct Kernels {
     booted: Vec<(Config, Boot)>,
     next: u32,
 }
 
 impl Kernels {
-    fn boot(apps: u32) -> Kernels {
-        let booted = [LINUX]
-            .into_iter()
-            .chain(OURS)
-            .chain([COARSE, DRIVERS])
-            .map(|config| (config, config.boot(apps)))
-            .collect();
+    fn boot(ours: &[Config], apps: u32) -> Kernels {
+        let booted = [LINUX].iter().chain(ours).map(|config| (*config, config.boot(apps))).collect();
         Kernels { booted, next: 1 }
     }
 
@@ -84,13 +79,27 @@ fn setting(name: &str, otherwise: u64) -> u64 {
     env::var(name).map_or(otherwise, parse)
 }
 
+/// Every kernel of ours that this machine can boot.
+fn all() -> Vec<Config> {
+    let keys: &[Config] = if pkey::no_keys() { &[] } else { &pkey::PKEY };
+    [&OURS[..], &[COARSE, DRIVERS], keys].concat()
+}
+
 /// Looks for scripts on which kernels disagree; `least` calls are to be made.
 fn search(under: &str, cases: u64, least: usize, change: fn(Call) -> Call) {
+    search_on(&all(), under, setting("KD_CASES", cases) as u32, least, change);
+}
+
+/// The same few random scripts on Linux and these kernels.
+pub fn agree_on(ours: &[Config], cases: u32) {
+    search_on(ours, RAMFS, cases, 0, |call| call);
+}
+
+fn search_on(ours: &[Config], under: &str, cases: u32, least: usize, change: fn(Call) -> Call) {
     let mut seed = [0; 32];
     seed[..8].copy_from_slice(&setting("KD_SEED", 1).to_le_bytes());
-    let cases = setting("KD_CASES", cases) as u32;
     // All cases share their kernels, which have seen something by then; each step of shrinking boots new ones.
-    let shared = RefCell::new(Some(Kernels::boot(APPS * cases)));
+    let shared = RefCell::new(Some(Kernels::boot(ours, APPS * cases)));
     let limits = Search { cases, failure_persistence: None, max_shrink_time: 90_000, ..Search::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
     let (made, good) = (Cell::new(0), Cell::new(0));
@@ -102,7 +111,7 @@ fn search(under: &str, cases: u64, least: usize, change: fn(Call) -> Call) {
         let mut shared = shared.borrow_mut();
         let answer = match &mut *shared {
             Some(kernels) => kernels.agree(under, &scripts),
-            None => Kernels::boot(APPS).agree(under, &scripts),
+            None => Kernels::boot(ours, APPS).agree(under, &scripts),
         };
         let (calls, successes) = answer.map_err(|why| {
             if shared.take().is_some() {
@@ -137,7 +146,7 @@ fn apps_at_once_see_the_same_on_the_journalling_file_system() {
 #[test]
 fn what_once_differed_agrees() {
     let regressions = regressions::all();
-    let mut kernels = Kernels::boot(2 * APPS * regressions.len() as u32);
+    let mut kernels = Kernels::boot(&all(), 2 * APPS * regressions.len() as u32);
     for under in [RAMFS, JFS] {
         for (what, scripts) in &regressions {
             if let Err(why) = kernels.agree(under, scripts) {

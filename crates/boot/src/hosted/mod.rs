@@ -10,7 +10,8 @@ mod page;
 mod ports;
 mod root;
 
-pub use page::{KernelPage, Oops};
+pub use kernel::ARENA;
+pub use page::{Fate, KernelPage, News, Oops};
 pub use root::Hosted;
 
 use kd_api::{Caller, Handle, Imports};
@@ -34,11 +35,16 @@ impl Holder {
 /// What a core decides for a kernel in one process.
 pub trait Wiring: Sync {
     /// Prepares the process: fault handling, the module's host table.
-    fn install(&self, page: &'static KernelPage);
+    fn install(&'static self, page: &'static KernelPage);
     /// Starts a component.
-    fn start(&self, prepared: &'static Prepared, number: usize, imports: Imports) -> Result<Started, BootError>;
+    fn start(&'static self, prepared: &'static Prepared, number: usize, imports: Imports)
+    -> Result<Started, BootError>;
     /// What `holder` holds of a component: the component itself, or a client of it.
     fn client(&self, prepared: &'static Prepared, number: usize, started: &Handle, holder: Holder) -> Handle;
+    /// The place of the arena that a component's memory comes from.
+    fn arena(&self, _component: usize) -> usize {
+        kernel::ARENA
+    }
     /// Looks after what may have failed; called some hundred times a second.
     fn look_after(&self, _page: &KernelPage) {}
 }

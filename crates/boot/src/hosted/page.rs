@@ -17,6 +17,10 @@ const OOPS: usize = 8;
 const OOPS_WORDS: usize = 4;
 const OOPSES_KEPT: usize = 16;
 const PATCHES: usize = OOPS + OOPSES_KEPT * OOPS_WORDS;
+const NEWS: usize = 256;
+const NEWS_HEAD: usize = 255;
+const NEWS_WORDS: usize = 6;
+const NEWS_KEPT: usize = 32;
 
 /// A fault in kernel code, as its handler noted it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +33,30 @@ pub struct Oops {
     pub address: u64,
     /// The instruction.
     pub instruction: u64,
+}
+
+/// What became of a component inside the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// A fault ended it.
+    Died,
+    /// It made no progress and was ended.
+    Hung,
+    /// It runs again.
+    Restarted,
+    /// It died too often and stays dead.
+    GivenUp,
+}
+
+/// News of a component, as the kernel noted it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct News {
+    /// The component, by its number in the manifest.
+    pub component: usize,
+    /// What became of it.
+    pub fate: Fate,
+    /// When, and by what fault.
+    pub fault: Oops,
 }
 
 /// The page.
@@ -85,6 +113,28 @@ impl KernelPage {
             Oops { at: word(0), signal: word(1), address: word(2), instruction: word(3) }
         };
         ((from.max(next.saturating_sub(OOPSES_KEPT as u64))..next).map(oops).collect(), next)
+    }
+
+    /// Notes news of a component. One thread of the kernel alone does.
+    pub fn tell(&self, news: News) {
+        let number = self.0.get(NEWS_HEAD).load(Relaxed) as usize;
+        let at = NEWS + number % NEWS_KEPT * NEWS_WORDS;
+        let Oops { at: when, signal, address, instruction } = news.fault;
+        let words = [news.component as u64, news.fate as u64, when, signal, address, instruction];
+        words.into_iter().enumerate().for_each(|(i, word)| self.0.get(at + i).store(word, Relaxed));
+        self.0.get(NEWS_HEAD).store(number as u64 + 1, Release);
+    }
+
+    /// The news from number `from` on, as far as they are kept, and the number of the next.
+    pub fn news(&self, from: u64) -> (Vec<News>, u64) {
+        let next = self.0.get(NEWS_HEAD).load(Acquire);
+        let news = |number: u64| {
+            let word = |i| self.0.get(NEWS + number as usize % NEWS_KEPT * NEWS_WORDS + i).load(Relaxed);
+            let fate = [Fate::Died, Fate::Hung, Fate::Restarted, Fate::GivenUp][word(1) as usize & 3];
+            let fault = Oops { at: word(2), signal: word(3), address: word(4), instruction: word(5) };
+            News { component: word(0) as usize, fate, fault }
+        };
+        ((from.max(next.saturating_sub(NEWS_KEPT as u64))..next).map(news).collect(), next)
     }
 
     /// Notes that the kernel ends itself. Safe to call from a signal handler.

@@ -11,15 +11,15 @@ use kd_nucleus::{arena, channel};
 
 use super::Wiring;
 use super::kernel::{self, Command};
-use super::page::{KernelPage, Oops};
+use super::page::{Fate, KernelPage, News, Oops};
 use super::ports::{Ports, SYSCALLS, exports};
 use crate::Manifest;
 use crate::app::env;
 use crate::control::{AppRun, Event, Status, What};
 use crate::devices::Devices;
-use crate::log;
 use crate::root::{Apps, Core};
 use crate::start::{BootError, Parts, Prepared, prepare};
+use crate::{info, log};
 
 /// The core of a kernel in one process.
 pub struct Hosted {
@@ -35,6 +35,7 @@ pub struct Hosted {
     reboots: u32,
     oopses: u64,
     fenced: u64,
+    news: u64,
 }
 
 impl Hosted {
@@ -59,6 +60,7 @@ impl Hosted {
             reboots: 0,
             oopses: 0,
             fenced: 0,
+            news: 0,
         };
         hosted.start()?;
         Ok(hosted)
@@ -67,7 +69,7 @@ impl Hosted {
     /// Forks the kernel's process and waits until it runs. Disks are as the last kernel left them.
     fn start(&mut self) -> Result<(), BootError> {
         self.page.clear();
-        (self.oopses, self.fenced) = (0, 0);
+        (self.oopses, self.fenced, self.news) = (0, 0, 0);
         let (ours, theirs) = Socket::pair()?;
         let (manifest, prepared, ports, page) = (&self.manifest, self.prepared, &self.ports, self.page);
         let (wiring, parts) = (self.wiring, self.parts);
@@ -103,6 +105,18 @@ impl Hosted {
             log::say(&format!("{}: {:?}", event.who, event.what));
             events.push(event);
         }
+        let (news, next) = self.page.news(self.news);
+        self.news = next;
+        events.extend(news.into_iter().map(|News { component, fate, fault }| {
+            let what = match fate {
+                Fate::Died => What::Died(describe(&fault)),
+                Fate::Hung => What::Hung("burns CPU time and finishes nothing".into()),
+                Fate::Restarted => What::Restarted,
+                Fate::GivenUp => What::GivenUp,
+            };
+            let name = self.prepared.get(component).map(|prepared| prepared.domain.clone());
+            Event { at: fault.at, who: name.unwrap_or_default(), what }
+        }));
         let (fenced, restarts) = self.page.fenced_and_restarted();
         for number in self.fenced..fenced.min(restarts) {
             let text = format!("panic number {} stopped at its server's thread, which was replaced", number + 1);
@@ -152,13 +166,13 @@ impl Core for Hosted {
 
     fn status(&self) -> Vec<Status> {
         let Some((kernel, _)) = &self.kernel else { return Vec::new() };
-        let (_, restarts) = self.page.fenced_and_restarted();
+        let restarts = |number| info::get().map_or(0, |info| info.restarts(number));
         let of = |(number, prepared): (usize, &Prepared)| Status {
             name: prepared.entry.name.clone(),
             pid: kernel.pid(),
-            restarts: self.reboots + restarts as u32,
+            restarts: self.reboots + restarts(number),
             patch: self.page.patch(number),
-            arena: (arena::place(kernel::ARENA), arena::PLACE),
+            arena: (arena::place(self.wiring.arena(number)), arena::PLACE),
             counters: [0; 3],
         };
         self.prepared.iter().enumerate().map(of).collect()

@@ -7,7 +7,7 @@ use crate::order::OrderError;
 pub enum LayoutError {
     /// None of this name is shipped.
     #[error(
-        "there is no placement `{name}`: use {known}, one of these with `/thread` or `/process`, or a file that ends in .json"
+        "there is no placement `{name}`: use {known}, one of these with a boundary (coarse/thread), or a file that ends in .json"
     )]
     Name {
         /// What was asked for.
@@ -45,7 +45,7 @@ pub enum LayoutError {
     },
     /// Domains, and nothing between them.
     #[error(
-        "{file}: `domains`: nothing stands between components whose boundary is `direct`: drop the domains, or choose thread or process"
+        "{file}: `domains`: nothing stands between components whose boundary is `direct`: drop the domains, or choose another boundary"
     )]
     NoBoundary {
         /// The file.

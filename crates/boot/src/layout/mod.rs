@@ -137,7 +137,7 @@ impl Layout {
             word: word.into(),
             known: match direct {
                 true => Placement::Direct.name().into(),
-                false => Placement::ALL[1..].iter().map(|one| one.name()).collect::<Vec<_>>().join(" or "),
+                false => Placement::ALL[1..].iter().map(|one| one.name()).collect::<Vec<_>>().join(", "),
             },
         })
     }

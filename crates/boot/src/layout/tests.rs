@@ -108,11 +108,16 @@ fn a_shipped_layout_takes_another_boundary() {
         ("coarse/thread", Placement::Thread, Kernel::Microkernel)
     );
     assert_eq!(shared(&thread), shared(&Layout::find("coarse").expect("it is shipped")));
+    let keys = Layout::find("coarse/pkey").expect("it is shipped");
+    assert!(keys.boundary == Placement::Pkey && keys.manifest(&registered()).is_ok_and(|manifest| manifest.has_keys()));
     let monolithic = Layout::find("monolithic").expect("it is shipped");
     assert_eq!((monolithic.boundary, monolithic.kernel()), (Placement::Direct, Kernel::Monolithic));
     for (word, says) in [
-        ("coarse/pkeys", "coarse: its name: the boundary cannot be `pkeys`: use thread or process"),
-        ("coarse/direct", "coarse: its name: the boundary cannot be `direct`: use thread or process"),
+        ("coarse/pkeys", "coarse: its name: the boundary cannot be `pkeys`: use thread, pkey-integrity, pkey, process"),
+        (
+            "coarse/direct",
+            "coarse: its name: the boundary cannot be `direct`: use thread, pkey-integrity, pkey, process",
+        ),
         ("monolithic/thread", "monolithic: its name: the boundary cannot be `thread`: use direct"),
         (
             "nooks",
@@ -155,7 +160,7 @@ fn what_is_wrong_is_named_with_its_entry() {
         ("{".into(), "my.json is no placement: EOF while parsing"),
         (
             r#"{ "about": "", "boundary": "pkeys" }"#.into(),
-            "my.json: `boundary`: the boundary cannot be `pkeys`: use thread or process",
+            "my.json: `boundary`: the boundary cannot be `pkeys`: use thread, pkey-integrity, pkey, process",
         ),
         (
             r#"{ "about": "", "boundary": "process", "others": 1 }"#.into(),
@@ -171,7 +176,7 @@ fn what_is_wrong_is_named_with_its_entry() {
         ),
         (
             domains(r#"{ "name": "a", "components": ["vfs"], "boundary": "direct" }"#),
-            "my.json: domain `a`: the boundary cannot be `direct`: use thread or process",
+            "my.json: domain `a`: the boundary cannot be `direct`: use thread, pkey-integrity, pkey, process",
         ),
         (
             domains(r#"{ "name": "a", "components": ["vfs"] }, { "name": "b", "components": ["pipe", "vfs"] }"#),

@@ -27,6 +27,11 @@ impl Frames {
         self.mapping.size()
     }
 
+    /// Where it is mapped: address and bytes.
+    pub fn memory(&self) -> (usize, usize) {
+        self.mapping.range()
+    }
+
     /// The address of the first.
     pub fn address(&self) -> u64 {
         self.address

@@ -24,6 +24,11 @@ impl Port {
         let frames = Frames::new(address as u64, frames.map_at(address)?);
         Ok(Port { registers: Registers::map(registers)?, frames, host })
     }
+
+    /// Where its memory is mapped: registers and frames, as address and bytes.
+    pub fn memory(&self) -> [(usize, usize); 2] {
+        [self.registers.memory(), self.frames.memory()]
+    }
 }
 
 impl Device for Port {

@@ -37,6 +37,11 @@ impl Registers {
         Ok(Registers(Words::new(mapping)))
     }
 
+    /// Where they are mapped: address and bytes.
+    pub fn memory(&self) -> (usize, usize) {
+        self.0.memory()
+    }
+
     /// What a register holds.
     pub fn get(&self, register: Register) -> u64 {
         self.0.get(register as usize).load(SeqCst)

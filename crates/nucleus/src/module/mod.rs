@@ -18,4 +18,4 @@ pub use border::border_text;
 pub use error::ModuleError;
 pub use file::ModuleFile;
 pub use info::{ModInfo, Parameter};
-pub use load::LoadedModule;
+pub use load::{LoadedModule, MappedModule, Snapshot};

@@ -1,6 +1,7 @@
 //! Functions of an ELF file by their demangled names: what a fault injector or an oops message goes by.
 
-use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
+use object::elf::SHF_WRITE;
+use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SectionIndex, SymbolKind};
 use rustc_demangle::demangle;
 
 /// A function of a file.
@@ -25,6 +26,20 @@ pub fn find(file: &[u8], part: &str) -> Option<Symbol> {
         (size > 0 && name.contains(part)).then_some(Symbol { name, address, size })
     });
     named.min_by(|a, b| (a.name.len(), a.address).cmp(&(b.name.len(), b.address)))
+}
+
+/// The demangled names of a file's variables that its code may write once relocations are done.
+pub fn variables(file: &[u8]) -> Vec<String> {
+    let Ok(elf) = object::File::parse(file) else { return Vec::new() };
+    let written = |index: SectionIndex| {
+        let section = elf.section_by_index(index).ok()?;
+        let SectionFlags::Elf { sh_flags } = section.flags() else { return None };
+        let relocated = section.name().is_ok_and(|name| name.starts_with(".data.rel.ro"));
+        (sh_flags & u64::from(SHF_WRITE) != 0 && !relocated).then_some(())
+    };
+    let variables = elf.symbols().filter(|symbol| matches!(symbol.kind(), SymbolKind::Data | SymbolKind::Tls));
+    let written = variables.filter(|symbol| symbol.section_index().and_then(written).is_some());
+    written.filter_map(|symbol| Some(format!("{:#}", demangle(symbol.name().ok()?)))).collect()
 }
 
 /// The code of a function, as it stands in the file.

@@ -13,12 +13,12 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
-use hashbrown::HashMap;
 use kd_api::Result;
 use kd_sync::{Mutex, RwLock};
 
 use super::disk::{self, Device};
 use super::format::{BLOCK, Block};
+use crate::hash::HashMap;
 
 const SHARDS: usize = 16;
 /// Buffers of a shard above which unused ones are dropped: 16 MiB in all, as much as the page cache has.
@@ -89,7 +89,7 @@ pub struct Buffers {
 
 impl Buffers {
     pub fn new(device: Device) -> Buffers {
-        let shard = || RwLock::new(Shard { buffers: HashMap::new(), limit: KEEP });
+        let shard = || RwLock::new(Shard { buffers: HashMap::default(), limit: KEEP });
         Buffers { device, shards: (0..SHARDS).map(|_| shard()).collect(), pending: Mutex::default() }
     }
 

@@ -11,7 +11,6 @@ use core::sync::atomic::{
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
-use hashbrown::HashMap;
 use kd_api::interfaces::block::SECTOR;
 use kd_api::interfaces::fs::{Kind, Stat};
 use kd_api::{Errno, Result};
@@ -23,6 +22,7 @@ use super::extents::{Extents, Run};
 use super::format::*;
 use super::journal::{Handle, Ordered};
 use super::names::Names;
+use crate::hash::HashMap;
 use crate::page_cache::{Host, Mapping, PAGE, PageCache};
 
 /// Where files' data come from and go to.

@@ -17,7 +17,6 @@ use core::sync::atomic::{
     Ordering::{Relaxed, SeqCst},
 };
 
-use hashbrown::{HashMap, HashSet};
 use kd_api::{Errno, Result};
 use kd_sync::{Kthread, Mutex, MutexGuard, WaitQueue};
 
@@ -28,6 +27,7 @@ use super::crc32c::crc32c;
 use super::disk::{self, Batch, Device, zeroed};
 use super::format::*;
 use super::recovery::{after, list_sum, log_super};
+use crate::hash::{HashMap, HashSet};
 
 /// How often the thread commits by itself, in nanoseconds: ext4's five seconds.
 const INTERVAL: u64 = 5_000_000_000;

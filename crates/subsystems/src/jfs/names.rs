@@ -8,12 +8,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use hashbrown::HashMap;
 use kd_api::{Errno, Result};
 
 use super::buffer::Buffer;
 use super::format::*;
 use super::journal::Handle;
+use crate::hash::HashMap;
 
 /// Where a name leads, and where its record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub struct Names {
 impl Names {
     /// Of a directory of so many blocks, which `read` hands out. `all` counts the names of all directories.
     pub fn load(blocks: u32, all: &Arc<AtomicUsize>, read: impl Fn(u32) -> Result<Arc<Buffer>>) -> Result<Names> {
-        let mut found = Names { names: HashMap::new(), room: Vec::new(), first: 0, all: all.clone() };
+        let mut found = Names { names: HashMap::default(), room: Vec::new(), first: 0, all: all.clone() };
         for number in 0..blocks {
             read(number)?.read(|block| {
                 let mut largest = 0;

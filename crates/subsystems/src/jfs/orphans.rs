@@ -5,12 +5,11 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::ops::Bound::{Excluded, Unbounded};
 
-use hashbrown::HashMap;
-
 use super::buffer::Buffer;
 use super::format::{Geometry, get32, orphan_head};
 use super::inode::Inode;
 use super::journal::Handle;
+use crate::hash::HashMap;
 
 /// The list.
 pub struct Orphans {
@@ -23,7 +22,7 @@ pub struct Orphans {
 impl Orphans {
     /// The list of this superblock, of which nothing is known yet but its head.
     pub fn new(super_buffer: Arc<Buffer>) -> Orphans {
-        Orphans { super_buffer, order: BTreeMap::new(), places: HashMap::new(), next: 0 }
+        Orphans { super_buffer, order: BTreeMap::new(), places: HashMap::default(), next: 0 }
     }
 
     /// The newest one's number.

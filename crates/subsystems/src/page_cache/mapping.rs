@@ -9,12 +9,12 @@ use core::sync::atomic::{
     Ordering::{AcqRel, Acquire, Relaxed},
 };
 
-use hashbrown::HashMap;
 use kd_api::{Errno, Result};
 use kd_sync::{Mutex, RwLock};
 
 use super::read_ahead::ReadAhead;
 use super::{Host, PAGE};
+use crate::hash::HashMap;
 
 /// A page: 4 KiB of a file, none while nobody has read or written it.
 pub struct Page {

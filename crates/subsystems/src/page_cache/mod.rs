@@ -24,9 +24,10 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed},
 };
 
-use hashbrown::HashMap;
 use kd_api::{Errno, InBuf, OutBuf, Result};
 use kd_sync::Mutex;
+
+use crate::hash::HashMap;
 
 pub use mapping::{Mapping, Page};
 

@@ -6,13 +6,13 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
-use hashbrown::HashMap;
 use kd_api::interfaces::fs::Kind;
 use kd_api::{Errno, Ino, OutBuf, Result};
 
 use super::check_name;
 use super::inode::Inode;
 use crate::dirent;
+use crate::hash::HashMap;
 
 /// What tmpfs says an empty directory weighs, and each name in it.
 const EMPTY: u64 = 40;

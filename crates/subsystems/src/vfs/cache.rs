@@ -11,8 +11,11 @@ use alloc::boxed::Box;
 use core::hash::{BuildHasher, Hash};
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-use hashbrown::{DefaultHashBuilder, Equivalent};
+use hashbrown::Equivalent;
+
 use kd_sync::RwLock;
+
+use crate::hash::Hasher;
 
 /// Entries of a set.
 pub const WAYS: usize = 4;
@@ -22,7 +25,7 @@ const BEGUN: u64 = 1 << 32;
 
 /// The cache.
 pub struct Cache<K, V> {
-    hasher: DefaultHashBuilder,
+    hasher: Hasher,
     sets: Box<[RwLock<Set<K, V>>]>,
     changes: Box<[AtomicU64]>,
 }
@@ -52,7 +55,7 @@ impl<K: Hash + Eq, V: Copy> Cache<K, V> {
     pub fn new(sets: usize, changes: usize) -> Cache<K, V> {
         let set = || RwLock::new(Set { entries: [const { None }; WAYS], next: 0 });
         Cache {
-            hasher: DefaultHashBuilder::default(),
+            hasher: Hasher::default(),
             sets: (0..sets).map(|_| set()).collect(),
             changes: (0..changes).map(|_| AtomicU64::new(0)).collect(),
         }

@@ -1,0 +1,295 @@
+//! The placement behind protection keys: every component in one process, each domain of them behind a key.
+//!
+//! The thread that calls is the thread that serves: it enters the server's domain through a gate and comes back
+//! ([`kd_nucleus::pkey`] has the mechanism, and says what keys do not stop). A fault ends the call, the domain is emptied
+//! and its components started anew ([`restart`]). Two strengths, by domain: `pkey` reads nothing of other domains,
+//! `pkey-integrity` reads everything; neither writes anything but its own.
+//!
+//! What a domain reaches besides its arena, stacks and statics: the windows of its clients' calls ([`plan`]), the stacks
+//! for signals, and, to read, all memory without a key.
+
+mod plan;
+mod restart;
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use kd_api::interfaces::kernel::{self, KernelInfo};
+use kd_api::module::HostTable;
+use kd_api::server::Dispatch;
+use kd_api::{Caller, Handle, Imports};
+use kd_boot::hosted::{self, KernelPage, Wiring};
+use kd_boot::start::{BootError, Loaded, Prepared, Started, host_table};
+use kd_boot::{Manifest, Placement, info, log};
+use kd_nucleus::module::Snapshot;
+use kd_nucleus::pkey::domain::{self, State};
+use kd_nucleus::pkey::thread::{outside, within};
+use kd_nucleus::pkey::{COMMON, GatePort, Key, Rights, SERVICES, scan, server, space};
+use kd_nucleus::threads;
+
+use plan::{Holder, Plan};
+
+/// The core.
+pub struct Domains {
+    plan: Plan,
+    keys: OnceLock<Keys>,
+    /// Domains that were made, with their keys.
+    opened: Mutex<Vec<(usize, Key)>>,
+    running: Mutex<Vec<Arc<Running>>>,
+    /// Executable memory that was looked through for instructions which change rights.
+    scanned: Mutex<Vec<std::ops::Range<usize>>>,
+}
+
+/// The keys that are lent to this process.
+struct Keys {
+    signals: Key,
+    windows: Vec<Key>,
+}
+
+/// A component in its domain, and what it takes to start it again.
+struct Running {
+    /// The domain, and which of its components this is.
+    domain: usize,
+    member: usize,
+    number: usize,
+    prepared: &'static Prepared,
+    loaded: Loaded<'static>,
+    statics: Option<Snapshot>,
+    imports: Vec<Import>,
+    /// The component itself, in its domain's memory: what its neighbours there hold.
+    own: Mutex<Option<&'static Handle>>,
+}
+
+/// What a component calls.
+enum Import {
+    /// A component of another domain.
+    Apart { name: String, domain: usize, member: usize, client: fn(Arc<dyn kd_api::client::Port>) -> Handle },
+    /// One of its own domain.
+    Beside(Arc<Running>),
+}
+
+static HOST: HostTable = host_table(panicked);
+
+/// A panic that a module's fence stopped, if it came so far: it ends the domain as every other fault does.
+extern "C" fn panicked(text: *const u8, len: usize) -> ! {
+    log::module_line(text, len);
+    std::process::abort()
+}
+
+impl Domains {
+    /// The core of a kernel of this manifest. Nothing is done yet.
+    ///
+    /// # Errors
+    /// What the manifest asks for and this machine, or this core, has not; each names the entry.
+    pub fn new(manifest: &Manifest) -> Result<Domains, BootError> {
+        Ok(Domains {
+            plan: Plan::new(manifest)?,
+            keys: OnceLock::new(),
+            opened: Mutex::default(),
+            running: Mutex::default(),
+            scanned: Mutex::default(),
+        })
+    }
+
+    /// The keys, borrowed at the first start of a component; with them comes what all domains share.
+    fn keys(&'static self) -> Result<&'static Keys, BootError> {
+        if let Some(keys) = self.keys.get() {
+            return Ok(keys);
+        }
+        let lent = |_| Key::allocate().map_err(|error| BootError::NoKeys("the kernel".into(), error));
+        let signals = lent(0)?;
+        domain::set_up(signals)?;
+        let windows = match self.plan.has_window_keys() {
+            true => (0..self.plan.groups()).map(lent).collect::<Result<_, _>>()?,
+            false => vec![signals],
+        };
+        let keys = self.keys.get_or_init(|| Keys { signals, windows });
+        if let Some(key) = self.window_key(Holder::Outside) {
+            space::map_windows(COMMON, key)?;
+            domain::set_rights(COMMON, domain::rights(COMMON).writing(key));
+        }
+        if let Some(info) = info::get() {
+            let dispatch = Handle::new::<dyn KernelInfo>(info.clone()).serve();
+            server::publish(SERVICES, 0, Box::leak(Box::new(dispatch)));
+        }
+        Ok(keys)
+    }
+
+    fn window_key(&self, holder: Holder) -> Option<Key> {
+        let group = self.plan.group(holder)?;
+        self.keys.get()?.windows.get(group).copied()
+    }
+
+    /// The key of a domain, which is made for the first of its components.
+    fn open(&self, keys: &Keys, domain: usize, prepared: &Prepared) -> Result<Key, BootError> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, key)) = opened.iter().find(|(other, _)| *other == domain) {
+            return Ok(*key);
+        }
+        let key = Key::allocate().map_err(|error| BootError::NoKeys(prepared.entry.name.clone(), error))?;
+        domain::map(domain, key)?;
+        let others = match prepared.placement {
+            Placement::PkeyIntegrity => Rights::READ,
+            _ => Rights::NONE.reading(Key::COMMON),
+        };
+        let mut rights = others.writing(keys.signals).writing(key);
+        if let Some(window) = self.window_key(Holder::Domain(domain)) {
+            space::map_windows(domain, window)?;
+            rights = rights.writing(window);
+        }
+        domain::set_rights(domain, rights);
+        opened.push((domain, key));
+        Ok(key)
+    }
+
+    /// Lets a component's domain reach the windows outside domains, if it is called from there, and those that it calls
+    /// reach its own.
+    fn let_reach(&self, domain: usize, number: usize, imports: &[Import]) {
+        let grant = |to, window| domain::set_rights(to, domain::rights(to).writing(window));
+        if let Some(window) = self.window_key(Holder::Outside).filter(|_| self.plan.is_called_from_outside(number)) {
+            grant(domain, window);
+        }
+        for import in imports {
+            if let (Import::Apart { domain: to, .. }, Some(window)) = (import, self.window_key(Holder::Domain(domain)))
+                && *to != SERVICES
+            {
+                grant(*to, window);
+            }
+        }
+    }
+
+    /// Refuses to go on if code that changes rights has come with a component, outside the gates and what is listed.
+    fn no_other_changes_rights(&self) -> Result<(), BootError> {
+        let mut scanned = self.scanned.lock().unwrap_or_else(PoisonError::into_inner);
+        let unlisted = scan::process(&mut scanned)?.into_iter().find(|finding| !finding.is_listed());
+        unlisted.map_or(Ok(()), |scan::Finding { instruction, address, image }| {
+            Err(BootError::ChangesRights { image, instruction, address })
+        })
+    }
+
+    fn imports(&self, domain: usize, prepared: &Prepared) -> Vec<Import> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let behind_keys = running.iter().filter(|other| prepared.entry.imports.contains(&other.prepared.entry.name));
+        let import = |other: &Arc<Running>| match other.domain == domain {
+            true => Import::Beside(other.clone()),
+            false => Import::Apart {
+                name: other.prepared.entry.name.clone(),
+                domain: other.domain,
+                member: other.member,
+                client: other.prepared.component.client,
+            },
+        };
+        let mut imports: Vec<Import> = behind_keys.map(import).collect();
+        if prepared.imports_kernel() {
+            let client = Handle::client::<dyn KernelInfo>;
+            imports.push(Import::Apart { name: kernel::NAME.into(), domain: SERVICES, member: 0, client });
+        }
+        imports
+    }
+}
+
+impl Wiring for Domains {
+    fn install(&'static self, page: &'static KernelPage) {
+        // A domain's panic faults before it gets here; that of the core's own thread unwinds.
+        log::panics("kernel thread".into(), || ());
+        threads::prepare_with(|| ());
+        // Without it nothing is restarted, which the first fault would show.
+        let _ = threads::spawn("supervisor".into(), move || restart::supervise(self, page));
+    }
+
+    fn start(
+        &'static self,
+        prepared: &'static Prepared,
+        number: usize,
+        imports: Imports,
+    ) -> Result<Started, BootError> {
+        if !prepared.placement.is_pkey() {
+            return prepared.start(&imports, 2 * kd_nucleus::pkey::DOMAINS + number, &HOST);
+        }
+        let keys = self.keys()?;
+        let place = self.plan.place(number);
+        let (domain, member) = place.ok_or_else(|| BootError::Unknown(prepared.entry.name.clone()))?;
+        let imports = self.imports(domain, prepared);
+        let key = self.open(keys, domain, prepared)?;
+        self.let_reach(domain, number, &imports);
+        // Domains' arenas are below.
+        let loaded = prepared.load(2 * kd_nucleus::pkey::DOMAINS + number, &HOST)?;
+        let statics = loaded.module().map(|module| module.snapshot()).transpose()?;
+        for (start, size) in loaded.memory()? {
+            key.protect(start, size)?;
+        }
+        let patch = loaded.patch;
+        self.no_other_changes_rights()?;
+        let own = Mutex::default();
+        let running = Arc::new(Running { domain, member, number, prepared, loaded, statics, imports, own });
+        running.start()?;
+        domain::get(domain).set(State::Alive);
+        let client = running.client(Caller::KERNEL);
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).push(running);
+        Ok(Started { handle: client, patch })
+    }
+
+    fn arena(&self, component: usize) -> usize {
+        self.plan.place(component).map_or(hosted::ARENA, |(domain, _)| domain::place(domain))
+    }
+
+    /// A component behind a key is handed its imports in its domain instead.
+    fn client(&self, prepared: &'static Prepared, number: usize, started: &Handle, holder: hosted::Holder) -> Handle {
+        match self.plan.place(number) {
+            Some((domain, member)) => {
+                (prepared.component.client)(Arc::new(GatePort::new(domain, member, holder.caller)))
+            }
+            None => started.clone(),
+        }
+    }
+}
+
+impl Running {
+    /// A client of it, for the core or an app.
+    fn client(&self, caller: Caller) -> Handle {
+        (self.prepared.component.client)(Arc::new(GatePort::new(self.domain, self.member, caller)))
+    }
+
+    /// Starts the component in its domain: clients of its imports, and all that it makes, come from its arena.
+    fn start(&self) -> Result<(), BootError> {
+        let failed: Mutex<Option<String>> = Mutex::default();
+        let fails = |why: &dyn std::fmt::Display| {
+            outside(|| *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_string()));
+        };
+        let mut beside: Vec<(&str, &'static Handle)> = Vec::new();
+        for import in &self.imports {
+            if let Import::Beside(other) = import
+                && let Some(handle) = *other.own.lock().unwrap_or_else(PoisonError::into_inner)
+            {
+                beside.push((&other.prepared.entry.name, handle));
+            }
+        }
+        let survived = within(self.domain, &|| {
+            let mut imports = Imports::default();
+            beside.iter().for_each(|(name, handle)| imports.insert(name, (*handle).clone()));
+            for import in &self.imports {
+                if let Import::Apart { name, domain, member, client } = import {
+                    imports.insert(name, client(Arc::new(GatePort::new(*domain, *member, Caller::KERNEL))));
+                }
+            }
+            match self.loaded.start(&imports) {
+                // The component lives as long as its domain.
+                Ok(handle) => {
+                    let server: &'static Arc<dyn Dispatch> = Box::leak(Box::new(handle.serve()));
+                    let handle: &'static Handle = Box::leak(Box::new(handle));
+                    std::mem::forget(imports);
+                    outside(|| {
+                        *self.own.lock().unwrap_or_else(PoisonError::into_inner) = Some(handle);
+                        server::publish(self.domain, self.member, server);
+                    });
+                }
+                Err(error) => fails(&error),
+            }
+        })?;
+        let name = || self.prepared.entry.name.clone();
+        match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            _ if !survived => Err(BootError::Ended(name(), restart::describe(domain::get(self.domain).faults().1))),
+            Some(why) => Err(BootError::Ended(name(), why)),
+            None => Ok(()),
+        }
+    }
+}
