@@ -306,6 +306,11 @@ fn die_above(entry: Entry, blocking: bool, then: impl FnOnce()) -> u64 {
         // Its successor works, whoever is still on the way back through its predecessor.
         assert_eq!(enter(FULL, add, 1), 1);
         then();
+        // As the core does: who was not waiting yet when the domain died may be now.
+        while !caller.is_finished() {
+            domain::expel_stragglers();
+            std::thread::sleep(Duration::from_millis(1));
+        }
         caller.join().expect("no panic")
     });
     assert_eq!(CAME_BACK.load(SeqCst), before, "a thread came back to a domain that is no more");
@@ -377,7 +382,9 @@ fn nobody_else_changes_rights() {
     let gates = pkey::gate::extent();
     // SAFETY: code of this program.
     let code = unsafe { std::slice::from_raw_parts(gates.start as *const u8, gates.len()) };
-    let changes = code.windows(3).filter(|bytes| *bytes == [0x0F, 0x01, 0xEF]).count();
+    // Not written out, or this code would hold it as well.
+    let last = !black_box(0x10);
+    let changes = code.windows(3).filter(|bytes| bytes.starts_with(&[0x0F, 0x01]) && bytes[2] == last).count();
     // A gate and a way back for each domain, the entry of signals, and the core's own.
     assert_eq!(changes, 2 * pkey::DOMAINS + 2);
 }
