@@ -70,19 +70,6 @@ pub enum BootError {
         /// How many there are keys for.
         keys: usize,
     },
-    /// Somebody could change rights besides the gates.
-    #[error(
-        "`{image}` has the instruction {instruction} at {address:#x}, by which it could open any domain: build it \
-         without, or place components `process`"
-    )]
-    ChangesRights {
-        /// What is mapped there.
-        image: String,
-        /// The instruction.
-        instruction: &'static str,
-        /// Where it is.
-        address: usize,
-    },
     /// Placements that do not go together.
     #[error("the manifest places `{0}` {1}, beside components behind protection keys: {2}")]
     Mixed(String, &'static str, &'static str),
