@@ -51,7 +51,11 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
     let scale = Scale::calibrate(plan, time.mul_f64(CALIBRATION))?;
     let mut samples = Table::new();
     // With programs of many calls, waits that burn a core say nothing that latency does not.
-    let burns = |wait: &str| wait == Wait::Spin.name() || wait == Wait::Yield.name();
+    // A quick run has one wait, `adaptive`.
+    let burns = |wait: &str| {
+        let plain = if plan.quick { Wait::Block } else { Wait::Spin };
+        [Wait::Spin, Wait::Yield, plain].iter().any(|without| wait == without.name())
+    };
     let configurations =
         Configuration::all().into_iter().filter(|c| !c.wait.is_some_and(burns) && (!plan.quick || c.is_quick()));
     let hybrids = Configuration::hybrids(plan.quick);
