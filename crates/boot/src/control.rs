@@ -11,7 +11,7 @@ use crate::devices::{DeviceCounts, Order};
 /// A request; with it may come descriptors.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Request {
-    /// Boot this kernel.
+    /// Boot this kernel; comes with the page of a witness if it is told to fail.
     Boot(Box<Manifest>),
     /// Start an app; comes with its board and the writing end of a pipe for its results.
     Start(AppRun),

@@ -6,6 +6,8 @@ use kd_api::Component;
 use kd_nucleus::channel::Wait;
 use serde::{Deserialize, Serialize};
 
+use crate::sabotage::Sabotage;
+
 /// Which kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -165,6 +167,9 @@ pub struct Manifest {
     /// Count crossings and bytes by a wrapper around every import, and note when interrupts are raised and drivers answer:
     /// for boots alone of which nothing else is timed.
     pub trace: bool,
+    /// What is to fail.
+    #[serde(default)]
+    pub sabotage: Option<Sabotage>,
 }
 
 /// A [`Wait`] by name, as manifests and results write it.
@@ -255,6 +260,7 @@ impl Manifest {
             cores: Vec::new(),
             apps: 1,
             trace: false,
+            sabotage: None,
         };
         // The VFS mounts what there is besides its root.
         let mounted = registered.iter().filter(|one| one.interface.name == FILE_SYSTEM).map(|one| one.name.clone());
