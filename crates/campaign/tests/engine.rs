@@ -195,7 +195,8 @@ fn shards_put_together_are_the_whole_campaign() {
 fn shards_of_another_build_seed_or_module_are_refused() {
     let first = file("first");
     campaign(&first, Shard { index: 0, of: 2 }, 1, &Double::default(), u64::MAX).unwrap();
-    let changes: [(&str, fn(&mut Identity)); 3] = [
+    type Change = fn(&mut Identity);
+    let changes: [(&str, Change); 3] = [
         ("build", |other| other.build = "another".into()),
         ("seed", |other| other.plan.seed = 8),
         ("module disk", |other| drop(other.modules.insert("disk".into(), "n".into()))),
