@@ -21,6 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("kd-linux", &["kd-api"]),
     ("kd-crash", &["kd-api", "kd-subsystems"]),
     ("kd-report", &[]),
+    ("kd-campaign", &["kd-report"]),
     ("kd-nucleus", &["kd-api", "kd-machine", "kd-sync"]),
     ("kd-boot", &["kd-api", "kd-machine", "kd-nucleus", "kd-sync", "kd-workloads"]),
     ("kd-monolithic", &["kd-api", "kd-boot", "kd-machine", "kd-nucleus", "kd-sync", "kd-workloads"]),
@@ -34,6 +35,7 @@ const HARNESS: &str = "kernel-debate";
 /// Where the compiler itself is told to refuse `unsafe`.
 const WITHOUT_UNSAFE: &[&str] = &[
     "crates/boot/src/lib.rs",
+    "crates/campaign/src/lib.rs",
     "crates/modules/filedisk/src/lib.rs",
     "crates/crash/src/lib.rs",
     "crates/modules/nullblk/src/lib.rs",

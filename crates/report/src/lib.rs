@@ -8,6 +8,7 @@
 //! heard of still appears.
 #![forbid(unsafe_code)]
 
+pub mod campaign;
 pub mod model;
 pub mod render;
 pub mod schema;

@@ -54,6 +54,14 @@ pub enum ReportError {
         /// What doesn't fit.
         detail: String,
     },
+    /// The file is no summary of a fault campaign.
+    #[error("{path}: not a fault campaign's summary ({detail}); make it again with `cargo debate campaign`")]
+    ForeignCampaign {
+        /// The file.
+        path: PathBuf,
+        /// What doesn't fit.
+        detail: String,
+    },
     /// Figures that contradict themselves were about to be written: a defect of what measured them.
     #[error("the results are inconsistent, nothing was written: {0}")]
     Inconsistent(#[from] Broken),
