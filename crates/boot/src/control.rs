@@ -116,8 +116,28 @@ pub enum Task {
         /// Operations on each.
         operations: u64,
     },
+    /// Takes steps of a load as its board says, and asks these components when it is to probe.
+    Steps {
+        /// The load.
+        load: Load,
+        /// The components.
+        probes: Vec<String>,
+    },
     /// Reads these files whole and writes their texts.
     Text(Vec<String>),
+}
+
+/// A load in steps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Load {
+    /// Reads and writes of the block device at this path.
+    Device(String),
+    /// Operations on the file system that this directory is in.
+    Files(String),
+    /// Values of the key-value store.
+    Values,
+    /// The app's own number.
+    Identity,
 }
 
 /// One measurement of one boot.

@@ -30,4 +30,4 @@ pub use error::InjectError;
 pub use fault::Fault;
 pub use inject::{Armed, Room, inject};
 pub use site::Site;
-pub use victim::{find_pattern, peek};
+pub use victim::{find_pattern, lay_breakpoint, peek};
