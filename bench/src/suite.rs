@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use kd_nucleus::module::ModuleError;
+use kd_report::campaign::{self, Summary};
 use kd_report::schema::{Experiment, Record};
 use kd_report::{ReportError, Results};
 
@@ -123,9 +124,10 @@ pub fn run(options: &Options) -> Result<(PathBuf, String), SuiteError> {
         records.extend(ipc::records(options.quick));
     }
     let results = Results { meta: begun.end(), records };
+    let campaign = campaign_of(&out)?;
     replace(&out, |folder| {
         results.write(&folder.join("results.json"))?;
-        render(&results, folder)
+        render(&results, campaign.as_ref(), folder)
     })?;
     let out = out.canonicalize().unwrap_or(out);
     Ok((out.join("index.html"), kd_report::summary_table(&results)))
@@ -137,7 +139,8 @@ pub fn run(options: &Options) -> Result<(PathBuf, String), SuiteError> {
 /// A results file that cannot be used, or a folder that cannot be written; then the folder is as it was.
 pub fn report(folder: &Path) -> Result<PathBuf, SuiteError> {
     let results = Results::read(&folder.join("results.json"))?;
-    replace(folder, |folder| render(&results, folder))?;
+    let campaign = campaign_of(folder)?;
+    replace(folder, |folder| render(&results, campaign.as_ref(), folder))?;
     Ok(folder.canonicalize().unwrap_or_else(|_| folder.into()).join("index.html"))
 }
 
@@ -162,21 +165,28 @@ pub fn results_of_this_source(folder: &Path) -> Result<Results, SuiteError> {
 /// As [`results_of_this_source`], and a folder that cannot be written; then it is as it was.
 pub fn amend(folder: &Path, replaces: impl Fn(&Record) -> bool, figures: Vec<Record>) -> Result<PathBuf, SuiteError> {
     let mut results = results_of_this_source(folder)?;
+    let campaign = campaign_of(folder)?;
     results.records.retain(|record| !replaces(record));
     results.records.extend(figures);
     replace(folder, |folder| {
         results.write(&folder.join("results.json"))?;
-        render(&results, folder)
+        render(&results, campaign.as_ref(), folder)
     })?;
     Ok(folder.canonicalize().unwrap_or_else(|_| folder.into()).join("index.html"))
 }
 
+/// The fault campaign whose summary lies in a folder, if there is one. It may be of another commit, and says of which.
+fn campaign_of(folder: &Path) -> Result<Option<Summary>, SuiteError> {
+    let path = folder.join(campaign::FILE);
+    Ok(if path.exists() { Some(Summary::read(&path)?) } else { None })
+}
+
 /// The page, and the picture of it that other pages show.
-fn render(results: &Results, folder: &Path) -> Result<(), SuiteError> {
+fn render(results: &Results, campaign: Option<&Summary>, folder: &Path) -> Result<(), SuiteError> {
     let picture = folder.join("headline.svg");
     let written = fs::write(&picture, kd_report::headline_svg(results));
     written.map_err(|source| SuiteError::Out { path: picture, source })?;
-    kd_report::write_report(results, folder)?;
+    kd_report::write_report(results, campaign, folder)?;
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use std::fs;
 
 fn page(results: &Results, name: &str) -> String {
     let dir = std::env::temp_dir().join(format!("kd-report-page-{name}-{}", std::process::id()));
-    let path = write_report(results, &dir).expect("rendered");
+    let path = write_report(results, None, &dir).expect("rendered");
     assert_eq!(path, dir.join("index.html"));
     let html = fs::read_to_string(&path).expect("readable");
     fs::remove_dir_all(&dir).expect("removed");

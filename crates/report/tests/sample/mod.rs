@@ -1,6 +1,11 @@
 //! Invented figures with every experiment, entry, placement and status: for tests of the report alone, no result.
 #![allow(dead_code, reason = "each user takes its part")]
 
+mod campaign;
+
+#[allow(unused_imports, reason = "as above")]
+pub use campaign::campaign;
+
 use kd_report::schema::{Entry, Experiment, Kernel, Meta, Mode, Record, Results, SCHEMA_VERSION, Status};
 use kd_report::stats::{Random, wilson};
 
