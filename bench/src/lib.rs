@@ -3,6 +3,7 @@
 pub mod app;
 pub mod boot;
 pub mod budget;
+pub mod campaign;
 pub mod cmd;
 pub mod experiments;
 pub mod handover;

@@ -85,12 +85,13 @@ pub fn section(summary: Option<&Summary>) -> Result<String, ReportError> {
 fn disclosure(summary: &Summary) -> String {
     let rate = summary.trials_in_seconds as f64 / summary.seconds.max(1e-9);
     let text = escape(&format!(
-        "Campaign of {}: seed {}, commit {}, {}, {} trials a second. A trial again: cargo debate campaign --replay NUMBER.",
+        "Campaign of {}: seed {}, commit {}, {}, {} trials a second. A trial again: cargo debate campaign --seed {} --replay NUMBER.",
         summary.date,
         summary.seed,
         summary.commit,
         summary.machine,
         show(rate.round(), "count"),
+        summary.seed,
     ));
     format!("<p class=\"method\">{text}</p>")
 }
