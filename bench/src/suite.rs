@@ -10,12 +10,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use kd_nucleus::module::ModuleError;
-use kd_report::campaign::{self, Summary};
+use kd_report::campaign::{FILE, Summary};
 use kd_report::schema::{Experiment, Record};
 use kd_report::{ReportError, Results};
 
 use crate::boot::BootFailure;
-use crate::experiments::{Plan, Progress, crash, faults, ipc, latency, macros, primitives, restart, scaling};
+use crate::campaign::session::CampaignError;
+use crate::experiments::{Plan, Progress, campaign, crash, faults, ipc, latency, macros, primitives, restart, scaling};
 use crate::progress::Display;
 use crate::{host_disk, meta};
 
@@ -72,6 +73,9 @@ pub enum SuiteError {
         /// Why.
         source: BootFailure,
     },
+    /// The fault campaign gave no summary.
+    #[error("the experiment `campaign` failed, no report was written: {0}")]
+    Campaign(#[from] CampaignError),
     /// Figures of one source would stand among those of another.
     #[error(
         "{path} holds results of commit {found}, and this is {ours}: check out that commit, or make results of this one \
@@ -110,7 +114,10 @@ pub fn run(options: &Options) -> Result<(PathBuf, String), SuiteError> {
 
     let chosen = |(experiment, _): &&(Experiment, Run)| options.only.is_none_or(|only| only == *experiment);
     let chosen: Vec<&(Experiment, Run)> = EXPERIMENTS.iter().filter(chosen).collect();
-    let mut display = Display::new(chosen.iter().map(|(experiment, _)| experiment.word()), options.quick);
+    let with_campaign = options.only.is_none_or(|only| only == Experiment::Campaign);
+    let names = chosen.iter().map(|(experiment, _)| experiment.word());
+    let names = names.chain(with_campaign.then_some(Experiment::Campaign.word()));
+    let mut display = Display::new(names, options.quick);
     let mut records = Vec::new();
     for &&(experiment, run) in &chosen {
         display.start(experiment.word());
@@ -119,14 +126,26 @@ pub fn run(options: &Options) -> Result<(PathBuf, String), SuiteError> {
         display.end(found.len());
         records.extend(found);
     }
+    let campaign = if with_campaign {
+        display.start(Experiment::Campaign.word());
+        let summary = campaign::run(&plan, &out, &mut |share, what| display.step(share, what))?;
+        let found = campaign::records(&summary, &plan);
+        display.end(found.len());
+        records.extend(found);
+        Some(summary)
+    } else {
+        campaign_of(&out)?
+    };
     if options.primitives && options.only.is_none() {
         records.extend(primitives::records(options.quick));
         records.extend(ipc::records(options.quick));
     }
     let results = Results { meta: begun.end(), records };
-    let campaign = campaign_of(&out)?;
     replace(&out, |folder| {
         results.write(&folder.join("results.json"))?;
+        if let Some(summary) = &campaign {
+            summary.write(&folder.join(FILE))?;
+        }
         render(&results, campaign.as_ref(), folder)
     })?;
     let out = out.canonicalize().unwrap_or(out);
@@ -177,7 +196,7 @@ pub fn amend(folder: &Path, replaces: impl Fn(&Record) -> bool, figures: Vec<Rec
 
 /// The fault campaign whose summary lies in a folder, if there is one. It may be of another commit, and says of which.
 fn campaign_of(folder: &Path) -> Result<Option<Summary>, SuiteError> {
-    let path = folder.join(campaign::FILE);
+    let path = folder.join(FILE);
     Ok(if path.exists() { Some(Summary::read(&path)?) } else { None })
 }
 

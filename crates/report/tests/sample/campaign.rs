@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use kd_report::campaign::{Class, Count, Example, Notice, Reach, SUMMARY_VERSION, Summary, Wild, activated};
+use kd_report::schema::{Experiment, Kernel, Record};
 
 const KINDS: [&str; 4] = ["dropped_instruction", "inverted_condition", "heap_flip", "late_completion"];
 const KERNELS: [&str; 3] = ["monolithic", "thread", "process"];
@@ -82,4 +83,25 @@ fn reach(kernel: &str, subject: &str, cells: &[Count]) -> Reach {
     let hit =
         if kernel == "process" { BTreeMap::new() } else { BTreeMap::from([("ramfs".into(), 20), ("app 2".into(), 3)]) };
     Reach { kernel: kernel.into(), subject: subject.into(), activated, hit }
+}
+
+/// What sums a campaign up among a run's records.
+pub fn records() -> Vec<Record> {
+    let share = |kernel, place, class: Class, count: f64, n| Record {
+        n: Some(n),
+        ..super::record(
+            Experiment::Campaign,
+            kernel,
+            place,
+            "none",
+            ["all", class.name(), "rate", "share"],
+            count / n as f64,
+        )
+    };
+    vec![
+        share(Kernel::Monolithic, "direct", Class::Spread, 1.0, 50),
+        share(Kernel::Monolithic, "direct", Class::KernelDead, 1.0, 50),
+        share(Kernel::Microkernel, "process", Class::Spread, 0.0, 40),
+        share(Kernel::Microkernel, "process", Class::Masked, 40.0, 40),
+    ]
 }

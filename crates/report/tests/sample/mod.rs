@@ -490,6 +490,7 @@ pub fn results() -> Results {
     records.extend(scaling(0.5));
     records.extend(placements());
     records.extend(faults(12));
+    records.extend(campaign::records());
     records.extend(restart(1_300.0));
     records.extend(crash(0));
     Results { meta: meta(), records }

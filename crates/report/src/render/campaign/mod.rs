@@ -18,8 +18,10 @@ mod reach;
 use super::html::escape;
 use super::ink::{Ink, Shape};
 use super::number::show;
+use super::series::{Series, all_series, pick};
 use crate::ReportError;
-use crate::campaign::{Class, Summary, activated};
+use crate::campaign::{Summary, activated};
+use crate::schema::{Experiment, Record, Results};
 use crate::stats::{Interval, wilson};
 
 /// How a kernel is drawn: by its place among the kernels of the campaign.
@@ -46,11 +48,29 @@ fn share(count: u64, n: u64) -> String {
     format!("{} %<small>{} to {} %</small><small>{count} of {n}</small>", percent(at), percent(low), percent(high))
 }
 
+/// Whether a record is one of those that sum a campaign up: the section says the same from the summary.
+pub fn shows(r: &Record) -> bool {
+    r.experiment == Experiment::Campaign && r.statistic == "rate"
+}
+
+/// The same in a few words from the records, for the text table.
+pub fn brief(results: &Results) -> Option<String> {
+    let records = pick(results, Experiment::Campaign, |r| shows(r) && r.value.is_some());
+    let reached = |series: Series| {
+        let own = || records.iter().filter(|r| Series::of(r) == series);
+        let bad = own().filter(|r| outcomes::REACHED.iter().any(|class| class.name() == r.metric));
+        let count: u64 = bad.map(|r| super::faults::count(r)).sum();
+        format!("{} {count} of {}", series.label(), own().find_map(|r| r.n).unwrap_or(0))
+    };
+    let each: Vec<String> = all_series(&records).into_iter().map(reached).collect();
+    (!each.is_empty()).then(|| format!("reached others: {}", each.join(", ")))
+}
+
 /// Faults that reached somebody else, in one sentence for each kernel: for the head of the section and the page's answer.
 pub fn line(summary: &Summary) -> String {
     let reached = |kernel: &String| {
         let classes = summary.count(|cell| cell.kernel == *kernel);
-        let bad = [Class::Spread, Class::KernelDead].iter().filter_map(|class| classes.get(class)).sum::<u64>();
+        let bad = outcomes::REACHED.iter().filter_map(|class| classes.get(class)).sum::<u64>();
         format!("{kernel} {bad} of {}", activated(&classes))
     };
     let each: Vec<String> = summary.kernels.iter().map(reached).collect();

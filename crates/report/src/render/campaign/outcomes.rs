@@ -22,7 +22,7 @@ const COLUMNS: [(&str, &[Class]); 6] = [
     ("reached others", REACHED),
 ];
 /// What went beyond the component and its own app.
-const REACHED: &[Class] = &[Class::Spread, Class::KernelDead];
+pub const REACHED: &[Class] = &[Class::Spread, Class::KernelDead];
 
 fn sum(classes: &Classes, of: &[Class]) -> u64 {
     of.iter().filter_map(|class| classes.get(class)).sum()
