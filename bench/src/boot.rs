@@ -87,6 +87,16 @@ impl Boot {
         }
     }
 
+    /// Ends it, and waits until all its processes are gone.
+    pub fn end(self) -> Result<(), BootFailure> {
+        use std::os::fd::AsRawFd;
+        self.control.finish()?;
+        match kd_nucleus::process::poll(&[self.control.fd().as_raw_fd()], Some(SILENCE)) == [true] {
+            true => Ok(()),
+            false => Err(BootFailure::Silent(SILENCE)),
+        }
+    }
+
     /// Starts an app.
     pub fn start(&self, app: u32, own_process: bool, task: Task) -> Result<RunningApp, BootFailure> {
         let (memory, board) = Board::new()?;

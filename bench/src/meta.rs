@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -73,7 +74,7 @@ pub fn begin(plan: &Plan, command: String) -> Result<Begun, ModuleError> {
     let meta = Meta {
         schema_version: SCHEMA_VERSION,
         seed: plan.seed,
-        date: date(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())),
+        date: now(),
         commit: commit(),
         modules: modules()?.into_iter().map(hash).collect(),
         cpu: cpuinfo("model name").unwrap_or_else(|| "unknown".into()),
@@ -105,6 +106,25 @@ impl Begun {
         let stolen = self.cpu.zip(CpuTime::now()).and_then(|(before, after)| before.stolen_percent(&after));
         Meta { duration_seconds: self.at.elapsed().as_secs_f64(), stolen_percent: stolen, ..self.meta }
     }
+}
+
+/// This machine in a few words.
+pub fn machine() -> String {
+    let cpu = cpuinfo("model name").unwrap_or_else(|| "unknown processor".into());
+    format!("{cpu}, {} cores, {}", cores().len(), read("/proc/sys/kernel/osrelease"))
+}
+
+/// Now, by RFC 3339.
+pub fn now() -> String {
+    date(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+}
+
+/// The SHA-256 of the program that runs.
+///
+/// # Errors
+/// It cannot be read.
+pub fn program() -> io::Result<String> {
+    Ok(kd_nucleus::module::sha256(&fs::read(std::env::current_exe()?)?))
 }
 
 /// The folder of the source that this program was built from; the current one where that is gone.
@@ -160,7 +180,6 @@ fn governor() -> String {
     governor.map_or_else(|_| "unknown (no cpufreq)".into(), |text| text.trim().to_owned())
 }
 
-/// The commit of the source, `-dirty` where it was changed since.
 /// The commit of the source, with `-dirty` where it was changed.
 pub fn commit() -> String {
     // `--exclude=*` leaves the bare hash, whatever tags there are.

@@ -10,11 +10,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use kd_nucleus::module::ModuleError;
+use kd_report::campaign::{FILE, Summary};
 use kd_report::schema::{Experiment, Record};
 use kd_report::{ReportError, Results};
 
 use crate::boot::BootFailure;
-use crate::experiments::{Plan, Progress, crash, faults, ipc, latency, macros, primitives, restart, scaling};
+use crate::campaign::session::CampaignError;
+use crate::experiments::{Plan, Progress, campaign, crash, faults, ipc, latency, macros, primitives, restart, scaling};
 use crate::progress::Display;
 use crate::{host_disk, meta};
 
@@ -71,6 +73,9 @@ pub enum SuiteError {
         /// Why.
         source: BootFailure,
     },
+    /// The fault campaign gave no summary.
+    #[error("the experiment `campaign` failed, no report was written: {0}")]
+    Campaign(#[from] CampaignError),
     /// Figures of one source would stand among those of another.
     #[error(
         "{path} holds results of commit {found}, and this is {ours}: check out that commit, or make results of this one \
@@ -109,7 +114,10 @@ pub fn run(options: &Options) -> Result<(PathBuf, String), SuiteError> {
 
     let chosen = |(experiment, _): &&(Experiment, Run)| options.only.is_none_or(|only| only == *experiment);
     let chosen: Vec<&(Experiment, Run)> = EXPERIMENTS.iter().filter(chosen).collect();
-    let mut display = Display::new(chosen.iter().map(|(experiment, _)| experiment.word()), options.quick);
+    let with_campaign = options.only.is_none_or(|only| only == Experiment::Campaign);
+    let names = chosen.iter().map(|(experiment, _)| experiment.word());
+    let names = names.chain(with_campaign.then_some(Experiment::Campaign.word()));
+    let mut display = Display::new(names, options.quick);
     let mut records = Vec::new();
     for &&(experiment, run) in &chosen {
         display.start(experiment.word());
@@ -118,6 +126,16 @@ pub fn run(options: &Options) -> Result<(PathBuf, String), SuiteError> {
         display.end(found.len());
         records.extend(found);
     }
+    let campaign = if with_campaign {
+        display.start(Experiment::Campaign.word());
+        let summary = campaign::run(&plan, &out, &mut |share, what| display.step(share, what))?;
+        let found = campaign::records(&summary, &plan);
+        display.end(found.len());
+        records.extend(found);
+        Some(summary)
+    } else {
+        campaign_of(&out)?
+    };
     if options.primitives && options.only.is_none() {
         records.extend(primitives::records(options.quick));
         records.extend(ipc::records(options.quick));
@@ -125,7 +143,10 @@ pub fn run(options: &Options) -> Result<(PathBuf, String), SuiteError> {
     let results = Results { meta: begun.end(), records };
     replace(&out, |folder| {
         results.write(&folder.join("results.json"))?;
-        render(&results, folder)
+        if let Some(summary) = &campaign {
+            summary.write(&folder.join(FILE))?;
+        }
+        render(&results, campaign.as_ref(), folder)
     })?;
     let out = out.canonicalize().unwrap_or(out);
     Ok((out.join("index.html"), kd_report::summary_table(&results)))
@@ -137,7 +158,8 @@ pub fn run(options: &Options) -> Result<(PathBuf, String), SuiteError> {
 /// A results file that cannot be used, or a folder that cannot be written; then the folder is as it was.
 pub fn report(folder: &Path) -> Result<PathBuf, SuiteError> {
     let results = Results::read(&folder.join("results.json"))?;
-    replace(folder, |folder| render(&results, folder))?;
+    let campaign = campaign_of(folder)?;
+    replace(folder, |folder| render(&results, campaign.as_ref(), folder))?;
     Ok(folder.canonicalize().unwrap_or_else(|_| folder.into()).join("index.html"))
 }
 
@@ -162,21 +184,28 @@ pub fn results_of_this_source(folder: &Path) -> Result<Results, SuiteError> {
 /// As [`results_of_this_source`], and a folder that cannot be written; then it is as it was.
 pub fn amend(folder: &Path, replaces: impl Fn(&Record) -> bool, figures: Vec<Record>) -> Result<PathBuf, SuiteError> {
     let mut results = results_of_this_source(folder)?;
+    let campaign = campaign_of(folder)?;
     results.records.retain(|record| !replaces(record));
     results.records.extend(figures);
     replace(folder, |folder| {
         results.write(&folder.join("results.json"))?;
-        render(&results, folder)
+        render(&results, campaign.as_ref(), folder)
     })?;
     Ok(folder.canonicalize().unwrap_or_else(|_| folder.into()).join("index.html"))
 }
 
+/// The fault campaign whose summary lies in a folder, if there is one. It may be of another commit, and says of which.
+fn campaign_of(folder: &Path) -> Result<Option<Summary>, SuiteError> {
+    let path = folder.join(FILE);
+    Ok(if path.exists() { Some(Summary::read(&path)?) } else { None })
+}
+
 /// The page, and the picture of it that other pages show.
-fn render(results: &Results, folder: &Path) -> Result<(), SuiteError> {
+fn render(results: &Results, campaign: Option<&Summary>, folder: &Path) -> Result<(), SuiteError> {
     let picture = folder.join("headline.svg");
     let written = fs::write(&picture, kd_report::headline_svg(results));
     written.map_err(|source| SuiteError::Out { path: picture, source })?;
-    kd_report::write_report(results, folder)?;
+    kd_report::write_report(results, campaign, folder)?;
     Ok(())
 }
 

@@ -31,6 +31,8 @@ enum Command {
     Run(cmd::run::Arguments),
     /// Check the file system after power failures at any moment
     Crashcheck(cmd::crashcheck::Arguments),
+    /// Let thousands of faults happen in components of every kernel, and see what they reach
+    Campaign(cmd::campaign::Arguments),
     /// Run tests in a guest whose processor has protection keys
     VmTest(cmd::vm_test::Arguments),
     /// Render a folder's results again
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => cmd::bench::run(arguments, out),
         Command::Run(arguments) => cmd::run::run(&arguments, out),
         Command::Crashcheck(arguments) => cmd::crashcheck::run(&arguments, out),
+        Command::Campaign(arguments) => cmd::campaign::run(&arguments, out),
         Command::VmTest(arguments) => cmd::vm_test::run(&arguments, out),
         Command::Report(arguments) => cmd::report::run(&arguments, out),
         Command::List(arguments) => cmd::list::run(&arguments, out),

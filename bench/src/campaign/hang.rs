@@ -9,10 +9,10 @@ use kd_nucleus::process;
 
 /// Between two looks.
 pub const LOOK: Duration = Duration::from_millis(2);
-/// CPU time of one step: some thousand times the longest honest one.
-pub const CPU_LIMIT: Duration = Duration::from_millis(200);
+/// CPU time of one step: some hundred times the longest honest one.
+pub const CPU_LIMIT: Duration = Duration::from_millis(50);
 /// Looks in a row that find everybody asleep.
-pub const IDLE_LOOKS: u32 = 350;
+pub const IDLE_LOOKS: u32 = 100;
 
 /// One step that takes long.
 #[derive(Default)]

@@ -14,6 +14,8 @@ use kd_nucleus::module::ModuleFile;
 
 use crate::kernels::PARTS;
 
+/// Of supervisors, see [`Manifest::patience`]: some hundred times what the longest honest call of a trial takes.
+pub const PATIENCE: u32 = 10;
 /// The two apps of every trial.
 pub const APPS: u32 = 2;
 
@@ -170,6 +172,7 @@ impl Subject {
         manifest.apps = APPS;
         // Two apps that act in turn, on one core: who waits sleeps.
         manifest.wait = WaitName(Wait::Block);
+        manifest.patience = PATIENCE;
         Ok(manifest)
     }
 

@@ -1,24 +1,33 @@
 //! One trial: a fresh boot, two apps in turn, one fault, and a look at everything from outside.
 
 use std::error::Error;
+use std::fmt::Write;
 
 use kd_boot::board::{Board, Field, Step};
 use kd_boot::control::{Event, Load, Task, What, canary};
 use kd_boot::sabotage::{Sabotage, Witness};
-use kd_campaign::{Record, Runner, Trial};
-use kd_faults::mutation::Mutation;
+use kd_campaign::{Class, Record, Runner, Trial};
+use kd_faults::mutation::{Kind, Mutation};
+use kd_faults::victim::{Region, regions};
 use kd_faults::{lay_breakpoint, peek};
 use kd_machine::memory::Memory;
+use kd_nucleus::mutant::Mutant;
+use kd_nucleus::process;
+use kd_report::campaign::Example;
 
 use super::hang::{LOOK, Watch};
 use super::seen::{AppSeen, Seen};
+use super::session::CampaignError;
 use super::subject::{Subject, Subjects};
+use super::wild;
 use crate::boot::{Boot, RunningApp};
 
 /// Rounds of each app before the fault, so that everything is warm and bytes have been acknowledged.
 const BEFORE: u64 = 4;
 /// Rounds of each afterwards.
 const AFTER: u64 = 12;
+/// Rounds in a row that are not good, after which an app gets no more: it has seen what it will ever see.
+const BAD: u32 = 3;
 
 /// Why a trial could not be made.
 type Obstacle = Box<dyn Error>;
@@ -38,7 +47,7 @@ impl TrialRunner {
     ///
     /// # Errors
     /// No code to change, or no memory.
-    pub fn new(seed: u64, cores: Vec<usize>) -> Result<TrialRunner, Box<dyn Error + Send + Sync>> {
+    pub fn new(seed: u64, cores: Vec<usize>) -> Result<TrialRunner, CampaignError> {
         let (page, witness) = Witness::new()?;
         let boards = [Board::new()?.0, Board::new()?.0];
         Ok(TrialRunner { seed, cores, subjects: Subjects::get()?, page, witness, boards })
@@ -53,21 +62,52 @@ impl TrialRunner {
     ///
     /// # Errors
     /// What keeps the trial from being made.
-    pub fn observe(&mut self, trial: &Trial) -> Result<Option<(Seen, Notes)>, Obstacle> {
+    pub fn observe(&mut self, trial: &Trial) -> Result<Option<Made>, Obstacle> {
         let subject = self.subjects.find(&trial.subject)?;
         let Some(mutation) = self.mutation(trial)? else { return Ok(None) };
         let mutant = mutation.mutant.clone();
-        self.attempt(trial, subject, mutant, |pid, base| {
+        let (mut base, mut mapped): (usize, Vec<Region>) = (0, Vec::new());
+        let (seen, mut notes) = self.attempt(trial, subject, mutant, |pid, at| {
+            base = at;
+            if mutation.kind == Kind::Address {
+                mapped = regions(pid)?;
+            }
             Ok(lay_breakpoint(pid, base + mutation.mutant.at, &mutation.mutant.original)?)
-        })
-        .map(Some)
+        })?;
+        notes.mark = wild::mark(&mutation, base, &notes.registers, &mapped);
+        Ok(Some((mutation, seen, notes)))
+    }
+
+    /// Makes one, and tells it in full.
+    ///
+    /// # Errors
+    /// What keeps the trial from being made.
+    pub fn tell(&mut self, trial: &Trial) -> Result<(Record, Example), Obstacle> {
+        let made = self.observe(trial)?;
+        let record = record(trial, made.as_ref());
+        let mut example = Example {
+            trial: trial.id,
+            kernel: trial.kernel.clone(),
+            subject: trial.subject.clone(),
+            kind: trial.kind.clone(),
+            class: record.class,
+            function: String::new(),
+            before: String::new(),
+            after: String::new(),
+            story: String::new(),
+        };
+        if let Some((mutation, _, notes)) = made {
+            example.story = notes.story();
+            (example.function, example.before, example.after) = (mutation.function, mutation.before, mutation.after);
+        }
+        Ok((record, example))
     }
 
     fn attempt(
         &mut self,
         trial: &Trial,
         subject: &Subject,
-        mutant: kd_nucleus::mutant::Mutant,
+        mutant: Mutant,
         strike: impl FnOnce(i32, usize) -> Result<(), Obstacle>,
     ) -> Result<(Seen, Notes), Obstacle> {
         let mut manifest = subject.manifest(&trial.kernel)?;
@@ -81,7 +121,14 @@ impl TrialRunner {
             board.clear();
             let task = Task::Steps { load: load.clone(), probes: probes.into() };
             let app = boot.start_on(number, true, task, memory, board)?;
-            Ok(Actor { app, name: format!("app {number}"), turn: 0, at_last: Field::Good, seen: AppSeen::default() })
+            Ok(Actor {
+                app,
+                name: format!("app {number}"),
+                turn: 0,
+                at_last: Field::Good,
+                bad: 0,
+                seen: AppSeen::default(),
+            })
         };
         let other = start(2, &subject.other, &subject.probes)?;
         let caller = start(1, &subject.caller, &[])?;
@@ -95,33 +142,40 @@ impl TrialRunner {
         stage.work_on();
         let seen = stage.judge(subject);
         let notes = stage.notes();
+        boot.end()?;
         Ok((seen, notes))
     }
 }
 
 impl Runner for TrialRunner {
     fn run(&mut self, trial: &Trial) -> Result<Record, String> {
-        let mutation = self.mutation(trial).map_err(|error| error.to_string())?;
-        let seen = self.observe(trial).map_err(|error| error.to_string())?;
-        let (Some(mutation), Some((seen, notes))) = (mutation, seen) else {
-            return Ok(Record {
-                trial: trial.id,
-                class: kd_campaign::Class::NotApplicable,
-                notice_ns: None,
-                timed: false,
-                hit: Vec::new(),
-                detail: String::new(),
-            });
-        };
-        let Mutation { function, before, after, .. } = mutation;
-        Ok(Record {
+        let made = self.observe(trial).map_err(|error| error.to_string())?;
+        Ok(record(trial, made.as_ref()))
+    }
+}
+
+/// A fault, what was seen of it, and what goes with that.
+pub type Made = (Mutation, Seen, Notes);
+
+fn record(trial: &Trial, made: Option<&Made>) -> Record {
+    let Some((Mutation { function, before, after, .. }, seen, notes)) = made else {
+        let class = Class::NotApplicable;
+        return Record {
             trial: trial.id,
-            class: seen.class(),
-            notice_ns: notes.notice_ns,
-            timed: notes.timed,
-            hit: seen.hit(),
-            detail: format!("{before} -> {after} in {function}"),
-        })
+            class,
+            notice_ns: None,
+            timed: false,
+            hit: Vec::new(),
+            detail: String::new(),
+        };
+    };
+    Record {
+        trial: trial.id,
+        class: seen.class(),
+        notice_ns: notes.notice_ns.filter(|_| seen.activated),
+        timed: notes.timed,
+        hit: seen.hit(),
+        detail: format!("{}{before} -> {after} in {function}", notes.mark),
     }
 }
 
@@ -134,7 +188,37 @@ pub struct Notes {
     pub timed: bool,
     /// What happened, in order.
     pub events: Vec<Event>,
+    /// The registers at the first execution; none of them if there was none.
+    pub registers: Vec<(&'static str, u64)>,
+    /// When that was.
+    activated_at: u64,
+    /// Where the spoiled address pointed.
+    mark: &'static str,
 }
+
+impl Notes {
+    /// All of it, for people.
+    fn story(&self) -> String {
+        let mut story = String::new();
+        if self.activated_at == 0 {
+            return "the instruction was never executed".into();
+        }
+        story.push_str("registers at its first execution:");
+        for (number, (name, value)) in self.registers.iter().enumerate() {
+            let between = if number % 6 == 0 { "\n  " } else { " " };
+            // A text never refuses.
+            let _ = write!(story, "{between}{name}={value:#x}");
+        }
+        for Event { at, who, what } in &self.events {
+            let after = at.saturating_sub(self.activated_at) as f64 / 1e3;
+            let _ = write!(story, "\n{after:.0} us later: {who}: {what:?}");
+        }
+        story
+    }
+}
+
+/// How a round may end.
+const ROUNDS: [Field; 3] = [Field::Good, Field::Failed, Field::Wrong];
 
 /// An app that takes steps.
 struct Actor {
@@ -142,14 +226,23 @@ struct Actor {
     /// What events call it.
     name: String,
     turn: u32,
-    /// What the last round added to.
+    /// Which of [`ROUNDS`] the last round added to.
     at_last: Field,
+    /// Rounds in a row, up to the last one, that were not good.
+    bad: u32,
     seen: AppSeen,
 }
 
 impl Actor {
     fn is_gone(&self) -> bool {
         self.seen.killed || self.seen.hung
+    }
+
+    /// Notes which count its last round added to, of those that there were.
+    fn note(&mut self, before: [u64; 3]) {
+        let added = ROUNDS.into_iter().zip(before).find(|(field, count)| self.field(*field) != *count);
+        self.at_last = added.map_or(self.at_last, |(field, _)| field);
+        self.bad = if self.at_last == Field::Good { 0 } else { self.bad + 1 };
     }
 
     fn field(&self, field: Field) -> u64 {
@@ -205,20 +298,17 @@ impl Stage<'_> {
 
     /// Has an app take a step, if it can, and waits until it is taken or will never be.
     fn step(&mut self, caller: bool, step: Step) {
-        if self.actor(caller).is_gone() {
+        let actor = self.actor(caller);
+        if actor.is_gone() || step == Step::Round && actor.bad >= BAD {
             return;
         }
-        let actor = self.actor(caller);
         actor.turn += 1;
         let turn = actor.turn;
-        let counts = [Field::Good, Field::Failed, Field::Wrong].map(|field| actor.field(field));
+        let counts = ROUNDS.map(|field| actor.field(field));
         actor.app.board.give_turn(turn, step);
         self.wait(caller, turn);
-        let actor = self.actor(caller);
         if step == Step::Round {
-            let fields = [Field::Good, Field::Failed, Field::Wrong];
-            let added = fields.into_iter().zip(counts).find(|(field, count)| actor.field(*field) != *count);
-            actor.at_last = added.map_or(actor.at_last, |(field, _)| field);
+            self.actor(caller).note(counts);
         }
     }
 
@@ -238,6 +328,7 @@ impl Stage<'_> {
             pids.dedup();
             if watch.is_hung(&pids) {
                 self.actor(caller).seen.hung = true;
+                pids.into_iter().for_each(process::set_aside);
                 return;
             }
         }
@@ -335,6 +426,9 @@ impl Stage<'_> {
                 || self.other.seen.hung
                 || self.events.iter().any(|event| matches!(event.what, What::Hung(_))),
             events: self.events.clone(),
+            registers: self.witness.registers().collect(),
+            activated_at: self.witness.activated_at(),
+            mark: "",
         }
     }
 }

@@ -4,6 +4,7 @@
 //! codes.
 
 pub mod bench;
+pub mod campaign;
 pub mod crashcheck;
 pub mod list;
 pub mod report;
@@ -14,6 +15,7 @@ pub mod vm_test;
 use std::io;
 
 use crate::boot::BootFailure;
+use crate::campaign::session::CampaignError;
 use crate::suite::SuiteError;
 use crate::vm::VmError;
 
@@ -32,6 +34,15 @@ pub enum CommandError {
     /// A placement that there is not, or that does not fit the components.
     #[error(transparent)]
     Layout(#[from] kd_boot::layout::LayoutError),
+    /// A fault campaign gave no summary.
+    #[error(transparent)]
+    Campaign(#[from] CampaignError),
+    /// Logs of a fault campaign cannot be put together.
+    #[error(transparent)]
+    Merge(#[from] kd_campaign::merge::MergeError),
+    /// A log of a fault campaign cannot be read.
+    #[error(transparent)]
+    Log(#[from] kd_campaign::LogError),
     /// The guest did not run.
     #[error(transparent)]
     Vm(#[from] VmError),

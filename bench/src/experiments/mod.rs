@@ -1,6 +1,7 @@
 //! The experiments: each asks its question, of kernels that it boots but for `crash`, and returns records. None of them
 //! draws a conclusion.
 
+pub mod campaign;
 pub mod crash;
 pub mod faults;
 mod interrupts;

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering::*};
 use kd_machine::memory::{Memory, Words};
 use kd_nucleus::mutant::{self, Mutant};
 use kd_nucleus::pkey::thread;
+use kd_nucleus::process;
 use serde::{Deserialize, Serialize};
 
 use crate::control::canary;
@@ -39,7 +40,7 @@ const WORDS_EACH: usize = 1 + CANARIES_EACH;
 const SIZE: usize = 4096;
 
 /// The page.
-pub struct Witness(&'static Words);
+pub struct Witness(Words);
 
 /// A canary, as its planter noted it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +52,7 @@ pub struct Canary {
 }
 
 impl Witness {
-    /// A fresh page, and its memory object to hand on. It stays mapped: keep it for the next boot.
+    /// A fresh page, and its memory object to hand on.
     pub fn new() -> io::Result<(Memory, Witness)> {
         let memory = Memory::new("kd-witness", SIZE)?;
         let witness = Witness::map(&memory)?;
@@ -59,10 +60,10 @@ impl Witness {
     }
 
     fn map(memory: &Memory) -> io::Result<Witness> {
-        Ok(Witness(Box::leak(Box::new(Words::new(memory.map()?)))))
+        Ok(Witness(Words::new(memory.map()?)))
     }
 
-    fn word(&self, index: usize) -> &'static AtomicU64 {
+    fn word(&self, index: usize) -> &AtomicU64 {
         self.0.get(index)
     }
 
@@ -126,6 +127,7 @@ static TOLD: OnceLock<Told> = OnceLock::new();
 /// The host's, if it cannot map the page.
 pub fn open(manifest: &Manifest, page: &Memory) -> io::Result<()> {
     let Some(sabotage) = manifest.sabotage.clone() else { return Ok(()) };
+    process::silence()?;
     let names = manifest.entries.iter().map(|entry| entry.name.clone()).collect();
     // A root has one boot; a second one would find the first.
     let _ = TOLD.set(Told { sabotage, names, witness: Witness::map(page)? });
@@ -160,11 +162,11 @@ impl Told {
     }
 
     /// An instance that has started: the first is the harness's to make a mutant.
-    fn prepare(&self, base: usize) {
+    fn prepare(&'static self, base: usize) {
         let first = self.witness.word(INSTANCES).fetch_add(1, AcqRel) == 0;
         let begun = self.witness.word(BEGUN).load(Acquire) != 0;
         let done = match first || self.sabotage.permanent {
-            true => mutant::prepare(base, &self.sabotage.mutant, self.witness.0, begun),
+            true => mutant::prepare(base, &self.sabotage.mutant, &self.witness.0, begun),
             false => mutant::restore(),
         };
         if let Err(error) = done {

@@ -256,8 +256,13 @@ impl Summary {
 
     /// Counts by class over all cells that `of` picks.
     pub fn count(&self, of: impl Fn(&Count) -> bool) -> BTreeMap<Class, u64> {
+        Summary::total(&self.cells, of)
+    }
+
+    /// The same over cells.
+    pub fn total(cells: &[Count], of: impl Fn(&Count) -> bool) -> BTreeMap<Class, u64> {
         let mut sum = BTreeMap::new();
-        for cell in self.cells.iter().filter(|cell| of(cell)) {
+        for cell in cells.iter().filter(|cell| of(cell)) {
             for (&class, n) in &cell.classes {
                 *sum.entry(class).or_default() += n;
             }

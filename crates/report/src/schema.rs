@@ -146,6 +146,8 @@ words! {
         Scaling = "scaling",
         /// Real faults in a driver, and what they reach.
         Faults = "faults",
+        /// Thousands of faults in real code, each on every kernel.
+        Campaign = "campaign",
         /// A driver that dies under load, and what comes back.
         Restart = "restart",
         /// Power failures at any moment, and what a file system holds after them.

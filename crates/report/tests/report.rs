@@ -8,7 +8,7 @@ use std::fs;
 
 fn page(results: &Results, name: &str) -> String {
     let dir = std::env::temp_dir().join(format!("kd-report-page-{name}-{}", std::process::id()));
-    let path = write_report(results, &dir).expect("rendered");
+    let path = write_report(results, None, &dir).expect("rendered");
     assert_eq!(path, dir.join("index.html"));
     let html = fs::read_to_string(&path).expect("readable");
     fs::remove_dir_all(&dir).expect("removed");
@@ -267,9 +267,16 @@ fn power_failures_come_out_either_way() {
 }
 
 #[test]
+fn the_text_table_sums_a_campaign_up() {
+    let table = summary_table(&sample::results());
+    assert!(table.contains("Campaign: reached others: monolithic 2 of 50, microkernel (process) 0 of 40\n"), "{table}");
+    assert!(!summary_table(&with(sample::crash(0))).contains("Campaign"));
+}
+
+#[test]
 fn what_was_not_run_is_said() {
     let html = page(&with(sample::primitives()), "partly");
-    assert!(html.contains("Not part of this run:</b> latency, macro, scaling, faults, restart, crash."));
+    assert!(html.contains("Not part of this run:</b> latency, macro, scaling, faults, campaign, restart, crash."));
     for head in ["Latency", "Programs", "Isolation", "Restart", "Crashes"] {
         assert_eq!(answer(&html, head), "No verdict: the experiment was not part of this run.");
     }

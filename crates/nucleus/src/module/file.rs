@@ -90,10 +90,7 @@ impl ModuleFile {
 
     /// The SHA-256 of the file, in hexadecimal.
     pub fn sha256(&self) -> String {
-        Sha256::digest(&self.bytes).iter().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        sha256(&self.bytes)
     }
 
     /// Its function whose demangled name holds `part`; addresses count from the base it is loaded at.
@@ -149,4 +146,13 @@ fn parse(bytes: &[u8]) -> Result<(ModInfo, Extent), String> {
         extent = Extent { file: extent.file.max(file), memory: extent.memory.max(memory) };
     }
     Ok((info, extent))
+}
+
+/// The SHA-256 of bytes, in hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

@@ -16,6 +16,6 @@ pub mod symbols;
 
 pub use border::border_text;
 pub use error::ModuleError;
-pub use file::ModuleFile;
+pub use file::{ModuleFile, sha256};
 pub use info::{ModInfo, Parameter};
 pub use load::{LoadedModule, MappedModule, Snapshot};

@@ -4,6 +4,7 @@
 //! records; the fixed words say only what was asked and how it was measured. Without scripts it lacks a slider, no figure.
 
 mod answer;
+mod campaign;
 mod crash;
 mod curve;
 mod disclosure;
@@ -35,6 +36,7 @@ mod works;
 pub use headline::headline_svg;
 pub use summary::summary_table;
 
+use crate::campaign::Summary;
 use crate::schema::{Mode, Results};
 use crate::store::{ReportError, missing_experiments, write_whole};
 use html::escape;
@@ -42,18 +44,18 @@ use std::path::{Path, PathBuf};
 
 const STYLE: &str = include_str!("page.css");
 
-/// Writes `index.html` into `dir`, whole or not at all, and gives its path.
+/// Writes `index.html` into `dir`, whole or not at all, and gives its path; with a section on a fault campaign, if there was one.
 ///
 /// # Errors
 /// [`ReportError::Write`] when the host refuses, [`ReportError::Chart`] when a chart can't be drawn.
-pub fn write_report(results: &Results, dir: &Path) -> Result<PathBuf, ReportError> {
+pub fn write_report(results: &Results, campaign: Option<&Summary>, dir: &Path) -> Result<PathBuf, ReportError> {
     let path = dir.join("index.html");
-    write_whole(&path, &page(results)?)?;
+    write_whole(&path, &page(results, campaign)?)?;
     Ok(path)
 }
 
 /// The whole page.
-fn page(results: &Results) -> Result<String, ReportError> {
+fn page(results: &Results, campaign: Option<&Summary>) -> Result<String, ReportError> {
     let machine = escape(&disclosure::machine(&results.meta));
     let section = |id: &str, title: &str, method: &str, body: String| {
         format!(
@@ -85,6 +87,7 @@ fn page(results: &Results) -> Result<String, ReportError> {
         section("model", "A model of the cost", prediction::METHOD, prediction::section(results)),
         section("whatif", "What if a crossing cost less", whatif::METHOD, whatif::section(results)),
         section("faults", "Fault isolation", faults::METHOD, faults::section(results)),
+        section("campaign", "Fault campaign", campaign::METHOD, campaign::section(campaign)?),
         section("restart", "Driver restart", restart::METHOD, restart::section(results)?),
         section("crash", "Power failures", crash::METHOD, crash::section(results)),
         section("primitives", "Parts on their own", primitives::METHOD, primitives::section(results)?),
@@ -111,7 +114,7 @@ fn head(results: &Results) -> String {
          <a href=\"../../bench/METHODOLOGY.md\">bench/METHODOLOGY.md</a> · where we may favour one side: \
          <a href=\"../../bench/BIAS.md\">bench/BIAS.md</a></p><nav><a href=\"#placements\">Placements</a> <a href=\"#latency\">Latency</a> \
          <a href=\"#macro\">Programs</a> <a href=\"#scaling\">Scaling</a> <a href=\"#model\">Model</a> \
-         <a href=\"#whatif\">What if</a> <a href=\"#faults\">Faults</a> <a href=\"#restart\">Restart</a> \
+         <a href=\"#whatif\">What if</a> <a href=\"#faults\">Faults</a> <a href=\"#campaign\">Campaign</a> <a href=\"#restart\">Restart</a> \
          <a href=\"#crash\">Power failures</a> <a href=\"#primitives\">Parts</a> \
          <a href=\"#machine\">Disclosure</a></nav></header>",
         escape(&m.date),

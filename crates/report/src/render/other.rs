@@ -2,7 +2,7 @@
 
 use super::html::{Cell, Group, Notes, fold, table};
 use super::series::{Series, setting_label};
-use super::{crash, faults, latency, placements, prediction, primitives, programs, restart, scaling, whatif};
+use super::{campaign, crash, faults, latency, placements, prediction, primitives, programs, restart, scaling, whatif};
 use crate::schema::{Experiment, Record, Results};
 
 /// The table, or nothing when every record has its place.
@@ -16,6 +16,7 @@ pub fn section(results: &Results) -> String {
         prediction::shows,
         whatif::shows,
         faults::shows,
+        campaign::shows,
         restart::shows,
         crash::shows,
     ];

@@ -1,6 +1,7 @@
 //! The short table at the end of a run: plain text, a dozen or two lines.
 
 use super::answer::answer;
+use super::campaign;
 use super::crash::Crash;
 use super::facts::{containment, latency, overhead, ratios, returned, spoilt, unsteady};
 use super::number::{line, show};
@@ -68,6 +69,9 @@ pub fn summary_table(results: &Results) -> String {
     for (head, sentence) in [("Isolation", words.isolation), ("Restart", words.restart)] {
         let verdict = sentence.split(':').next().unwrap_or_default();
         let _ = writeln!(out, "{head}: {}", verdict.trim_end_matches('.'));
+    }
+    if let Some(line) = campaign::brief(results) {
+        let _ = writeln!(out, "Campaign: {line}");
     }
     if let Some(line) = Crash::of(results).line() {
         let _ = writeln!(out, "Power failures: {line}");

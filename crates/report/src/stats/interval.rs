@@ -40,6 +40,17 @@ pub fn wilson(successes: u64, n: u64) -> Interval {
     Interval { low: (middle - half).clamp(0.0, share), high: (middle + half).clamp(share, 1.0) }
 }
 
+/// The difference of two shares, the first less the second, each a count and its total, with Newcombe's interval, which is
+/// made of both Wilson intervals (Newcombe, "Interval Estimation for the Difference Between Independent Proportions",
+/// Statistics in Medicine 1998, method 10).
+pub fn difference((k, n): (u64, u64), (l, m): (u64, u64)) -> (f64, Interval) {
+    let share = |count: u64, total: u64| if total == 0 { 0.0 } else { count.min(total) as f64 / total as f64 };
+    let (p, q, a, b) = (share(k, n), share(l, m), wilson(k, n), wilson(l, m));
+    let low = p - q - (p - a.low).hypot(b.high - q);
+    let high = p - q + (a.high - p).hypot(q - b.low);
+    (p - q, Interval { low: low.max(-1.0), high: high.min(1.0) })
+}
+
 /// What a ratio of times (this over the base) allows to be said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {

@@ -1,6 +1,11 @@
 //! Invented figures with every experiment, entry, placement and status: for tests of the report alone, no result.
 #![allow(dead_code, reason = "each user takes its part")]
 
+mod campaign;
+
+#[allow(unused_imports, reason = "as above")]
+pub use campaign::campaign;
+
 use kd_report::schema::{Entry, Experiment, Kernel, Meta, Mode, Record, Results, SCHEMA_VERSION, Status};
 use kd_report::stats::{Random, wilson};
 
@@ -485,6 +490,7 @@ pub fn results() -> Results {
     records.extend(scaling(0.5));
     records.extend(placements());
     records.extend(faults(12));
+    records.extend(campaign::records());
     records.extend(restart(1_300.0));
     records.extend(crash(0));
     Results { meta: meta(), records }
