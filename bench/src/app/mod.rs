@@ -7,7 +7,7 @@ mod measure;
 pub mod probe;
 mod rounds;
 mod script;
-mod steps;
+pub mod steps;
 mod text;
 pub mod together;
 mod trap;

@@ -11,10 +11,12 @@
 //! | [`leftovers`] | whether trials left something behind |
 //! | [`subject`] | the components that fail, their faults, and the kernels that they fail in |
 //! | [`trial`] | one trial |
+//! | [`disk`] | the disk afterwards |
 //! | [`hang`] | when a step counts as hung |
 //! | [`seen`] | what was seen, and how it is called |
 //! | [`wild`] | where spoiled addresses pointed |
 
+pub mod disk;
 pub mod hang;
 pub mod leftovers;
 pub mod seen;

@@ -68,12 +68,12 @@ pub enum SubjectError {
 type Row = (&'static str, fn() -> Load, fn() -> Load, &'static [&'static str]);
 
 const ROWS: [Row; 6] = [
-    ("ramdisk", || Load::Device("/dev/ram0".into()), || Load::Files(String::new()), &["proc", "pipe", "ramfs"]),
-    ("vdisk", || Load::Device("/dev/vda".into()), || Load::Files(String::new()), &["proc", "pipe", "ramfs"]),
-    ("jfs", || Load::Files("/mnt".into()), || Load::Files(String::new()), &["proc", "pipe", "ramfs"]),
+    ("ramdisk", || Load::Device("/dev/ram0".into()), || Load::File(String::new()), &["proc", "pipe", "ramfs"]),
+    ("vdisk", || Load::Device("/dev/vda".into()), || Load::File(String::new()), &["proc", "pipe", "ramfs"]),
+    ("jfs", || Load::Files("/mnt".into()), || Load::File(String::new()), &["proc", "pipe", "ramfs"]),
     ("ramfs", || Load::Files(String::new()), || Load::Values, &["proc", "pipe", "kv"]),
     ("vfs", || Load::Files(String::new()), || Load::Values, &["proc", "kv"]),
-    ("proc", || Load::Identity, || Load::Files(String::new()), &["pipe", "ramfs"]),
+    ("proc", || Load::Identity, || Load::File(String::new()), &["pipe", "ramfs"]),
 ];
 
 impl Subjects {

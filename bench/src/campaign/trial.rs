@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use kd_boot::board::{Board, Field, Step};
 use kd_boot::control::{Event, Load, Task, What, canary};
+use kd_boot::manifest::{MediumName, RingDevice};
 use kd_boot::sabotage::{Sabotage, Witness};
 use kd_campaign::{Class, Record, Runner, Trial};
 use kd_faults::mutation::{Kind, Mutation};
@@ -13,8 +14,10 @@ use kd_faults::{lay_breakpoint, peek};
 use kd_machine::memory::Memory;
 use kd_nucleus::mutant::Mutant;
 use kd_nucleus::process;
+use kd_nucleus::zygote::Zygote;
 use kd_report::campaign::Example;
 
+use super::disk::{self, TrialDisk};
 use super::hang::{LOOK, Watch};
 use super::seen::{AppSeen, Seen};
 use super::session::CampaignError;
@@ -23,9 +26,9 @@ use super::wild;
 use crate::boot::{Boot, RunningApp};
 
 /// Rounds of each app before the fault, so that everything is warm and bytes have been acknowledged.
-const BEFORE: u64 = 4;
+const BEFORE: u64 = 3;
 /// Rounds of each afterwards.
-const AFTER: u64 = 12;
+const AFTER: u64 = 8;
 /// Rounds in a row that are not good, after which an app gets no more: it has seen what it will ever see.
 const BAD: u32 = 3;
 
@@ -40,6 +43,7 @@ pub struct TrialRunner {
     page: Memory,
     witness: Witness,
     boards: [Memory; 2],
+    disk: TrialDisk,
 }
 
 impl TrialRunner {
@@ -50,7 +54,12 @@ impl TrialRunner {
     pub fn new(seed: u64, cores: Vec<usize>) -> Result<TrialRunner, CampaignError> {
         let (page, witness) = Witness::new()?;
         let boards = [Board::new()?.0, Board::new()?.0];
-        Ok(TrialRunner { seed, cores, subjects: Subjects::get()?, page, witness, boards })
+        let (subjects, disk) = (Subjects::get()?, TrialDisk::new()?);
+        let zygote = Zygote::get()?;
+        for subject in subjects.iter().filter(|subject| subject.module.is_some()) {
+            zygote.keep(subject.name)?;
+        }
+        Ok(TrialRunner { seed, cores, subjects, page, witness, boards, disk })
     }
 
     /// The fault of a trial, if its component can have it.
@@ -114,6 +123,13 @@ impl TrialRunner {
         manifest.cores = self.cores.clone();
         manifest.sabotage = Some(Sabotage { component: subject.name.into(), permanent: trial.permanent, mutant });
         self.witness.clear();
+        let disk = manifest.entries.iter_mut().find(|entry| entry.ring.is_some());
+        let has_disk = disk.is_some();
+        if let Some(entry) = disk {
+            self.disk.clear()?;
+            entry.disk = disk::BYTES;
+            entry.ring = Some(RingDevice { medium: MediumName::Named(self.disk.path()), ..RingDevice::memory() });
+        }
         let boot = Boot::sabotaged(&manifest, &self.page)?;
         let start = |number: u32, load: &Load, probes: &[String]| -> Result<Actor, Obstacle> {
             let memory = &self.boards[number as usize - 1];
@@ -140,9 +156,13 @@ impl TrialRunner {
         self.witness.begin();
         strike(pid, base)?;
         stage.work_on();
-        let seen = stage.judge(subject);
+        let mut seen = stage.judge(subject);
         let notes = stage.notes();
+        let stable = stage.caller.app.board.stable();
         boot.end()?;
+        if has_disk && subject.caller == Load::Files("/mnt".into()) {
+            seen.disk = self.disk.check(1, stable)?;
+        }
         Ok((seen, notes))
     }
 }

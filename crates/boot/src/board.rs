@@ -64,6 +64,11 @@ fields! {
     Turn,
     /// The last step taken.
     Taken,
+    /// For each of four files one more than the round whose write of it is acknowledged as stable; 0 if none is known to be.
+    Stable,
+    Stable1,
+    Stable2,
+    Stable3,
     /// Components that were probed.
     Probed,
     /// A bit for each of them that did not answer as it should.
@@ -72,6 +77,8 @@ fields! {
 
 /// Milliseconds of the timeline that a board keeps.
 pub const TIMELINE_MS: usize = 4096;
+
+const STABLE: [Field; 4] = [Field::Stable, Field::Stable1, Field::Stable2, Field::Stable3];
 
 /// What an app that takes steps does in one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,6 +168,18 @@ impl Board {
     /// Forgets everything, for the next app.
     pub fn clear(&self) {
         (0..FIELDS).for_each(|index| self.word(index).store(0, Release));
+    }
+
+    /// Which rounds' writes of each file are acknowledged as stable.
+    pub fn stable(&self) -> [Option<u64>; 4] {
+        STABLE.map(|field| self.get(field).checked_sub(1))
+    }
+
+    /// Says so.
+    pub fn set_stable(&self, file: usize, round: Option<u64>) {
+        if let Some(field) = STABLE.get(file) {
+            self.set(*field, round.map_or(0, |round| round + 1));
+        }
     }
 
     /// When the timeline begins.

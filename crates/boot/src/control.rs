@@ -134,6 +134,8 @@ pub enum Load {
     Device(String),
     /// Operations on the file system that this directory is in.
     Files(String),
+    /// Writes and reads of one file in this directory.
+    File(String),
     /// Values of the key-value store.
     Values,
     /// The app's own number.

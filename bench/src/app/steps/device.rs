@@ -2,6 +2,7 @@
 
 use kd_api::interfaces::vfs::{open, seek};
 use kd_api::{Blocks, Errno, Fd, InBuf, OutBuf};
+use kd_boot::board::Board;
 use kd_workloads::{Audit, Env, Verdict, Wrong};
 
 use super::{Work, data};
@@ -110,7 +111,7 @@ impl Device {
 }
 
 impl Work for Device {
-    fn round(&mut self, round: u64) -> Verdict {
+    fn round(&mut self, round: u64, _: &Board) -> Verdict {
         let done = self.work(round);
         if matches!(done, Err(Wrong::Call(_))) {
             // The descriptor may be gone with the server that knew it.

@@ -2,19 +2,22 @@
 
 use kd_api::interfaces::vfs::open;
 use kd_api::{Errno, Fd, InBuf, OutBuf};
+use kd_boot::board::Board;
 use kd_workloads::{Audit, Env, Verdict, Wrong};
 
 use super::{Work, data};
 
 /// Files that are written in turn.
-const COUNT: usize = 4;
+pub const COUNT: usize = 4;
 /// What they hold: less than a page, some, and enough for a second level of a block map.
-const SIZES: [usize; COUNT] = [300, 5000, 4096, 56 << 10];
+pub const SIZES: [usize; COUNT] = [300, 5000, 4096, 56 << 10];
 
 /// A directory of an app's own.
 pub struct Files {
     env: Env,
     directory: String,
+    /// Whether names come and go as well.
+    names: bool,
     /// What each file holds; none if that is not known.
     holds: Vec<Option<Vec<u8>>>,
 }
@@ -24,10 +27,10 @@ fn wrong<T>(what: impl Into<String>) -> Result<T, Wrong> {
 }
 
 impl Files {
-    pub fn start(env: &Env, under: &str) -> Result<Files, Errno> {
+    pub fn start(env: &Env, under: &str, names: bool) -> Result<Files, Errno> {
         let directory = format!("{under}/app-{}", env.caller.app.0);
         env.sys.mkdir(env.caller, &directory, 0o700)?;
-        Ok(Files { env: env.clone(), directory, holds: vec![None; COUNT] })
+        Ok(Files { env: env.clone(), directory, names, holds: vec![None; COUNT] })
     }
 
     fn path(&self, name: &str) -> String {
@@ -126,18 +129,22 @@ impl Files {
         })
     }
 
-    fn work(&mut self, round: u64) -> Result<(), Wrong> {
+    fn work(&mut self, round: u64, board: &Board) -> Result<(), Wrong> {
         let file = round as usize % COUNT;
+        board.set_stable(file, None);
         self.write(file, round)?;
+        board.set_stable(file, Some(round));
         self.read(file)?;
-        self.names(round)?;
+        if self.names {
+            self.names(round)?;
+        }
         self.read((round as usize * 3 + 1) % COUNT)
     }
 }
 
 impl Work for Files {
-    fn round(&mut self, round: u64) -> Verdict {
-        self.work(round).into()
+    fn round(&mut self, round: u64, board: &Board) -> Verdict {
+        self.work(round, board).into()
     }
 
     fn audit(&mut self) -> Audit {

@@ -9,7 +9,7 @@
 //! | `probe` | a question to each interface |
 
 mod device;
-mod files;
+pub mod files;
 mod probe;
 mod small;
 
@@ -20,7 +20,7 @@ use kd_machine::clock;
 use kd_workloads::{Audit, Env, Verdict};
 
 /// Bytes written so that any of them can be checked later.
-fn data(app: u32, place: usize, stamp: u64, len: usize) -> Vec<u8> {
+pub fn data(app: u32, place: usize, stamp: u64, len: usize) -> Vec<u8> {
     // No byte is zero: a zero that is read back was lost.
     let seed =
         (u64::from(app) << 48 | (place as u64) << 32).wrapping_add(stamp).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
@@ -30,8 +30,8 @@ fn data(app: u32, place: usize, stamp: u64, len: usize) -> Vec<u8> {
 
 /// What an app does in each round.
 trait Work {
-    /// One round, checked.
-    fn round(&mut self, round: u64) -> Verdict;
+    /// One round, checked; the board is told what is stable.
+    fn round(&mut self, round: u64, board: &Board) -> Verdict;
     /// A look at all that was acknowledged.
     fn audit(&mut self) -> Audit;
 }
@@ -40,7 +40,8 @@ trait Work {
 pub fn run(env: &Env, load: &Load, probes: &[String], board: &Board) {
     let work: Result<Box<dyn Work>, Errno> = match load {
         Load::Device(path) => device::Device::start(env, path).map(|it| Box::new(it) as _),
-        Load::Files(directory) => files::Files::start(env, directory).map(|it| Box::new(it) as _),
+        Load::Files(directory) => files::Files::start(env, directory, true).map(|it| Box::new(it) as _),
+        Load::File(directory) => files::Files::start(env, directory, false).map(|it| Box::new(it) as _),
         Load::Values => small::Values::start(env).map(|it| Box::new(it) as _),
         Load::Identity => small::Identity::start(env).map(|it| Box::new(it) as _),
     };
@@ -58,7 +59,7 @@ pub fn run(env: &Env, load: &Load, probes: &[String], board: &Board) {
         match board.wait_for_turn(number) {
             Step::Round => {
                 board.set(Field::LastStart, clock::now());
-                note(board, work.round(round));
+                note(board, work.round(round, board));
                 round += 1;
             }
             Step::Audit => {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use kd_api::interfaces::kv::KvStore;
 use kd_api::{Errno, InBuf, OutBuf};
+use kd_boot::board::Board;
 use kd_workloads::{Audit, Env, Verdict, Wrong};
 
 use super::{Work, data};
@@ -54,7 +55,7 @@ impl Values {
 }
 
 impl Work for Values {
-    fn round(&mut self, round: u64) -> Verdict {
+    fn round(&mut self, round: u64, _: &Board) -> Verdict {
         self.work(round).into()
     }
 
@@ -82,7 +83,7 @@ impl Identity {
 }
 
 impl Work for Identity {
-    fn round(&mut self, _: u64) -> Verdict {
+    fn round(&mut self, _: u64, _: &Board) -> Verdict {
         match self.env.sys.getpid(self.env.caller) {
             Ok(number) if number == self.number => Verdict::Good,
             Ok(number) => Verdict::Wrong { detail: format!("app {} is called {number}", self.number) },
