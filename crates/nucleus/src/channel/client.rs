@@ -6,7 +6,7 @@ use kd_api::client::{Exchange, Port, Slot};
 use kd_api::{Errno, Message, Operation, Result};
 
 use super::layout::{AWAKE, CALL_SLOTS, CLOSED, Channel, DIED, EVENT_SLOTS, IDLE, Line, REPLY, REQUEST, State, WAITER};
-use super::{Patience, Wait};
+use super::{CLIENT_HEAD_START, Patience, Wait};
 use crate::{futex, watch};
 
 /// Calls through a channel. Which slots are free is known here and nowhere else.
@@ -59,7 +59,7 @@ impl ChannelPort {
     }
 
     fn await_answer(&self, line: &Line, wait: Wait) -> u32 {
-        let mut patience = Patience::new(wait);
+        let mut patience = Patience::new(wait, CLIENT_HEAD_START);
         let mut told = false;
         let answer = loop {
             let state = line.state();

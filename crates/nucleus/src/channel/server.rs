@@ -19,7 +19,7 @@ use kd_api::server::{Answer, Dispatch, Incoming, Replier, SCRATCH};
 use kd_api::{Caller, Errno, Message};
 
 use super::layout::{ASLEEP, AWAKE, Bell, CALL_SLOTS, CLOSED, Channel, IDLE, Line, REPLY, REQUEST, State};
-use super::{Patience, Wait};
+use super::{Patience, SERVER_HEAD_START, Wait};
 use crate::futex;
 use crate::threads;
 use crate::watch::{self, Watch};
@@ -141,7 +141,7 @@ impl Pool {
     /// The next request, taken up.
     fn next(&self, me: u32, request: &mut Message) -> Taken {
         let mut wait = self.wait.now();
-        let mut patience = Patience::new(wait);
+        let mut patience = Patience::new(wait, SERVER_HEAD_START);
         loop {
             if self.watches(me) {
                 if let Some(taken) = self.take(request) {
@@ -159,7 +159,7 @@ impl Pool {
             }
             self.bell.sleep(rung);
             wait = self.wait.now();
-            patience = Patience::new(wait);
+            patience = Patience::new(wait, SERVER_HEAD_START);
         }
     }
 
