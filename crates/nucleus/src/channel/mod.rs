@@ -14,20 +14,23 @@
 //! by the server. The memory outlives a server: its successor finds the requests of its clients where they were, so
 //! that reconnecting needs nothing from a client.
 
+mod bell;
 mod client;
 mod exchanges;
 mod layout;
 mod scrub;
 mod server;
+mod state;
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use kd_machine::clock;
 
+pub use bell::Bell;
 pub use client::ChannelPort;
 pub use exchanges::Exchanges;
-pub use layout::{Bell, CALL_SLOTS, Channel, Counters};
-pub use scrub::{Stuck, abandon, reset, scrub, stuck};
+pub use layout::{CALL_SLOTS, Channel, Counters};
+pub use scrub::{Stuck, abandon, reset, scrub, stuck, withdraw};
 pub use server::{Pool, abandon_current};
 
 /// How somebody waits for the other side.
