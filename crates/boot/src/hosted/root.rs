@@ -196,7 +196,7 @@ impl Core for Hosted {
             // The machine goes down with its kernel, and every app with it.
             self.apps = Apps::default();
             for channel in self.ports.channels(None) {
-                channel::reset(channel);
+                channel::withdraw(channel);
                 channel::scrub(channel);
             }
             if self.page.panic_on_oops() && self.start().is_ok() {

@@ -1,12 +1,12 @@
 //! The client's end of a channel.
 
-use std::sync::atomic::{AtomicBool, Ordering::*, fence};
-
 use kd_api::client::{Exchange, Port, Slot};
 use kd_api::{Errno, Message, Operation, Result};
 
-use super::layout::{AWAKE, CALL_SLOTS, CLOSED, Channel, DIED, EVENT_SLOTS, IDLE, Line, REPLY, REQUEST, State, WAITER};
-use super::{Patience, Wait};
+use super::layout::{CALL_SLOTS, Channel, EVENT_SLOTS, Line};
+use super::state::{AWAKE, CLOSED, DIED, IDLE, REPLY, REQUEST, State, WAITER};
+use super::{CLIENT_HEAD_START, Patience, Wait};
+use crate::sync::atomic::{AtomicBool, Ordering::*, fence};
 use crate::{futex, watch};
 
 /// Calls through a channel. Which slots are free is known here and nowhere else.
@@ -15,34 +15,42 @@ pub struct ChannelPort {
     wait: Wait,
     /// Slots in use, each claimed by a swap and given back by a plain store.
     used: [AtomicBool; CALL_SLOTS],
+    /// Slots, in use as well, whose request is of a holder that died before us: ours once it is answered.
+    inherited: [AtomicBool; CALL_SLOTS],
     posting: AtomicBool,
 }
 
 impl ChannelPort {
     /// A port on a channel that no other port of this process or another uses.
     pub fn new(channel: Channel, wait: Wait) -> ChannelPort {
-        // A slot whose request a server still works on, for a holder that died before us, is lost to us.
-        let used = std::array::from_fn(|slot| AtomicBool::new(channel.look(slot).1));
-        ChannelPort { channel, wait, used, posting: AtomicBool::new(false) }
+        let requests: [bool; CALL_SLOTS] = std::array::from_fn(|slot| channel.lines()[slot].state().what() == REQUEST);
+        let [used, inherited] = [requests, requests].map(|slots| slots.map(AtomicBool::new));
+        ChannelPort { channel, wait, used, inherited, posting: AtomicBool::new(false) }
     }
 
-    /// Publishes a request.
-    ///
-    /// Who sleeps until the answer must know now that somebody will look: a full barrier, so that either we see that
-    /// nobody does, or whoever stops looking sees the request. Who polls finds out in time, see `await_answer`.
+    /// A slot whose inherited request was answered meanwhile.
+    #[cold]
+    fn inherit(&self) -> Option<usize> {
+        let answered = |slot: &usize| self.channel.lines()[*slot].state().what() != REQUEST;
+        let is_ours = |slot: &usize| self.inherited[*slot].swap(false, Acquire);
+        (0..CALL_SLOTS).find(|slot| self.inherited[*slot].load(Relaxed) && answered(slot) && is_ours(slot))
+    }
+
+    /// Publishes a request. Who sleeps until the answer must know now that somebody will look; who polls finds out in
+    /// time, see `await_answer`.
     fn publish(&self, line: &Line, request: &Message, state: State) {
         line.write(request);
+        line.state.store(state.0, Release);
         if state.waits() {
-            line.state.swap(state.0, SeqCst);
             self.call_attention(line);
-        } else {
-            line.state.store(state.0, Release);
         }
     }
 
-    /// Rings if nobody looks for requests; fails the request if nobody ever will.
+    /// Rings if nobody looks for requests; fails the request if nobody ever will. A full barrier before the look, so
+    /// that either we see that nobody looks, or whoever stops looking sees the request.
     fn call_attention(&self, line: &Line) {
-        match self.channel.attention().load(SeqCst) {
+        fence(SeqCst);
+        match self.channel.attention().load(Relaxed) {
             AWAKE => {}
             CLOSED => self.fail(line),
             _ => self.channel.bell.ring(),
@@ -59,7 +67,7 @@ impl ChannelPort {
     }
 
     fn await_answer(&self, line: &Line, wait: Wait) -> u32 {
-        let mut patience = Patience::new(wait);
+        let mut patience = Patience::new(wait, CLIENT_HEAD_START);
         let mut told = false;
         let answer = loop {
             let state = line.state();
@@ -75,7 +83,6 @@ impl ChannelPort {
                 watch::about_to_wait();
                 told = true;
                 if !state.waits() {
-                    fence(SeqCst);
                     self.call_attention(line);
                 }
             }
@@ -98,7 +105,10 @@ impl ChannelPort {
 impl Port for ChannelPort {
     fn claim(&self) -> Result<Slot<'_>> {
         let claimed = self.used.iter().position(|used| !used.load(Relaxed) && !used.swap(true, Acquire));
-        claimed.map(|index| Slot { index, window: self.channel.window(index) }).ok_or(Errno::EAGAIN)
+        claimed
+            .or_else(|| self.inherit())
+            .map(|index| Slot { index, window: self.channel.window(index) })
+            .ok_or(Errno::EAGAIN)
     }
 
     fn exchange(&self, slot: &Slot<'_>, _: &'static Operation, message: &mut Message) -> Exchange {
@@ -133,7 +143,6 @@ impl Port for ChannelPort {
             let free = lines.iter().find(|line| line.state().what() == IDLE);
             if let Some(line) = free {
                 self.publish(line, &request, State::new(REQUEST, line.state().number().wrapping_add(1)));
-                fence(SeqCst);
                 self.call_attention(line);
             }
             self.posting.store(false, Release);
