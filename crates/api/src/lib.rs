@@ -28,6 +28,7 @@ pub mod interfaces;
 pub mod message;
 pub mod module;
 pub mod server;
+pub mod ticket;
 pub mod window;
 pub mod wire;
 
@@ -39,6 +40,7 @@ pub mod generated {
     pub use crate::component::Interface;
     pub use crate::message::{InterfaceInfo, Message, Operation, WORDS};
     pub use crate::server::{Answer, Dispatch, Incoming};
+    pub use crate::ticket;
     pub use crate::wire::{Decoder, Encoder, Wire};
     pub use alloc::sync::Arc;
 }
@@ -51,3 +53,4 @@ pub use errno::{Errno, Result};
 pub use ids::{AppId, Caller, Fd, Ino};
 pub use kd_api_macros::interface;
 pub use message::{InterfaceInfo, Message, Operation};
+pub use ticket::Ticket;

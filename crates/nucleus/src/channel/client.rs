@@ -15,6 +15,8 @@ pub struct ChannelPort {
     wait: Wait,
     /// Slots in use, each claimed by a swap and given back by a plain store.
     used: [AtomicBool; CALL_SLOTS],
+    /// Of these, the ones whose answer nobody waits for; free once it is there.
+    abandoned: [AtomicBool; CALL_SLOTS],
     posting: AtomicBool,
 }
 
@@ -23,7 +25,7 @@ impl ChannelPort {
     pub fn new(channel: Channel, wait: Wait) -> ChannelPort {
         // A slot whose request a server still works on, for a holder that died before us, is lost to us.
         let used = std::array::from_fn(|slot| AtomicBool::new(channel.look(slot).1));
-        ChannelPort { channel, wait, used, posting: AtomicBool::new(false) }
+        ChannelPort { channel, wait, used, abandoned: Default::default(), posting: AtomicBool::new(false) }
     }
 
     /// Publishes a request.
@@ -55,6 +57,43 @@ impl ChannelPort {
         if state.what() == REQUEST {
             let died = State::new(DIED, state.number());
             let _ = line.state.compare_exchange(state.0, died.0, AcqRel, Relaxed);
+        }
+    }
+
+    /// A slot that was given up and has been answered since.
+    #[cold]
+    fn reclaim(&self) -> Option<usize> {
+        (0..CALL_SLOTS).find(|&slot| {
+            // Looked at only once it is ours to look at: else it may be claimed and given up again in between.
+            let ours = self.abandoned[slot].load(Relaxed) && self.abandoned[slot].swap(false, Acquire);
+            let busy = ours && self.channel.lines()[slot].state().what() == REQUEST;
+            if busy {
+                self.abandoned[slot].store(true, Release);
+            }
+            ours && !busy
+        })
+    }
+
+    /// Whether a request of ours waits to be taken up: whoever comes for it, because of its own ring, sees all others.
+    fn others_wait(&self, slot: usize) -> bool {
+        (0..CALL_SLOTS).filter(|&other| other != slot).any(|other| {
+            let (state, in_hand) = self.channel.look(other);
+            state.what() == REQUEST && !in_hand
+        })
+    }
+
+    fn await_reply(&self, line: &Line, wait: Wait, message: &mut Message) -> Exchange {
+        let sequence = message.sequence;
+        match self.await_answer(line, wait) {
+            DIED => Exchange::Died,
+            answer => {
+                line.read(message);
+                if message.sequence != sequence || answer != REPLY {
+                    // No answer, or one to another question: no operation has this number, so the stub sees a violation.
+                    message.operation = u16::MAX;
+                }
+                Exchange::Replied
+            }
         }
     }
 
@@ -98,6 +137,7 @@ impl ChannelPort {
 impl Port for ChannelPort {
     fn claim(&self) -> Result<Slot<'_>> {
         let claimed = self.used.iter().position(|used| !used.load(Relaxed) && !used.swap(true, Acquire));
+        let claimed = claimed.or_else(|| self.reclaim());
         claimed.map(|index| Slot { index, window: self.channel.window(index) }).ok_or(Errno::EAGAIN)
     }
 
@@ -109,17 +149,28 @@ impl Port for ChannelPort {
         let wait = self.wait.now();
         let waiter = if wait == Wait::Block { WAITER } else { 0 };
         self.publish(line, message, State(next.0 | waiter));
-        match self.await_answer(line, wait) {
-            DIED => Exchange::Died,
-            answer => {
-                line.read(message);
-                if message.sequence != next.number() || answer != REPLY {
-                    // No answer, or one to another question: no operation has this number, so the stub sees a violation.
-                    message.operation = u16::MAX;
-                }
-                Exchange::Replied
-            }
+        self.await_reply(line, wait, message)
+    }
+
+    fn submit(&self, slot: &Slot<'_>, _: &'static Operation, message: &mut Message) -> Option<Exchange> {
+        let line = &self.channel.lines()[slot.index];
+        let next = State::new(REQUEST, line.state().number().wrapping_add(1));
+        message.sequence = next.number();
+        self.publish(line, message, next);
+        // Nobody may come to wait for a while: the server must know now. One ring is enough for several requests.
+        fence(SeqCst);
+        if !self.others_wait(slot.index) {
+            self.call_attention(line);
         }
+        None
+    }
+
+    fn complete(&self, slot: &Slot<'_>, _: &'static Operation, message: &mut Message) -> Exchange {
+        self.await_reply(&self.channel.lines()[slot.index], self.wait.now(), message)
+    }
+
+    fn abandon(&self, slot: Slot<'_>) {
+        self.abandoned[slot.index].store(true, Release);
     }
 
     fn release(&self, slot: Slot<'_>) {
