@@ -72,9 +72,9 @@ pub fn expand(interface: &Interface) -> TokenStream {
                     let __window = __incoming.window;
                     let __caller = __incoming.caller;
                     let __later = __incoming.later;
-                    let (mut __from, mut __input, mut __output) = __incoming.open();
-                    let _ = (&__caller, &__later, &mut __from, &mut __input, &mut __output);
-                    let mut __run = || -> ::kd_api::Result<__api::Answer> {
+                    let __run = || -> ::kd_api::Result<__api::Answer> {
+                        let (mut __from, mut __input, mut __output) = __incoming.open()?;
+                        let _ = (&__caller, &__later, &mut __from, &mut __input, &mut __output);
                         match __operation {
                             #(#arms)*
                             _ => Err(::kd_api::Errno::ENOSYS),

@@ -49,6 +49,11 @@ pub trait Port: Send + Sync {
     fn abandon(&self, slot: Slot<'_>) {
         self.release(slot);
     }
+    /// Which pool of those that the server maps as well has these bytes, by its number from 1, and at which offset; `None`
+    /// where they must be copied.
+    fn grant(&self, _at: *const u8, _len: usize) -> Option<(i16, u64)> {
+        None
+    }
     /// Posts a one-way event; dropped, and counted, when the channel has no room.
     fn post(&self, operation: &'static Operation, request: Message);
     /// Tells whoever watches the server that it broke the protocol.
@@ -80,12 +85,28 @@ impl Bulk<'_, '_> {
         }
     }
 
-    /// Copies what came out from a window.
+    /// The same without a copy, where the bytes lie in a pool that both sides map; the pool's number is the request's
+    /// status. Private memory, which a slice is, lies in none.
     #[inline]
-    fn receive(&mut self, window: Window<'_>, moved: usize) {
+    fn grant(&self, port: &dyn Port, window: Window<'_>, status: &mut i16) -> Option<usize> {
+        let (at, len) = match self {
+            Bulk::None => None,
+            Bulk::In(data) => data.as_shared(),
+            Bulk::Out(room) => room.as_shared(),
+        }?;
+        let (pool, offset) = port.grant(at, len).filter(|_| u32::try_from(len).is_ok())?;
+        window.output(8).write(&offset.to_ne_bytes());
+        *status = pool;
+        Some(len)
+    }
+
+    /// Takes what came out from a window, or from where it was granted.
+    #[inline]
+    fn receive(&mut self, window: Window<'_>, moved: usize, granted: bool) {
         match self {
             Bulk::None => {}
             Bulk::In(data) => data.skip(moved),
+            Bulk::Out(room) if granted => room.written_by_peer(moved),
             Bulk::Out(room) => {
                 room.write_from(&mut window.input(moved));
             }
@@ -136,13 +157,14 @@ pub(crate) fn after_death(port: &dyn Port, operation: &Operation, repeats: &mut 
     Ok(())
 }
 
-/// Checks a reply to a request that sent, or had room for, so many bytes; takes the bytes and the result out of it.
+/// Checks a reply to a request that sent, or had room for, so many bytes, copied or granted; takes the bytes and the result
+/// out of it.
 #[inline]
 pub(crate) fn take<R>(
     port: &dyn Port,
     (operation, window): (&Operation, Window<'_>),
     message: &Message,
-    (sent, bulk): (usize, &mut Bulk<'_, '_>),
+    (sent, granted, bulk): (usize, bool, &mut Bulk<'_, '_>),
     decode: impl FnOnce(&mut Decoder<'_>) -> Result<R>,
 ) -> Result<R> {
     let protocol = || {
@@ -153,7 +175,7 @@ pub(crate) fn take<R>(
     if moved > sent || message.operation != operation.number {
         return Err(protocol());
     }
-    bulk.receive(window, moved);
+    bulk.receive(window, moved, granted);
     match message.status {
         0 => decode(&mut Decoder::new(&message.words, window, &mut [])).map_err(|_| protocol()),
         number => Err(Errno::from_number(number).unwrap_or_else(protocol)),
@@ -177,17 +199,18 @@ pub fn call<R>(
     let (slot, window) = (&claimed.slot, claimed.slot.window);
     let mut repeats = 0;
     let mut message = Message { operation: operation.number, ..Message::default() };
-    let sent = loop {
+    let (sent, granted) = loop {
         encode(&mut Encoder::new(&mut message.words, window))?;
-        let sent = bulk.send(window);
+        let granted = bulk.grant(port, window, &mut message.status);
+        let sent = granted.unwrap_or_else(|| bulk.send(window));
         message.bulk = sent as u32;
         match port.exchange(slot, operation, &mut message) {
-            Exchange::Replied => break sent,
+            Exchange::Replied => break (sent, granted.is_some()),
             Exchange::Died => after_death(port, operation, &mut repeats)?,
         }
         message.begin(operation.number);
     };
-    take(port, (operation, window), &message, (sent, &mut bulk), decode)
+    take(port, (operation, window), &message, (sent, granted, &mut bulk), decode)
 }
 
 /// Posts one event.

@@ -9,7 +9,8 @@
 //! - A domain has as many calls under way to one server as its channel has slots, which its threads share: one more is
 //!   answered `EAGAIN`, at once.
 //! - No reply writes to the caller's buffer before [`Ticket::complete`]: bytes wait in the slot's window. So a ticket
-//!   that is dropped, or forgotten, leaves nothing that points into memory of others.
+//!   that is dropped, or forgotten, leaves nothing that points into memory of others. For the same reason it is always
+//!   copied, never granted ([`crate::grant`]).
 //! - Dropped, a ticket does not take its request back: the call happens, and nobody hears of it. Its slot is claimed
 //!   again once the server has answered.
 //! - A server that dies is found out at completion, and is what it is for a call: what may be repeated is sent again
@@ -100,7 +101,7 @@ impl UnderWay<'_> {
         }
         let sent = request.bulk as usize;
         let about = (*operation, claimed.slot.window);
-        take(*port, about, &message, (sent, &mut payload.bulk()), |from: &mut Decoder<'_>| T::get(from))
+        take(*port, about, &message, (sent, false, &mut payload.bulk()), |from: &mut Decoder<'_>| T::get(from))
     }
 }
 

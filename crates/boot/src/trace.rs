@@ -88,7 +88,8 @@ pub struct TracedPort {
 }
 
 impl TracedPort {
-    /// A reply's bulk is what really moved, in or out: it was copied into the window once and out of it once.
+    /// A reply's bulk is what really moved, in or out: it was copied into the window once and out of it once. What was
+    /// granted was not copied.
     fn count(&self, crossings: u64, operation: &Operation, ended: Option<(Exchange, &Message)>) {
         let bytes = match ended {
             Some((Exchange::Replied, reply)) => 2 * u64::from(reply.bulk),
@@ -104,8 +105,9 @@ impl Port for TracedPort {
     }
 
     fn exchange(&self, slot: &Slot<'_>, operation: &'static Operation, message: &mut Message) -> Exchange {
+        let granted = message.status != 0;
         let exchange = self.inner.exchange(slot, operation, message);
-        self.count(1, operation, Some((exchange, message)));
+        self.count(1, operation, Some((exchange, &*message)).filter(|_| !granted));
         exchange
     }
 
@@ -127,6 +129,10 @@ impl Port for TracedPort {
 
     fn release(&self, slot: Slot<'_>) {
         self.inner.release(slot);
+    }
+
+    fn grant(&self, at: *const u8, len: usize) -> Option<(i16, u64)> {
+        self.inner.grant(at, len)
     }
 
     fn post(&self, operation: &'static Operation, request: Message) {

@@ -177,6 +177,11 @@ impl Port for ChannelPort {
         self.used[slot.index].store(false, Release);
     }
 
+    fn grant(&self, at: *const u8, len: usize) -> Option<(i16, u64)> {
+        let mut pools = (1..).zip(self.channel.pools());
+        pools.find_map(|(number, pool)| Some((number, pool.find(at, len)?)))
+    }
+
     fn post(&self, _: &'static Operation, request: Message) {
         // Two posters at once are rare, and an event may be lost: whoever comes second gives up as if there were no room.
         if !self.posting.swap(true, Acquire) {

@@ -26,7 +26,7 @@ use kd_machine::clock;
 
 pub use client::ChannelPort;
 pub use exchanges::Exchanges;
-pub use layout::{Bell, CALL_SLOTS, Channel, Counters};
+pub use layout::{Bell, CALL_SLOTS, Channel, Counters, pool};
 pub use scrub::{Stuck, abandon, reset, scrub, stuck};
 pub use server::{Pool, abandon_current};
 
