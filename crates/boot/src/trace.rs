@@ -53,10 +53,10 @@ impl Counts {
         (edge * OPERATIONS + usize::from(operation) % OPERATIONS) * 2
     }
 
-    /// Counts one crossing.
-    pub fn add(&self, from: Origin, component: usize, operation: u16, bytes: u64) {
+    /// Counts crossings and bytes.
+    pub fn add(&self, from: Origin, component: usize, operation: u16, (crossings, bytes): (u64, u64)) {
         let index = Counts::index(from, component, operation);
-        self.0.get(index).fetch_add(1, Relaxed);
+        self.0.get(index).fetch_add(crossings, Relaxed);
         self.0.get(index + 1).fetch_add(bytes, Relaxed);
     }
 
@@ -87,25 +87,56 @@ pub struct TracedPort {
     pub component: usize,
 }
 
+impl TracedPort {
+    /// A reply's bulk is what really moved, in or out: it was copied into the window once and out of it once. What was
+    /// granted was not copied.
+    fn count(&self, crossings: u64, operation: &Operation, ended: Option<(Exchange, &Message)>) {
+        let bytes = match ended {
+            Some((Exchange::Replied, reply)) => 2 * u64::from(reply.bulk),
+            _ => 0,
+        };
+        self.counts.add(self.from, self.component, operation.number, (crossings, bytes));
+    }
+}
+
 impl Port for TracedPort {
     fn claim(&self) -> Result<Slot<'_>> {
         self.inner.claim()
     }
 
     fn exchange(&self, slot: &Slot<'_>, operation: &'static Operation, message: &mut Message) -> Exchange {
+        let granted = message.status != 0;
         let exchange = self.inner.exchange(slot, operation, message);
-        // A reply's bulk is what really moved, in or out: it was copied into the window once and out of it once.
-        let moved = if exchange == Exchange::Replied { u64::from(message.bulk) } else { 0 };
-        self.counts.add(self.from, self.component, operation.number, 2 * moved);
+        self.count(1, operation, Some((exchange, &*message)).filter(|_| !granted));
         exchange
+    }
+
+    fn submit(&self, slot: &Slot<'_>, operation: &'static Operation, message: &mut Message) -> Option<Exchange> {
+        let exchange = self.inner.submit(slot, operation, message);
+        self.count(1, operation, exchange.map(|exchange| (exchange, &*message)));
+        exchange
+    }
+
+    fn complete(&self, slot: &Slot<'_>, operation: &'static Operation, message: &mut Message) -> Exchange {
+        let exchange = self.inner.complete(slot, operation, message);
+        self.count(0, operation, Some((exchange, message)));
+        exchange
+    }
+
+    fn abandon(&self, slot: Slot<'_>) {
+        self.inner.abandon(slot);
     }
 
     fn release(&self, slot: Slot<'_>) {
         self.inner.release(slot);
     }
 
+    fn grant(&self, at: *const u8, len: usize) -> Option<(i16, u64)> {
+        self.inner.grant(at, len)
+    }
+
     fn post(&self, operation: &'static Operation, request: Message) {
-        self.counts.add(self.from, self.component, operation.number, 0);
+        self.count(1, operation, None);
         self.inner.post(operation, request);
     }
 

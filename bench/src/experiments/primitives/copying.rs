@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use kd_api::interfaces::block::{BlockDevice, BlockDeviceClient, SECTOR, Statistics, read_each, write_each};
-use kd_api::{Blocks, Caller, InBuf, Interface, OutBuf, Result};
+use kd_api::{Blocks, Caller, Errno, InBuf, Interface, OutBuf, Result};
 use kd_boot::manifest::WaitName;
 use kd_microkernel::thread::{Server, ThreadPort};
 use kd_nucleus::arena;
@@ -35,7 +35,8 @@ pub enum Between {
 /// Few bytes, and many.
 const SIZES: [usize; 2] = [SECTOR, 64 << 10];
 /// Between processes, as they wait by default.
-const PROCESSES: Between = Between::Processes(WaitName(Wait::Adaptive));
+pub(super) const BY_DEFAULT: Wait = Wait::Adaptive;
+pub(super) const PROCESSES: Between = Between::Processes(WaitName(BY_DEFAULT));
 
 /// What is measured: each side of a difference, on so many cores. A quick run asks for it on one, as programs run there.
 pub(super) fn parts(quick: bool) -> impl Iterator<Item = (Part, usize)> {
@@ -97,15 +98,28 @@ pub(super) fn records(cells: &[Cell], seed: u64) -> Vec<Record> {
 }
 
 /// Where bytes come from: memory of the server's.
-struct Source(Vec<u8>);
+pub(super) struct Source(Vec<u8>);
+
+/// What so many bytes of it are: a sector's number in each of its bytes.
+pub(super) fn contents(bytes: usize) -> Vec<u8> {
+    (0..bytes).map(|at| (at / SECTOR) as u8).collect()
+}
+
+impl Source {
+    pub(super) fn new(bytes: usize) -> Source {
+        Source(contents(bytes))
+    }
+}
 
 impl BlockDevice for Source {
     fn capacity(&self) -> Result<u64> {
         Ok((self.0.len() / SECTOR) as u64)
     }
 
-    fn read(&self, _: u64, out: &mut OutBuf<'_>) -> Result<usize> {
-        Ok(out.write(&self.0))
+    fn read(&self, sector: u64, out: &mut OutBuf<'_>) -> Result<usize> {
+        let from = usize::try_from(sector).ok().and_then(|sector| sector.checked_mul(SECTOR));
+        let bytes = from.and_then(|from| self.0.get(from..)).ok_or(Errno::EIO)?;
+        Ok(out.write(bytes))
     }
 
     fn write(&self, _: u64, _: bool, data: &mut InBuf<'_>) -> Result<usize> {
@@ -129,7 +143,7 @@ impl BlockDevice for Source {
 
 /// What a client holds of so many bytes.
 pub(super) fn source(between: Between, bytes: usize, children: &mut Vec<Child>) -> io::Result<Arc<dyn BlockDevice>> {
-    let source = || -> Arc<dyn BlockDevice> { Arc::new(Source(vec![7; bytes])) };
+    let source = || -> Arc<dyn BlockDevice> { Arc::new(Source::new(bytes)) };
     Ok(match between {
         Between::Nothing => source(),
         Between::Threads => {

@@ -24,7 +24,9 @@ use kd_nucleus::zygote::Zygote;
 use kd_nucleus::{arena, futex};
 use serde::{Deserialize, Serialize};
 
+use super::batching::{self, Batching};
 use super::copying::{self, Between};
+use super::granting::{self, By};
 
 /// What [`Zygote::boot`] is told so that the root becomes a rig.
 pub const PURPOSE: &str = "rig";
@@ -49,6 +51,10 @@ pub enum Part {
     Thread,
     /// A call that brings so many bytes back.
     Copy(Between, usize),
+    /// Blocks, asked for in this way.
+    Batch(Batching),
+    /// So many bytes that come like this through so many servers.
+    Payload(By, usize, u32),
 }
 
 /// A part on the cores that all its actors share.
@@ -123,6 +129,8 @@ pub fn serve(control: &Socket) -> io::Result<()> {
                 assert_eq!(source.read(0, &mut OutBuf::new(&mut room)), Ok(bytes), "all bytes come back")
             })
         }
+        Part::Batch(way) => batching::serve(control, way),
+        Part::Payload(by, bytes, servers) => granting::serve(control, by, bytes, servers),
         Part::Thread => {
             let server = Server::start(<dyn Proc>::server(Arc::new(Answerer)), "answerer", THREADS);
             call(control, &ProcClient::new(Arc::new(ThreadPort::new(&server, Caller::app(1)))))
@@ -131,7 +139,7 @@ pub fn serve(control: &Socket) -> io::Result<()> {
 }
 
 /// Goes as many rounds as the harness asks for, again and again.
-fn rounds(control: &Socket, mut round: impl FnMut()) -> io::Result<()> {
+pub(super) fn rounds(control: &Socket, mut round: impl FnMut()) -> io::Result<()> {
     while let Ok((count, _)) = control.receive::<u64>() {
         let begin = Instant::now();
         (0..count).for_each(|_| round());

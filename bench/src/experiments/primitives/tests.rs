@@ -7,7 +7,9 @@ use kd_report::schema::Status;
 
 use kd_boot::manifest::WaitName;
 
+use super::batching::Batching;
 use super::copying::Between;
+use super::granting::By;
 use super::handover::{figure, record};
 use super::parts::TIMED;
 use super::*;
@@ -20,7 +22,7 @@ fn measured(cores: usize) -> Vec<Cell> {
             Part::LimitSpin => 100.0,
             Part::LimitOneLine => 60.0,
             Part::LimitFutex => 4_000.0,
-            Part::Thread => unreachable!("has no limit"),
+            Part::Thread | Part::Batch(_) | Part::Payload(..) => unreachable!("has no limit"),
             // A byte more takes 0.25 ns directly, 0.5 ns between threads and 1 ns between processes.
             Part::Copy(Between::Nothing, bytes) => 10.0 + 0.25 * bytes as f64,
             Part::Copy(Between::Threads, bytes) => 700.0 + 0.5 * bytes as f64,
@@ -69,6 +71,35 @@ fn one_core_leaves_the_rest_unavailable() {
 }
 
 #[test]
+fn batches_are_compared_with_calls_and_grants_with_copies() {
+    let parts = batching::parts(false).chain(granting::parts(false));
+    let mut cells: Vec<Cell> = parts.map(|(part, cores)| Cell { part, cores, samples: Vec::new() }).collect();
+    for cell in &mut cells {
+        let nanos = match cell.part {
+            Part::Batch(Batching::Calls) => 1_600.0,
+            Part::Batch(Batching::Depth(depth)) => 1_600.0 / depth as f64,
+            Part::Batch(Batching::Vectored(_)) => 160.0,
+            // A grant costs 10 microseconds more to begin with, and half of what a copied byte does.
+            Part::Payload(By::Copy, bytes, servers) => f64::from(servers) * bytes as f64,
+            Part::Payload(By::Grant, bytes, servers) => 10_000.0 + f64::from(servers) * bytes as f64 / 2.0,
+            Part::Payload(By::GrantOut, bytes, servers) => f64::from(servers) * bytes as f64 * 0.97,
+            _ => unreachable!("no such part"),
+        };
+        cell.samples = vec![vec![nanos; 3]; 4];
+    }
+    let batched = batching::records(&cells, 2, 1);
+    assert_eq!(values(&batched, "block_time"), [100.0, 100.0, 50.0, 25.0, 10.0, 10.0].map(Some));
+    assert_eq!(values(&batched, "batch_ratio"), [1.0, 0.5, 0.25, 0.1, 0.1].map(Some));
+    let granted = granting::records(&cells, false, 2, 1);
+    assert_eq!(values(&granted, "granted").len(), 3 * granting::SIZES.len());
+    assert_eq!(values(&granted, "grants_win_from"), [Some(65536.0), Some(16384.0), Some(65536.0)]);
+    assert_eq!(values(&granted, "grants_out_win_from"), [None; 3], "3 % are no difference");
+    let nowhere = granted.iter().find(|record| record.metric == "grants_out_win_from").expect("it is one");
+    assert_eq!(nowhere.reason.as_deref(), Some("nowhere up to 1024 KiB"));
+    assert_eq!(values(&granting::records(&cells, false, 1, 1), "grants_win_from").len(), 2, "with one core");
+}
+
+#[test]
 fn only_estimates_of_this_run_are_read() {
     let home = std::env::temp_dir().join(format!("kernel-debate-criterion-{}", std::process::id()));
     let folder = home.join("trap/new");
@@ -103,7 +134,10 @@ fn every_part_has_a_name_of_its_own() {
 fn a_rig_goes_round_and_leaves_nothing() {
     let copies = [Between::Nothing, Between::Threads, Between::Processes(WaitName(Wait::Block))];
     let copies = copies.map(|between| Part::Copy(between, 64 << 10));
-    for part in copies.into_iter().chain([
+    let ways = [Batching::Calls, Batching::Depth(1), Batching::Depth(4), Batching::Vectored(4)].map(Part::Batch);
+    let payloads = [(By::Copy, 1), (By::Grant, 1), (By::GrantOut, 2), (By::Grant, 2)];
+    let payloads = payloads.map(|(by, servers)| Part::Payload(by, 256 << 10, servers));
+    for part in copies.into_iter().chain(ways).chain(payloads).chain([
         Part::LimitFutex,
         Part::Thread,
         Part::chain(Wait::Block, 3),

@@ -15,8 +15,8 @@ pub struct ChannelPort {
     wait: Wait,
     /// Slots in use, each claimed by a swap and given back by a plain store.
     used: [AtomicBool; CALL_SLOTS],
-    /// Slots, in use as well, whose request is of a holder that died before us: ours once it is answered.
-    inherited: [AtomicBool; CALL_SLOTS],
+    /// Of these, the ones whose answer nobody waits for: given up, or of a holder that died before us. Free once it is there.
+    abandoned: [AtomicBool; CALL_SLOTS],
     posting: AtomicBool,
 }
 
@@ -24,16 +24,8 @@ impl ChannelPort {
     /// A port on a channel that no other port of this process or another uses.
     pub fn new(channel: Channel, wait: Wait) -> ChannelPort {
         let requests: [bool; CALL_SLOTS] = std::array::from_fn(|slot| channel.lines()[slot].state().what() == REQUEST);
-        let [used, inherited] = [requests, requests].map(|slots| slots.map(AtomicBool::new));
-        ChannelPort { channel, wait, used, inherited, posting: AtomicBool::new(false) }
-    }
-
-    /// A slot whose inherited request was answered meanwhile.
-    #[cold]
-    fn inherit(&self) -> Option<usize> {
-        let answered = |slot: &usize| self.channel.lines()[*slot].state().what() != REQUEST;
-        let is_ours = |slot: &usize| self.inherited[*slot].swap(false, Acquire);
-        (0..CALL_SLOTS).find(|slot| self.inherited[*slot].load(Relaxed) && answered(slot) && is_ours(slot))
+        let [used, abandoned] = [requests, requests].map(|slots| slots.map(AtomicBool::new));
+        ChannelPort { channel, wait, used, abandoned, posting: AtomicBool::new(false) }
     }
 
     /// Publishes a request. Who sleeps until the answer must know now that somebody will look; who polls finds out in
@@ -63,6 +55,43 @@ impl ChannelPort {
         if state.what() == REQUEST {
             let died = State::new(DIED, state.number());
             let _ = line.state.compare_exchange(state.0, died.0, AcqRel, Relaxed);
+        }
+    }
+
+    /// A slot that was given up and has been answered since.
+    #[cold]
+    fn reclaim(&self) -> Option<usize> {
+        (0..CALL_SLOTS).find(|&slot| {
+            // Looked at only once it is ours to look at: else it may be claimed and given up again in between.
+            let ours = self.abandoned[slot].load(Relaxed) && self.abandoned[slot].swap(false, Acquire);
+            let busy = ours && self.channel.lines()[slot].state().what() == REQUEST;
+            if busy {
+                self.abandoned[slot].store(true, Release);
+            }
+            ours && !busy
+        })
+    }
+
+    /// Whether a request of ours waits to be taken up: whoever comes for it, because of its own ring, sees all others.
+    fn others_wait(&self, slot: usize) -> bool {
+        (0..CALL_SLOTS).filter(|&other| other != slot).any(|other| {
+            let (state, in_hand) = self.channel.look(other);
+            state.what() == REQUEST && !in_hand
+        })
+    }
+
+    fn await_reply(&self, line: &Line, wait: Wait, message: &mut Message) -> Exchange {
+        let sequence = message.sequence;
+        match self.await_answer(line, wait) {
+            DIED => Exchange::Died,
+            answer => {
+                line.read(message);
+                if message.sequence != sequence || answer != REPLY {
+                    // No answer, or one to another question: no operation has this number, so the stub sees a violation.
+                    message.operation = u16::MAX;
+                }
+                Exchange::Replied
+            }
         }
     }
 
@@ -105,10 +134,8 @@ impl ChannelPort {
 impl Port for ChannelPort {
     fn claim(&self) -> Result<Slot<'_>> {
         let claimed = self.used.iter().position(|used| !used.load(Relaxed) && !used.swap(true, Acquire));
-        claimed
-            .or_else(|| self.inherit())
-            .map(|index| Slot { index, window: self.channel.window(index) })
-            .ok_or(Errno::EAGAIN)
+        let claimed = claimed.or_else(|| self.reclaim());
+        claimed.map(|index| Slot { index, window: self.channel.window(index) }).ok_or(Errno::EAGAIN)
     }
 
     fn exchange(&self, slot: &Slot<'_>, _: &'static Operation, message: &mut Message) -> Exchange {
@@ -119,21 +146,37 @@ impl Port for ChannelPort {
         let wait = self.wait.now();
         let waiter = if wait == Wait::Block { WAITER } else { 0 };
         self.publish(line, message, State(next.0 | waiter));
-        match self.await_answer(line, wait) {
-            DIED => Exchange::Died,
-            answer => {
-                line.read(message);
-                if message.sequence != next.number() || answer != REPLY {
-                    // No answer, or one to another question: no operation has this number, so the stub sees a violation.
-                    message.operation = u16::MAX;
-                }
-                Exchange::Replied
-            }
+        self.await_reply(line, wait, message)
+    }
+
+    fn submit(&self, slot: &Slot<'_>, _: &'static Operation, message: &mut Message) -> Option<Exchange> {
+        let line = &self.channel.lines()[slot.index];
+        let next = State::new(REQUEST, line.state().number().wrapping_add(1));
+        message.sequence = next.number();
+        self.publish(line, message, next);
+        // Nobody may come to wait for a while: the server must know now. One ring is enough for several requests.
+        fence(SeqCst);
+        if !self.others_wait(slot.index) {
+            self.call_attention(line);
         }
+        None
+    }
+
+    fn complete(&self, slot: &Slot<'_>, _: &'static Operation, message: &mut Message) -> Exchange {
+        self.await_reply(&self.channel.lines()[slot.index], self.wait.now(), message)
+    }
+
+    fn abandon(&self, slot: Slot<'_>) {
+        self.abandoned[slot.index].store(true, Release);
     }
 
     fn release(&self, slot: Slot<'_>) {
         self.used[slot.index].store(false, Release);
+    }
+
+    fn grant(&self, at: *const u8, len: usize) -> Option<(i16, u64)> {
+        let mut pools = (1..).zip(self.channel.pools());
+        pools.find_map(|(number, pool)| Some((number, pool.find(at, len)?)))
     }
 
     fn post(&self, _: &'static Operation, request: Message) {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use kd_api::Message;
+use kd_api::grant::Pool;
 use kd_api::message::WORDS;
 use kd_api::window::{WINDOW, Window};
 use kd_machine::memory::{Mapping, Memory, Words};
@@ -105,19 +106,38 @@ impl Page {
     }
 }
 
+/// A fresh pool of so many bytes, in shared memory of its own; who is forked afterwards maps it as well.
+pub fn pool(size: usize) -> io::Result<Arc<Pool>> {
+    let mapping = Memory::new("kd-grants", size)?.map()?;
+    // SAFETY: the mapping has that many bytes and lives in the pool; nobody makes references into it.
+    Ok(Arc::new(unsafe { Pool::new(mapping.start(), size, Box::new(mapping)) }))
+}
+
 /// A channel as this process sees it. Clones share the mapping.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Channel {
     mapping: Arc<Mapping>,
     /// The bell of the server at its end.
     pub bell: Bell,
+    pools: Arc<[Arc<Pool>]>,
 }
 
 impl Channel {
     /// A fresh channel in shared memory of its own, to the server that sleeps on `bell`.
     pub fn new(name: &str, bell: &Bell) -> io::Result<Channel> {
         let mapping = Memory::new(name, SIZE)?.map()?;
-        Ok(Channel { mapping: Arc::new(mapping), bell: bell.clone() })
+        Ok(Channel { mapping: Arc::new(mapping), bell: bell.clone(), pools: Arc::from([]) })
+    }
+
+    /// The same with pools that both ends map, from which the client may grant buffers.
+    pub fn with_pools(self, pools: &[Arc<Pool>]) -> Channel {
+        Channel { pools: pools.into(), ..self }
+    }
+
+    /// Its pools.
+    #[inline]
+    pub fn pools(&self) -> &[Arc<Pool>] {
+        &self.pools
     }
 
     #[inline]

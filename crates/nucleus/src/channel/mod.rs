@@ -29,7 +29,7 @@ use kd_machine::clock;
 pub use bell::Bell;
 pub use client::ChannelPort;
 pub use exchanges::Exchanges;
-pub use layout::{CALL_SLOTS, Channel, Counters};
+pub use layout::{CALL_SLOTS, Channel, Counters, pool};
 pub use scrub::{Stuck, abandon, reset, scrub, stuck, withdraw};
 pub use server::{Pool, abandon_current};
 

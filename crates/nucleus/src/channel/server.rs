@@ -243,7 +243,7 @@ impl Pool {
         let Message { sequence, operation, .. } = *request;
         let later = || -> Replier { Box::new(move |mut reply| self.answer(line, slot, sequence, &mut reply)) };
         CURRENT.set((!event).then_some(Current { pool: self, client, slot, sequence, operation, blocking }));
-        let incoming = Incoming { caller: *caller, request, window, scratch, later: &later };
+        let incoming = Incoming { caller: *caller, request, window, pools: channel.pools(), scratch, later: &later };
         let answer = self.dispatch.dispatch(incoming, reply);
         CURRENT.set(None);
         if blocking {

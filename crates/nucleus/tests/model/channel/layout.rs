@@ -92,6 +92,10 @@ impl Channel {
     pub fn lines(&self) -> &[Line; SLOTS] {
         &self.memory.lines
     }
+    /// Nothing of the model is granted.
+    pub fn pools(&self) -> &[Arc<kd_api::grant::Pool>] {
+        &[]
+    }
     /// Nothing of the model goes through windows; any will do.
     pub fn window(&self, slot: usize) -> Window<'_> {
         static REAL: OnceLock<kd_nucleus::channel::Channel> = OnceLock::new();
