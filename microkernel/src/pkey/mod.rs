@@ -22,8 +22,9 @@ use kd_boot::start::{BootError, Loaded, Prepared, Started, host_table};
 use kd_boot::{Manifest, Placement, info, log};
 use kd_nucleus::module::Snapshot;
 use kd_nucleus::pkey::domain::{self, State};
+use kd_nucleus::pkey::scan::{self, Finding, Kind};
 use kd_nucleus::pkey::thread::{outside, within};
-use kd_nucleus::pkey::{COMMON, GatePort, Key, Rights, SERVICES, scan, server, space};
+use kd_nucleus::pkey::{COMMON, GatePort, Key, Rights, SERVICES, server, space};
 use kd_nucleus::threads;
 
 use plan::{Holder, Plan};
@@ -157,12 +158,24 @@ impl Domains {
         }
     }
 
-    /// Tells the log what code has come with a component that changes rights, outside the gates and what is listed. The
-    /// bytes may lie within other instructions, by accident of addresses, so the kernel boots all the same.
-    fn tell_who_changes_rights(&self) -> Result<(), BootError> {
+    /// Refuses a component with which code has come that changes rights, outside the gates and what is listed. Bytes that
+    /// would do so within other instructions are there by accident of addresses: the log has them, and the kernel boots.
+    fn nobody_else_changes_rights(&self, prepared: &Prepared) -> Result<(), BootError> {
         let mut scanned = self.scanned.lock().unwrap_or_else(PoisonError::into_inner);
-        for found in scan::process(&mut scanned)?.iter().filter(|finding| !finding.is_listed()) {
-            log::say(&format!("pkey: {} has the bytes of {} at {:#x}", found.image, found.instruction, found.address));
+        for Finding { instruction, address, image, kind } in
+            scan::process(&mut scanned)?.into_iter().filter(|finding| !finding.is_listed())
+        {
+            if kind == Kind::Instruction {
+                return Err(BootError::ChangesRights {
+                    name: prepared.entry.name.clone(),
+                    image,
+                    instruction,
+                    address,
+                });
+            }
+            log::say(&format!(
+                "pkey: {image} has the bytes of {instruction} at {address:#x}, within other instructions"
+            ));
         }
         Ok(())
     }
@@ -219,7 +232,7 @@ impl Wiring for Domains {
             key.protect(start, size)?;
         }
         let patch = loaded.patch;
-        self.tell_who_changes_rights()?;
+        self.nobody_else_changes_rights(prepared)?;
         let own = Mutex::default();
         let running = Arc::new(Running { domain, member, number, prepared, loaded, statics, imports, own });
         running.start()?;
