@@ -8,7 +8,7 @@
 pub mod parts;
 pub mod rig;
 
-mod copying;
+pub mod copying;
 mod gates;
 mod handover;
 

@@ -229,7 +229,7 @@ impl Core for Hosted {
     }
 
     fn counts(&self) -> Vec<(String, u64, u64)> {
-        Vec::new()
+        self.wiring.counts(self.prepared)
     }
 
     fn panic_on_oops(&mut self) {

@@ -54,6 +54,13 @@ pub fn variables(file: &[u8]) -> Vec<String> {
     written.filter_map(|symbol| Some(format!("{:#}", demangle(symbol.name().ok()?)))).collect()
 }
 
+/// The demangled names of a file's thread-local variables.
+pub fn thread_locals(file: &[u8]) -> Vec<String> {
+    let Ok(elf) = object::File::parse(file) else { return Vec::new() };
+    let locals = elf.symbols().filter(|symbol| symbol.kind() == SymbolKind::Tls);
+    locals.filter_map(|symbol| Some(format!("{:#}", demangle(symbol.name().ok()?)))).collect()
+}
+
 /// The code of a function, as it stands in the file.
 pub fn code<'a>(file: &'a [u8], symbol: &Symbol) -> Option<&'a [u8]> {
     let elf = object::File::parse(file).ok()?;
