@@ -117,6 +117,9 @@ pub enum BootError {
     /// The host refused something.
     #[error("the host refused: {0}")]
     Host(#[from] std::io::Error),
+    /// One of these, met in the kernel's own process.
+    #[error("{0}")]
+    Within(String),
     /// A component's process ended before it was ready.
     #[error("`{0}` ended before it was ready: {1}")]
     Ended(String, String),
