@@ -8,8 +8,10 @@
 pub mod parts;
 pub mod rig;
 
+pub mod copying;
+
 mod batching;
-mod copying;
+mod gates;
 mod granting;
 mod handover;
 
@@ -108,7 +110,8 @@ fn cells(cores: usize, quick: bool) -> Vec<Cell> {
         waits.into_iter().flat_map(|part| [(part, 1), (part, 2)])
     });
     let bare = [(Part::LimitSpin, 2), (Part::LimitOneLine, 2), (Part::chain(Wait::Spin, 1), 2), (Part::LimitFutex, 1)];
-    let there = bare.into_iter().chain(chains).chain(copying::parts(quick)).filter(|(_, needed)| *needed <= cores);
+    let there = bare.into_iter().chain(chains).chain(copying::parts(quick));
+    let there = there.chain(gates::parts()).filter(|(_, needed)| *needed <= cores);
     there.map(|(part, cores)| Cell { part, cores, samples: Vec::new() }).collect()
 }
 
@@ -179,6 +182,7 @@ fn analyse(cells: &[Cell], seed: u64) -> Vec<Record> {
         }
     }
     records.extend(copying::records(cells, seed));
+    records.extend(gates::records(cells, seed));
     records
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use kd_report::schema::Status;
 
+use kd_api::interfaces::block::SECTOR;
 use kd_boot::manifest::WaitName;
 
 use super::batching::Batching;
@@ -13,16 +14,27 @@ use super::granting::By;
 use super::handover::{figure, record};
 use super::parts::TIMED;
 use super::*;
+use crate::experiments::no_keys;
 
 /// Cells as measured by a machine on which a part's time depends on its kind alone.
 fn measured(cores: usize) -> Vec<Cell> {
     let mut cells = cells(cores, false);
+    // On a machine with protection keys or without.
+    if no_keys().is_some() {
+        let parts = [Part::LimitKeys, Part::Gate, Part::Keys(1), Part::Keys(2), Part::Keys(3)];
+        let copies = [SECTOR, 64 << 10].map(|bytes| Part::Copy(Between::Keys, bytes));
+        cells.extend(parts.into_iter().chain(copies).map(|part| Cell { part, cores: 1, samples: Vec::new() }));
+    }
     for cell in &mut cells {
         let nanos = match cell.part {
             Part::LimitSpin => 100.0,
             Part::LimitOneLine => 60.0,
             Part::LimitFutex => 4_000.0,
             Part::Thread | Part::Batch(_) | Part::Payload(..) => unreachable!("has no limit"),
+            Part::LimitKeys => 30.0,
+            Part::Gate => 36.0,
+            Part::Keys(servers) => 60.0 * f64::from(servers),
+            Part::Copy(Between::Keys, bytes) => 70.0 + 0.5 * bytes as f64,
             // A byte more takes 0.25 ns directly, 0.5 ns between threads and 1 ns between processes.
             Part::Copy(Between::Nothing, bytes) => 10.0 + 0.25 * bytes as f64,
             Part::Copy(Between::Threads, bytes) => 700.0 + 0.5 * bytes as f64,
@@ -52,21 +64,27 @@ fn values(records: &[Record], metric: &str) -> Vec<Option<f64>> {
 #[test]
 fn ratios_pair_each_crossing_with_its_limit_and_adaptive_with_the_better() {
     let records = analyse(&measured(2), 1);
-    assert_eq!(values(&records, "limit_ratio"), [Some(1.2), Some(1.25)]);
+    // Spinning, blocking; a gate and a call through it over the bare instructions.
+    assert_eq!(values(&records, "limit_ratio"), [Some(1.2), Some(1.25), Some(1.2), Some(2.0)]);
     assert_eq!(values(&records, "one_line_ratio"), [Some(2.0)]);
     assert_eq!(values(&records, "adaptive_ratio"), [Some(1.1); 6]);
-    // Chains of one to three servers, three waits, one and two cores; one that spins; and threads.
-    assert_eq!(values(&records, "round_trip").len(), 21);
+    // Chains of one to three servers, three waits, one and two cores; one that spins; threads; and by keys, where the bare
+    // pair and the bare gate are besides.
+    assert_eq!(values(&records, "round_trip").len(), 21 + 5);
+    let ticks = |nanos: f64| Some(nanos * values(&records, "tsc_frequency")[0]? / 1e3);
+    for (seen, nanos) in values(&records, "round_trip_ticks").into_iter().zip([30.0, 36.0, 60.0, 120.0, 180.0]) {
+        assert!(seen.zip(ticks(nanos)).is_none_or(|(seen, ticks)| (seen - ticks).abs() < 1e-3), "{seen:?}");
+    }
     // Half of what a byte takes more than directly: it is counted once into the window and once out of it.
-    assert_eq!(values(&records, "byte_cost"), [Some(0.125), Some(0.125), Some(0.375), Some(0.375)]);
+    assert_eq!(values(&records, "byte_cost"), [Some(0.125), Some(0.125), Some(0.375), Some(0.375), Some(0.125)]);
 }
 
 #[test]
 fn one_core_leaves_the_rest_unavailable() {
     let records = analyse(&measured(1), 1);
-    assert_eq!(values(&records, "limit_ratio"), [None, Some(1.25)]);
+    assert_eq!(values(&records, "limit_ratio"), [None, Some(1.25), Some(1.2), Some(2.0)]);
     assert_eq!(values(&records, "adaptive_ratio"), [Some(1.1), None, Some(1.1), None, Some(1.1), None]);
-    assert_eq!(values(&records, "byte_cost"), [Some(0.125), None, Some(0.375), None]);
+    assert_eq!(values(&records, "byte_cost"), [Some(0.125), None, Some(0.375), None, Some(0.125)]);
     assert!(records.iter().all(|record| (record.status == Status::Unavailable) == record.value.is_none()));
 }
 
