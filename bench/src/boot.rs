@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use kd_boot::Manifest;
 use kd_boot::board::{Board, Field};
 use kd_boot::control::{Answer, AppRun, Event, Patch, Request, Status, Task};
 use kd_boot::devices::{DeviceCounts, Order};
+use kd_machine::memory::Memory;
 use kd_nucleus::socket::Socket;
 use kd_nucleus::zygote::Zygote;
 
@@ -51,9 +52,19 @@ pub struct RunningApp {
 impl Boot {
     /// Boots a kernel.
     pub fn new(manifest: &Manifest) -> Result<Boot, BootFailure> {
+        Boot::with(manifest, &[])
+    }
+
+    /// Boots one that is told to fail and shows on a witness's page what comes of that.
+    pub fn sabotaged(manifest: &Manifest, witness: &Memory) -> Result<Boot, BootFailure> {
+        Boot::with(manifest, &[witness.as_fd()])
+    }
+
+    fn with(manifest: &Manifest, fds: &[BorrowedFd<'_>]) -> Result<Boot, BootFailure> {
         let control = Zygote::get()?.boot(crate::kernels::PURPOSE)?;
         let mut boot = Boot { control, nanos: 0 };
-        match boot.ask(&Request::Boot(Box::new(manifest.clone())))? {
+        boot.control.send(&Request::Boot(Box::new(manifest.clone())), fds)?;
+        match boot.answer()? {
             Answer::Booted(nanos) => boot.nanos = nanos,
             other => return Err(BootFailure::Refused(format!("an answer out of turn: {other:?}"))),
         }
@@ -76,9 +87,31 @@ impl Boot {
         }
     }
 
+    /// Ends it, and waits until all its processes are gone.
+    pub fn end(self) -> Result<(), BootFailure> {
+        use std::os::fd::AsRawFd;
+        self.control.finish()?;
+        match kd_nucleus::process::poll(&[self.control.fd().as_raw_fd()], Some(SILENCE)) == [true] {
+            true => Ok(()),
+            false => Err(BootFailure::Silent(SILENCE)),
+        }
+    }
+
     /// Starts an app.
     pub fn start(&self, app: u32, own_process: bool, task: Task) -> Result<RunningApp, BootFailure> {
         let (memory, board) = Board::new()?;
+        self.start_on(app, own_process, task, &memory, board)
+    }
+
+    /// The same with a board that there is.
+    pub fn start_on(
+        &self,
+        app: u32,
+        own_process: bool,
+        task: Task,
+        memory: &Memory,
+        board: Board,
+    ) -> Result<RunningApp, BootFailure> {
         let (results, theirs) = io::pipe()?;
         let request = Request::Start(AppRun { app, task, own_process });
         self.control.send(&request, &[memory.as_fd(), theirs.as_fd()])?;

@@ -7,6 +7,7 @@ mod measure;
 pub mod probe;
 mod rounds;
 mod script;
+pub mod steps;
 mod text;
 pub mod together;
 mod trap;
@@ -29,6 +30,7 @@ pub fn main(app: App) {
         Task::Loop { workload, milliseconds } => rounds::repeat(&env, &workload, milliseconds, &board),
         Task::Together { workloads, entry } => together::run(&env, &workloads, entry, &board, results),
         Task::Probe(workloads) => probe::run(&env, &workloads, results),
+        Task::Steps { load, probes } => steps::run(&env, &load, &probes, &board),
         Task::Text(paths) => text::run(&env, &paths, results),
         Task::Script { under, calls } => script::run(&env, &under, &calls, results),
         Task::Interrupts { workload, budgets, operations } => {

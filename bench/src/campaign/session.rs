@@ -13,6 +13,7 @@ use kd_report::stats::Random;
 use thiserror::Error;
 
 use super::leftovers::{Held, Leftover};
+use super::subject::SubjectError;
 use super::{kernels, replay, runners, subjects, wild};
 use crate::boot::BootFailure;
 use crate::meta;
@@ -59,6 +60,15 @@ pub enum CampaignError {
     /// There is no such trial.
     #[error("there is no trial {0} in this campaign: give the campaign's --seed and --log")]
     NoTrial(u64),
+    /// A component cannot be made to fail.
+    #[error(transparent)]
+    Subject(#[from] SubjectError),
+    /// No memory for what trials share.
+    #[error("the host has no memory to share: {0}")]
+    Host(#[from] std::io::Error),
+    /// A trial could not be made again.
+    #[error("trial {0} could not be made: {1}")]
+    Trial(u64, String),
     /// Trials left something behind.
     #[error("{0}; this is a defect of the suite, the trials on file are good")]
     Leftover(#[from] Leftover),
@@ -81,7 +91,7 @@ impl Session {
     /// One that is missing.
     pub fn new(options: Options) -> Result<Session, CampaignError> {
         let (available, unavailable) = kernels();
-        let plan = Plan { seed: options.seed, kernels: available, subjects: subjects() };
+        let plan = Plan { seed: options.seed, kernels: available, subjects: subjects()? };
         let modules =
             meta::modules()?.into_iter().map(|module| (module.info().name.clone(), module.sha256())).collect();
         let program = meta::program().map_err(CampaignError::Program)?;
@@ -144,7 +154,7 @@ impl Session {
             cells: counts.cells,
             reach: counts.reach,
             notice: counts.notice,
-            wild: wild(self.plan(), records),
+            wild: wild::count(self.plan(), records),
             examples: self.examples(records)?,
         })
     }

@@ -1,12 +1,13 @@
 //! What an app shows of itself while it runs: a page that the harness maps too, so that it can look without asking.
 //!
-//! Every word is written by the app alone, but `stop`, which the harness sets. Times are nanoseconds of the machine's
+//! Every word is written by the app alone, but `Stop` and `Turn`, which the harness sets. Times are nanoseconds of the machine's
 //! monotonic clock.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::*};
 
 use kd_machine::memory::{Mapping, Memory, Words};
+use kd_nucleus::futex;
 
 macro_rules! fields {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -59,10 +60,36 @@ fields! {
     Corrupted,
     /// The final audit is done.
     Audited,
+    /// Set by the harness: the next step, for apps that take them one at a time.
+    Turn,
+    /// The last step taken.
+    Taken,
+    /// For each of four files one more than the round whose write of it is acknowledged as stable; 0 if none is known to be.
+    Stable,
+    Stable1,
+    Stable2,
+    Stable3,
+    /// Components that were probed.
+    Probed,
+    /// A bit for each of them that did not answer as it should.
+    Unhealthy,
 }
 
 /// Milliseconds of the timeline that a board keeps.
 pub const TIMELINE_MS: usize = 4096;
+
+const STABLE: [Field; 4] = [Field::Stable, Field::Stable1, Field::Stable2, Field::Stable3];
+
+/// What an app that takes steps does in one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A round of its load.
+    Round,
+    /// A look at all that was acknowledged.
+    Audit,
+    /// A question to every interface.
+    Probe,
+}
 
 /// A board.
 pub struct Board {
@@ -100,6 +127,59 @@ impl Board {
     /// Adds to a field.
     pub fn add(&self, field: Field, value: u64) {
         self.word(field as usize).fetch_add(value, Relaxed);
+    }
+
+    /// Has the app take its `number`-th step, from 1 on.
+    pub fn give_turn(&self, number: u32, step: Step) {
+        let word = self.words.get_half(Field::Turn as usize);
+        word.store(number << 2 | step as u32, Release);
+        futex::wake(word, 1);
+    }
+
+    /// Waits for the `number`-th step; the app's own half.
+    pub fn wait_for_turn(&self, number: u32) -> Step {
+        let word = self.words.get_half(Field::Turn as usize);
+        loop {
+            let turn = word.load(Acquire);
+            if turn >> 2 == number {
+                return [Step::Round, Step::Audit, Step::Probe][(turn & 3).min(2) as usize];
+            }
+            futex::wait(word, turn);
+        }
+    }
+
+    /// The app has taken the `number`-th step; the 0th is its start.
+    pub fn end_turn(&self, number: u32) {
+        let word = self.words.get_half(Field::Taken as usize);
+        word.store(number + 1, Release);
+        futex::wake(word, 1);
+    }
+
+    /// Waits until the `number`-th step is taken, at most so many nanoseconds; whether it is.
+    pub fn wait_for_end(&self, number: u32, nanos: u64) -> bool {
+        let word = self.words.get_half(Field::Taken as usize);
+        let taken = word.load(Acquire);
+        if taken != number + 1 {
+            futex::wait_for(word, taken, nanos);
+        }
+        word.load(Acquire) == number + 1
+    }
+
+    /// Forgets everything, for the next app.
+    pub fn clear(&self) {
+        (0..FIELDS).for_each(|index| self.word(index).store(0, Release));
+    }
+
+    /// Which rounds' writes of each file are acknowledged as stable.
+    pub fn stable(&self) -> [Option<u64>; 4] {
+        STABLE.map(|field| self.get(field).checked_sub(1))
+    }
+
+    /// Says so.
+    pub fn set_stable(&self, file: usize, round: Option<u64>) {
+        if let Some(field) = STABLE.get(file) {
+            self.set(*field, round.map_or(0, |round| round + 1));
+        }
     }
 
     /// When the timeline begins.

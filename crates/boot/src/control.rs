@@ -11,7 +11,7 @@ use crate::devices::{DeviceCounts, Order};
 /// A request; with it may come descriptors.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Request {
-    /// Boot this kernel.
+    /// Boot this kernel; comes with the page of a witness if it is told to fail.
     Boot(Box<Manifest>),
     /// Start an app; comes with its board and the writing end of a pipe for its results.
     Start(AppRun),
@@ -116,8 +116,30 @@ pub enum Task {
         /// Operations on each.
         operations: u64,
     },
+    /// Takes steps of a load as its board says, and asks these components when it is to probe.
+    Steps {
+        /// The load.
+        load: Load,
+        /// The components.
+        probes: Vec<String>,
+    },
     /// Reads these files whole and writes their texts.
     Text(Vec<String>),
+}
+
+/// A load in steps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Load {
+    /// Reads and writes of the block device at this path.
+    Device(String),
+    /// Operations on the file system that this directory is in.
+    Files(String),
+    /// Writes and reads of one file in this directory.
+    File(String),
+    /// Values of the key-value store.
+    Values,
+    /// The app's own number.
+    Identity,
 }
 
 /// One measurement of one boot.

@@ -41,11 +41,14 @@ static INFO: OnceLock<Arc<Info>> = OnceLock::new();
 /// The host's, if it has no page to share.
 pub fn open(manifest: &Manifest, prepared: &[Prepared]) -> io::Result<()> {
     let figures = Words::new(Memory::new("kd-info", (prepared.len() * WORDS * 8).max(8))?.map()?);
+    // Nobody but these can ask for it, and it takes some milliseconds.
+    let asked = prepared.iter().any(Prepared::imports_kernel);
+    let hash = |prepared: &Prepared| if asked { prepared.module_hash() } else { None };
     let component = |prepared: &Prepared| ComponentInfo {
         name: prepared.entry.name.clone(),
         interface: prepared.component.interface.name.into(),
         placement: prepared.placement.name().into(),
-        module: prepared.module_hash().unwrap_or_default(),
+        module: hash(prepared).unwrap_or_default(),
         domain: 0,
         restarts: 0,
         crossings: None,

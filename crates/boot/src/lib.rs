@@ -15,6 +15,7 @@
 //! | [`stamps`] | when interrupts were raised and drivers answered |
 //! | [`hosted`] | a kernel in one process |
 //! | [`log`] | the kernel log |
+//! | [`sabotage`] | a boot that is told to fail, and what it shows of that |
 //! | [`info`] | what a kernel knows of itself, for its components |
 //! | [`board`] | what an app shows of itself while it runs |
 
@@ -31,6 +32,7 @@ pub mod log;
 pub mod manifest;
 pub mod order;
 pub mod root;
+pub mod sabotage;
 pub mod script;
 pub mod stamps;
 pub mod start;

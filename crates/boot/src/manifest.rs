@@ -6,6 +6,8 @@ use kd_api::Component;
 use kd_nucleus::channel::Wait;
 use serde::{Deserialize, Serialize};
 
+use crate::sabotage::Sabotage;
+
 /// Which kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -165,6 +167,12 @@ pub struct Manifest {
     /// Count crossings and bytes by a wrapper around every import, and note when interrupts are raised and drivers answer:
     /// for boots alone of which nothing else is timed.
     pub trace: bool,
+    /// CPU time, in milliseconds, that a server may burn over one call without finishing any other before a supervisor
+    /// says that it hangs; so many looks, one every [`TICK`](crate::root::TICK), may find it asleep over one.
+    pub patience: u32,
+    /// What is to fail.
+    #[serde(default)]
+    pub sabotage: Option<Sabotage>,
 }
 
 /// A [`Wait`] by name, as manifests and results write it.
@@ -187,6 +195,8 @@ impl<'de> Deserialize<'de> for WaitName {
 
 /// Threads of a server unless a manifest says otherwise: three blocking calls at once, and one for everything else.
 pub const THREADS: u32 = 4;
+/// Milliseconds of CPU time over one call: some thousand times what the longest honest one takes.
+pub const PATIENCE: u32 = 50;
 /// The interface of what can be mounted.
 pub const FILE_SYSTEM: &str = "FileSystem";
 /// The domain of everything that has no boundary, and the process of everything that needs none of its own.
@@ -255,6 +265,8 @@ impl Manifest {
             cores: Vec::new(),
             apps: 1,
             trace: false,
+            patience: PATIENCE,
+            sabotage: None,
         };
         // The VFS mounts what there is besides its root.
         let mounted = registered.iter().filter(|one| one.interface.name == FILE_SYSTEM).map(|one| one.name.clone());

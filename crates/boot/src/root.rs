@@ -13,7 +13,7 @@ use kd_nucleus::socket::Socket;
 use crate::control::{Answer, AppRun, Event, Request, Status, What};
 use crate::devices::Devices;
 use crate::start::BootError;
-use crate::{Manifest, app, board, log};
+use crate::{Manifest, app, board, log, sabotage};
 
 /// One kernel as its root process drives it.
 pub trait Core {
@@ -79,6 +79,11 @@ fn answer(
         let begin = clock::now();
         if !manifest.cores.is_empty() {
             process::bind(0, &manifest.cores);
+        }
+        let page = fds.pop().map(Memory::from_fd).transpose();
+        let opened = page.and_then(|page| page.map_or(Ok(()), |page| sabotage::open(&manifest, &page)));
+        if let Err(error) = opened {
+            return Answer::Failed(BootError::Host(error).to_string());
         }
         return match boot(*manifest) {
             Ok(booted) => {

@@ -24,6 +24,7 @@ use crate::info;
 use crate::log;
 use crate::manifest::{Entry, Kernel, Manifest, Placement, Source};
 use crate::order::OrderError;
+use crate::sabotage;
 use crate::stamps;
 
 /// What a program that boots kernels brings along.
@@ -230,6 +231,10 @@ struct LoadedDriver {
 impl Loaded<'_> {
     /// Starts it.
     pub fn start(&self, imports: &Imports) -> Result<Handle, BootError> {
+        sabotage::around(&self.prepared.entry.name, self.patch.map(|patch| patch.base), || self.start_code(imports))
+    }
+
+    fn start_code(&self, imports: &Imports) -> Result<Handle, BootError> {
         let entry = &self.prepared.entry;
         let Some(LoadedDriver { mapped, medium, device }) = &self.module else {
             let started = (self.prepared.component.start)(imports);

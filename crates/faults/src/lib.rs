@@ -9,6 +9,7 @@
 //! | [`fault`] | the faults |
 //! | [`site`] | a function of a victim, as its file has it |
 //! | [`mod@inject`] | the injector |
+//! | [`mutation`] | faults at the level of machine code |
 //! | [`victim`] | a victim's memory, from outside |
 //!
 //! Injecting needs x86-64 and the right to trace the victim; elsewhere it is an error that says so. `unsafe` stands in
@@ -16,6 +17,7 @@
 
 pub mod fault;
 pub mod inject;
+pub mod mutation;
 pub mod site;
 pub mod victim;
 
@@ -28,4 +30,4 @@ pub use error::InjectError;
 pub use fault::Fault;
 pub use inject::{Armed, Room, inject};
 pub use site::Site;
-pub use victim::{find_pattern, peek};
+pub use victim::{find_pattern, lay_breakpoint, peek};

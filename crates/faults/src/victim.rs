@@ -6,7 +6,10 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
+use kd_nucleus::mutant::BREAKPOINT;
 use memchr::memmem::Finder;
+
+use crate::error::InjectError;
 
 /// Bytes looked at in one go.
 const CHUNK: usize = 1 << 20;
@@ -53,6 +56,19 @@ pub fn peek(pid: i32, address: usize, len: usize) -> io::Result<Vec<u8>> {
 /// Overwrites a process's memory.
 pub(crate) fn poke(pid: i32, address: usize, bytes: &[u8]) -> io::Result<()> {
     File::options().write(true).open(format!("/proc/{pid}/mem"))?.write_all_at(bytes, address as u64)
+}
+
+/// Lays a breakpoint over an instruction, of which `original` are the bytes. One byte is written, so whoever executes it
+/// meanwhile finds either of both.
+///
+/// # Errors
+/// `NotTheCode`; the host's.
+pub fn lay_breakpoint(pid: i32, address: usize, original: &[u8]) -> Result<(), InjectError> {
+    let there = peek(pid, address, original.len()).map_err(InjectError::host("a look at the victim's memory"))?;
+    if there != original {
+        return Err(InjectError::NotTheCode);
+    }
+    poke(pid, address, &[BREAKPOINT]).map_err(InjectError::host("a change of the victim's memory"))
 }
 
 /// Where the bytes of `pattern` lie in a process's readable memory within `range`: the places in order, none of

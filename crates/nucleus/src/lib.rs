@@ -11,13 +11,16 @@
 //! | [`arena`] | a domain's heap |
 //! | [`pkey`] | domains in one process, by protection keys |
 //! | [`module`] | driver modules: checks, loading, symbols |
+//! | [`mutant`] | code changed at its first execution |
 //!
-//! `unsafe` stands in `arena`, `channel::layout`, `futex`, `process`, `socket`, `zygote`, `threads`, `module` and `pkey`.
+//! `unsafe` stands in `arena`, `channel::layout`, `futex`, `process`, `socket`, `zygote`, `threads`, `module`, `mutant` and
+//! `pkey`.
 
 pub mod arena;
 pub mod channel;
 pub mod futex;
 pub mod module;
+pub mod mutant;
 pub mod pkey;
 pub mod process;
 pub mod socket;

@@ -104,6 +104,19 @@ pub fn outlive_parent() {
     }
 }
 
+/// From now on what this process, and those forked from it, write to the standard streams goes nowhere: a program that is
+/// broken on purpose has nothing to say.
+pub fn silence() -> io::Result<()> {
+    let nowhere = std::fs::File::options().read(true).write(true).open("/dev/null")?;
+    for stream in 0..3 {
+        // SAFETY: plain system call; the standard streams are nobody's property.
+        if unsafe { libc::dup2(nowhere.as_raw_fd(), stream) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
 /// The name of a boot's root process.
 pub const ROOT: &str = "kd-root";
 
@@ -220,6 +233,25 @@ pub fn is_runnable(pid: i32) -> bool {
     let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return false };
     let state = |stat: String| stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
     tasks.flatten().any(|task| std::fs::read_to_string(task.path().join("stat")).ok().and_then(state) == Some('R'))
+}
+
+/// Gives the threads of a process that run now no more of any core than nobody else wants: one that loops without end is
+/// not to slow down those that do not.
+pub fn set_aside(pid: i32) {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return };
+    for task in tasks.flatten() {
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        let runs = stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('R'));
+        let Some(thread) = task.file_name().to_str().and_then(|name| name.parse().ok()).filter(|_| runs) else {
+            continue;
+        };
+        // SAFETY: all-zero parameters are what this policy takes; they are live. A thread that is gone is an error
+        // nobody needs.
+        unsafe {
+            let none: libc::sched_param = std::mem::zeroed();
+            libc::sched_setscheduler(thread, libc::SCHED_IDLE, &raw const none);
+        }
+    }
 }
 
 /// Binds a whole process (0: this one), all its threads, to the given cores; what it forks later inherits them.

@@ -39,6 +39,15 @@ impl Socket {
         self.0.as_fd()
     }
 
+    /// Sends nothing more: the other end's next [`Socket::receive`] is its last.
+    pub fn finish(&self) -> io::Result<()> {
+        // SAFETY: plain system call on a descriptor of ours.
+        match unsafe { libc::shutdown(self.0.as_raw_fd(), libc::SHUT_WR) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
     /// Sends a value as JSON, and descriptors with it.
     pub fn send<T: Serialize>(&self, value: &T, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         assert!(fds.len() <= FDS_MAX, "callers pass a handful of descriptors");

@@ -9,6 +9,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
 
+use crate::module::ModuleFile;
 use crate::process;
 use crate::socket::Socket;
 
@@ -56,7 +57,11 @@ pub fn enter_if_asked(entry: Entry) {
 fn serve(socket: Socket, entry: Entry) {
     let me = std::process::id();
     while let Ok((purpose, mut fds)) = socket.receive::<String>() {
-        let Some(control) = fds.pop() else { continue };
+        let Some(control) = fds.pop() else {
+            // A module that cannot be read is a boot's to complain of.
+            let _ = ModuleFile::keep(&purpose);
+            continue;
+        };
         // SAFETY: the zygote has one thread.
         if unsafe { libc::fork() } == 0 {
             // SAFETY: plain call; a root reaps its children itself.
@@ -102,6 +107,15 @@ impl Zygote {
         let socket = self.socket.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         socket.send(&purpose, &[theirs.fd()])?;
         Ok(ours)
+    }
+
+    /// Has the zygote read a module's file, so that boots need not.
+    ///
+    /// # Errors
+    /// The host's, if the zygote is gone.
+    pub fn keep(&self, module: &str) -> io::Result<()> {
+        let socket = self.socket.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        socket.send(&module, &[])
     }
 
     /// The zygote's process number.

@@ -3,10 +3,10 @@
 //! What counts is not how long a call takes by the wall clock, which a busy machine stretches at will, but that one and
 //! the same call stays in hand while its server
 //!
-//! - burns CPU time ([`CPU_LIMIT`]) and finishes nothing else: an endless loop;
+//! - burns CPU time (the manifest's `patience`, in milliseconds) and finishes nothing else: an endless loop;
 //! - is stopped by the host ([`STOPPED_TICKS`]);
 //! - sleeps with all its threads, waits for no other server, and the supervisor itself got to run many times meanwhile
-//!   ([`IDLE_TICKS`]): a lock never released. A server that a busy machine keeps waiting is runnable, not asleep.
+//!   (`patience` times: half a second if the supervisor is never delayed): a lock never released. A server that a busy machine keeps waiting is runnable, not asleep.
 //!
 //! A server that waits for another is excused: the other is the culprit; and a driver that sleeps while its device has
 //! requests in hand. An operation marked blocking may wait as long
@@ -20,12 +20,8 @@ use kd_nucleus::process;
 
 use super::wiring::{Client, Wiring};
 
-/// CPU time over one call without finishing any other: some thousand times the longest honest one.
-const CPU_LIMIT: Duration = Duration::from_millis(50);
 /// Looks in a row that find the process stopped.
 const STOPPED_TICKS: u32 = 5;
-/// Looks in a row that find the same call waiting on a sleeping server: half a second if the supervisor is never delayed.
-const IDLE_TICKS: u32 = 50;
 
 /// What is remembered of one server between two looks.
 #[derive(Default)]
@@ -40,14 +36,14 @@ pub struct Progress {
 impl Progress {
     /// Looks at a server; says what is wrong, if anything is.
     ///
-    /// `members` are the components in its domain: what one of them waits for, the server waits for.
+    /// `patience` is the manifest's. `members` are the components in its domain: what one of them waits for, the server waits for.
     pub fn look(
         &mut self,
         server: usize,
         (pid, members): (i32, &[usize]),
         interface: &InterfaceInfo,
         wiring: &Wiring,
-        device_busy: bool,
+        (patience, device_busy): (u32, bool),
     ) -> Option<&'static str> {
         let served = wiring.wires.iter().enumerate().filter(|(_, wire)| wire.server == server);
         let now: Vec<(usize, Stuck)> =
@@ -71,7 +67,9 @@ impl Progress {
             self.ticks = 0;
             return None;
         }
-        if process::cpu_time(pid).saturating_sub(self.cpu) > CPU_LIMIT && self.seen.iter().any(|(_, call)| call.taken) {
+        if process::cpu_time(pid).saturating_sub(self.cpu) > Duration::from_millis(patience.into())
+            && self.seen.iter().any(|(_, call)| call.taken)
+        {
             return Some("burns CPU time and finishes nothing");
         }
         let blocking = |call: &Stuck| {
@@ -83,6 +81,6 @@ impl Progress {
             return None;
         }
         self.ticks += 1;
-        (self.ticks >= IDLE_TICKS).then_some("does nothing with calls in hand")
+        (self.ticks >= patience).then_some("does nothing with calls in hand")
     }
 }

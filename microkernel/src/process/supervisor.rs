@@ -43,6 +43,7 @@ pub struct Supervisor {
     own: Imports,
     apps: Apps,
     last_look: u64,
+    patience: u32,
 }
 
 /// A domain under supervision.
@@ -86,7 +87,17 @@ impl Supervisor {
         }
         let own = wiring.imports(Client::Supervisor, &prepared);
         servers.iter().for_each(Server::show);
-        Ok(Supervisor { parts, prepared, wiring, servers, devices, own, apps: Apps::default(), last_look: 0 })
+        Ok(Supervisor {
+            parts,
+            prepared,
+            wiring,
+            servers,
+            devices,
+            own,
+            apps: Apps::default(),
+            last_look: 0,
+            patience: manifest.patience,
+        })
     }
 
     fn wires(&self, component: usize) -> impl Iterator<Item = &wiring::Wire> {
@@ -122,7 +133,7 @@ impl Supervisor {
             let mut looks = members.iter().zip(progress);
             looks.find_map(|(&member, progress)| {
                 let interface = self.prepared[member].component.interface;
-                progress.look(member, (pid, members), interface, &self.wiring, busy)
+                progress.look(member, (pid, members), interface, &self.wiring, (self.patience, busy))
             })
         };
         let wrong = match (violations > *before, look) {

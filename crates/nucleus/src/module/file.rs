@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use kd_api::module::VERMAGIC;
 use object::{Object, ObjectKind, ObjectSection, ObjectSegment};
@@ -11,16 +13,19 @@ use super::symbols::{self, Symbol};
 use super::{ModInfo, ModuleError};
 
 /// A module's file, read whole: what is checked is what is loaded, whatever becomes of the file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ModuleFile {
     pub(super) path: PathBuf,
-    bytes: Vec<u8>,
+    bytes: Arc<Vec<u8>>,
     info: ModInfo,
     extent: Extent,
 }
 
+/// Files that were read before they are asked for, as they were then.
+static KEPT: Mutex<Vec<(ModuleFile, SystemTime)>> = Mutex::new(Vec::new());
+
 /// What a loader takes of a file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Extent {
     /// Bytes from the file's start that its segments lie in; what follows (symbols, debug data) is never mapped.
     file: usize,
@@ -45,12 +50,32 @@ impl ModuleFile {
         let above = folder.parent().unwrap_or(folder);
         let folders = [folder.join("deps"), folder.into(), above.join("deps"), above.into()];
         match folders.iter().map(|folder| folder.join(&file)).find(|path| path.is_file()) {
-            Some(path) => ModuleFile::open(&path),
+            Some(path) => Self::kept(&path).map_or_else(|| ModuleFile::open(&path), Ok),
             None => {
                 let searched = folders.map(|folder| folder.display().to_string()).join(", ");
                 Err(ModuleError::NotFound { file, searched })
             }
         }
+    }
+
+    /// Reads the module `name` now, so that this process and those forked from it need not, as long as the file is not
+    /// changed.
+    ///
+    /// # Errors
+    /// As [`ModuleFile::find`].
+    pub fn keep(name: &str) -> Result<(), ModuleError> {
+        let file = ModuleFile::find(name)?;
+        let Some(changed) = changed(&file.path) else { return Ok(()) };
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|(other, _)| other.path != file.path);
+        kept.push((file, changed));
+        Ok(())
+    }
+
+    fn kept(path: &Path) -> Option<ModuleFile> {
+        let kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        let (file, since) = kept.iter().find(|(file, _)| file.path == path)?;
+        (changed(path)? == *since).then(|| file.clone())
     }
 
     /// Reads a file.
@@ -60,7 +85,7 @@ impl ModuleFile {
     pub fn open(path: &Path) -> Result<ModuleFile, ModuleError> {
         let bytes = std::fs::read(path).map_err(|source| ModuleError::Read { path: path.into(), source })?;
         let (info, extent) = parse(&bytes).map_err(|why| ModuleError::NotAModule { path: path.into(), why })?;
-        Ok(ModuleFile { path: path.into(), bytes, info, extent })
+        Ok(ModuleFile { path: path.into(), bytes: Arc::new(bytes), info, extent })
     }
 
     /// Where it was found.
@@ -127,6 +152,11 @@ impl ModuleFile {
         }
         Ok(())
     }
+}
+
+/// When a file was last changed.
+fn changed(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path).and_then(|of| of.modified()).ok()
 }
 
 /// A file's account and extent; the error says why it is no module.

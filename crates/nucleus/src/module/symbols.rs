@@ -40,17 +40,52 @@ pub fn around(file: &[u8], address: usize) -> Option<Symbol> {
     named.into_iter().find(holds)
 }
 
+/// The functions whose demangled names `wanted` picks, each with its code, by address; one of several names for the same
+/// code.
+pub fn functions(file: &[u8], wanted: impl Fn(&str) -> bool) -> Vec<(Symbol, &[u8])> {
+    let Ok(elf) = object::File::parse(file) else { return Vec::new() };
+    let functions = elf.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.is_definition());
+    let mut all: Vec<(Symbol, &[u8])> = functions
+        .filter_map(|symbol| {
+            let name = format!("{:#}", demangle(symbol.name().ok()?));
+            let section = elf.section_by_index(symbol.section_index()?).ok()?;
+            let code = section.data_range(symbol.address(), symbol.size()).ok()??;
+            let (address, size) = (usize::try_from(symbol.address()).ok()?, code.len());
+            (size > 0 && wanted(&name)).then_some((Symbol { name, address, size }, code))
+        })
+        .collect();
+    all.sort_by(|(a, _), (b, _)| (a.address, &a.name).cmp(&(b.address, &b.name)));
+    all.dedup_by_key(|(symbol, _)| symbol.address);
+    all
+}
+
+/// Places and sizes of the variables that a file's code may write and whose demangled names `wanted` picks.
+pub fn written_variables(file: &[u8], wanted: impl Fn(&str) -> bool) -> Vec<(usize, usize)> {
+    let Ok(elf) = object::File::parse(file) else { return Vec::new() };
+    let mut all: Vec<(usize, usize)> = elf
+        .symbols()
+        .filter(|symbol| symbol.kind() == SymbolKind::Data && symbol.size() > 0)
+        .filter(|symbol| symbol.section_index().and_then(|index| written(&elf, index)).is_some())
+        .filter(|symbol| symbol.name().is_ok_and(|name| wanted(&format!("{:#}", demangle(name)))))
+        .map(|symbol| (symbol.address() as usize, symbol.size() as usize))
+        .collect();
+    all.sort_unstable();
+    all
+}
+
+/// Whether a section is written once relocations are done.
+fn written(elf: &object::File<'_>, index: SectionIndex) -> Option<()> {
+    let section = elf.section_by_index(index).ok()?;
+    let SectionFlags::Elf { sh_flags } = section.flags() else { return None };
+    let relocated = section.name().is_ok_and(|name| name.starts_with(".data.rel.ro"));
+    (sh_flags & u64::from(SHF_WRITE) != 0 && !relocated).then_some(())
+}
+
 /// The demangled names of a file's variables that its code may write once relocations are done.
 pub fn variables(file: &[u8]) -> Vec<String> {
     let Ok(elf) = object::File::parse(file) else { return Vec::new() };
-    let written = |index: SectionIndex| {
-        let section = elf.section_by_index(index).ok()?;
-        let SectionFlags::Elf { sh_flags } = section.flags() else { return None };
-        let relocated = section.name().is_ok_and(|name| name.starts_with(".data.rel.ro"));
-        (sh_flags & u64::from(SHF_WRITE) != 0 && !relocated).then_some(())
-    };
     let variables = elf.symbols().filter(|symbol| matches!(symbol.kind(), SymbolKind::Data | SymbolKind::Tls));
-    let written = variables.filter(|symbol| symbol.section_index().and_then(written).is_some());
+    let written = variables.filter(|symbol| symbol.section_index().and_then(|index| written(&elf, index)).is_some());
     written.filter_map(|symbol| Some(format!("{:#}", demangle(symbol.name().ok()?)))).collect()
 }
 

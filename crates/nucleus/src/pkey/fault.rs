@@ -13,9 +13,10 @@ use std::sync::atomic::Ordering::*;
 use super::domain::{self, Fault, State};
 use super::thread::{self, Chain, DIED, Thread};
 use super::{FIRST, gate, space};
+use crate::mutant;
 
 /// The faults of the processor, and `abort`.
-const FAULTS: [i32; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT];
+const FAULTS: [i32; 6] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGABRT];
 
 /// Asks a thread to leave domains that are dead.
 fn leave_signal() -> i32 {
@@ -45,6 +46,9 @@ pub(super) extern "C" fn handle(signal: i32, info: *const libc::siginfo_t, conte
     // SAFETY: the host passes valid pointers to a handler installed with SA_SIGINFO.
     let (registers, address) =
         unsafe { (&mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs, (*info).si_addr() as usize) };
+    if signal == libc::SIGTRAP && mutant::meet(registers) {
+        return;
+    }
     let Some(thread) = Thread::current() else { return give_up(signal) };
     let instruction = registers[libc::REG_RIP as usize] as usize;
     // Within a gate the slots are ahead of the stack, or behind.

@@ -1,0 +1,159 @@
+//! Operations on a file system: files made, written, read, renamed, linked, listed and removed, each answer checked.
+
+use kd_api::interfaces::vfs::open;
+use kd_api::{Errno, Fd, InBuf, OutBuf};
+use kd_boot::board::Board;
+use kd_workloads::{Audit, Env, Verdict, Wrong};
+
+use super::{Work, data};
+
+/// Files that are written in turn.
+pub const COUNT: usize = 4;
+/// What they hold: less than a page, some, and enough for a second level of a block map.
+pub const SIZES: [usize; COUNT] = [300, 5000, 4096, 56 << 10];
+
+/// A directory of an app's own.
+pub struct Files {
+    env: Env,
+    directory: String,
+    /// Whether names come and go as well.
+    names: bool,
+    /// What each file holds; none if that is not known.
+    holds: Vec<Option<Vec<u8>>>,
+}
+
+fn wrong<T>(what: impl Into<String>) -> Result<T, Wrong> {
+    Err(Wrong::Answer(what.into()))
+}
+
+impl Files {
+    pub fn start(env: &Env, under: &str, names: bool) -> Result<Files, Errno> {
+        let directory = format!("{under}/app-{}", env.caller.app.0);
+        env.sys.mkdir(env.caller, &directory, 0o700)?;
+        Ok(Files { env: env.clone(), directory, names, holds: vec![None; COUNT] })
+    }
+
+    fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.directory)
+    }
+
+    fn with<T>(&self, path: &str, flags: u32, work: impl FnOnce(Fd) -> Result<T, Wrong>) -> Result<T, Wrong> {
+        let fd = self.env.sys.open(self.env.caller, path, flags, 0o600)?;
+        let done = work(fd);
+        let closed = self.env.sys.close(self.env.caller, fd);
+        done.and_then(|done| Ok(closed.map(|()| done)?))
+    }
+
+    fn write(&mut self, file: usize, round: u64) -> Result<(), Wrong> {
+        let bytes = data(self.env.caller.app.0, file, round, SIZES[file]);
+        self.holds[file] = None;
+        self.with(&self.path(&format!("f{file}")), open::RDWR | open::CREAT, |fd| {
+            let (sys, me) = (&self.env.sys, self.env.caller);
+            match sys.pwrite(me, fd, 0, &mut InBuf::new(&bytes))? {
+                count if count == bytes.len() => {}
+                count => return wrong(format!("a write of {} bytes took {count}", bytes.len())),
+            }
+            Ok(sys.fsync(me, fd)?)
+        })?;
+        self.holds[file] = Some(bytes);
+        Ok(())
+    }
+
+    fn fetch(&self, file: usize) -> Result<Vec<u8>, Wrong> {
+        let mut bytes = vec![0; SIZES[file] + 1];
+        let count = self.with(&self.path(&format!("f{file}")), open::RDONLY, |fd| {
+            Ok(self.env.sys.pread(self.env.caller, fd, 0, &mut OutBuf::new(&mut bytes))?)
+        })?;
+        bytes.truncate(count);
+        Ok(bytes)
+    }
+
+    fn read(&self, file: usize) -> Result<(), Wrong> {
+        match &self.holds[file] {
+            Some(expected) if self.fetch(file)? != *expected => wrong(format!("f{file} reads back other bytes")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Names come and go, and lead to what they should.
+    fn names(&self, round: u64) -> Result<(), Wrong> {
+        let (sys, me) = (&self.env.sys, self.env.caller);
+        let (one, other) = (self.path("one"), self.path("other"));
+        // What an earlier round left when it failed.
+        for path in [&one, &other] {
+            let _ = sys.unlink(me, path);
+        }
+        let bytes = data(me.app.0, COUNT, round, 100);
+        self.with(&one, open::RDWR | open::CREAT, |fd| {
+            sys.pwrite(me, fd, 0, &mut InBuf::new(&bytes))?;
+            Ok(sys.ftruncate(me, fd, 64)?)
+        })?;
+        match round % 3 {
+            0 => sys.rename(me, &one, &other, 0)?,
+            1 => {
+                sys.link(me, &one, &other)?;
+                sys.unlink(me, &one)?;
+            }
+            _ => {
+                sys.mkdir(me, &self.path("d"), 0o700)?;
+                sys.rename(me, &one, &self.path("d/inner"), 0)?;
+                sys.rename(me, &self.path("d/inner"), &other, 0)?;
+                sys.rmdir(me, &self.path("d"))?;
+            }
+        }
+        if sys.stat(me, &one).err() != Some(Errno::ENOENT) {
+            return wrong("a name that went is still there");
+        }
+        match sys.stat(me, &other)?.size {
+            64 => {}
+            size => return wrong(format!("a file of 64 bytes has {size}")),
+        }
+        let listed = self.list()?;
+        if !listed.windows(5).any(|name| name == b"other") {
+            return wrong("a name is not listed");
+        }
+        Ok(sys.unlink(me, &other)?)
+    }
+
+    fn list(&self) -> Result<Vec<u8>, Wrong> {
+        self.with(&self.directory, open::RDONLY, |fd| {
+            let (mut all, mut room) = (Vec::new(), vec![0; 1024]);
+            // A directory has some ten entries; one that never ends is wrong.
+            for _ in 0..16 {
+                match self.env.sys.getdents64(self.env.caller, fd, &mut OutBuf::new(&mut room))? {
+                    0 => return Ok(all),
+                    count => all.extend_from_slice(room.get(..count).unwrap_or(&[])),
+                }
+            }
+            wrong("a listing that does not end")
+        })
+    }
+
+    fn work(&mut self, round: u64, board: &Board) -> Result<(), Wrong> {
+        let file = round as usize % COUNT;
+        board.set_stable(file, None);
+        self.write(file, round)?;
+        board.set_stable(file, Some(round));
+        self.read(file)?;
+        if self.names {
+            self.names(round)?;
+        }
+        self.read((round as usize * 3 + 1) % COUNT)
+    }
+}
+
+impl Work for Files {
+    fn round(&mut self, round: u64, board: &Board) -> Verdict {
+        self.work(round, board).into()
+    }
+
+    fn audit(&mut self) -> Audit {
+        let mut audit = Audit::default();
+        for file in 0..COUNT {
+            if let Some(expected) = &self.holds[file] {
+                super::compare(&mut audit, expected, &self.fetch(file).unwrap_or_default());
+            }
+        }
+        audit
+    }
+}

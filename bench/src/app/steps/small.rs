@@ -1,0 +1,97 @@
+//! Components that have no files: the key-value store, and who tells an app its number.
+
+use std::sync::Arc;
+
+use kd_api::interfaces::kv::KvStore;
+use kd_api::{Errno, InBuf, OutBuf};
+use kd_boot::board::Board;
+use kd_workloads::{Audit, Env, Verdict, Wrong};
+
+use super::{Work, data};
+
+const KEYS: usize = 8;
+const SIZE: usize = 200;
+
+/// Values by key.
+pub struct Values {
+    kv: Arc<dyn KvStore>,
+    app: u32,
+    holds: Vec<Option<Vec<u8>>>,
+}
+
+impl Values {
+    pub fn start(env: &Env) -> Result<Values, Errno> {
+        let kv = env.services.get::<dyn KvStore>("kv").map_err(|_| Errno::ENOSYS)?;
+        Ok(Values { kv, app: env.caller.app.0, holds: vec![None; KEYS] })
+    }
+
+    fn key(&self, index: usize) -> u64 {
+        u64::from(self.app) << 32 | index as u64
+    }
+
+    fn fetch(&self, index: usize) -> Result<Vec<u8>, Errno> {
+        let mut bytes = vec![0; SIZE];
+        let count = self.kv.get(self.key(index), &mut OutBuf::new(&mut bytes))?;
+        bytes.truncate(count);
+        Ok(bytes)
+    }
+
+    fn work(&mut self, round: u64) -> Result<(), Wrong> {
+        let index = round as usize % KEYS;
+        let bytes = data(self.app, index, round, SIZE);
+        self.holds[index] = None;
+        self.kv.put(self.key(index), &mut InBuf::new(&bytes))?;
+        self.holds[index] = Some(bytes);
+        for index in [index, (round as usize * 3 + 1) % KEYS] {
+            if let Some(expected) = &self.holds[index]
+                && self.fetch(index)? != *expected
+            {
+                return Err(Wrong::Answer(format!("key {index} has another value than the one put")));
+            }
+        }
+        let _ = self.kv.count()?;
+        Ok(())
+    }
+}
+
+impl Work for Values {
+    fn round(&mut self, round: u64, _: &Board) -> Verdict {
+        self.work(round).into()
+    }
+
+    fn audit(&mut self) -> Audit {
+        let mut audit = Audit::default();
+        for index in 0..KEYS {
+            if let Some(expected) = &self.holds[index] {
+                super::compare(&mut audit, expected, &self.fetch(index).unwrap_or_default());
+            }
+        }
+        audit
+    }
+}
+
+/// An app's own number.
+pub struct Identity {
+    env: Env,
+    number: u32,
+}
+
+impl Identity {
+    pub fn start(env: &Env) -> Result<Identity, Errno> {
+        Ok(Identity { env: env.clone(), number: env.sys.getpid(env.caller)? })
+    }
+}
+
+impl Work for Identity {
+    fn round(&mut self, _: u64, _: &Board) -> Verdict {
+        match self.env.sys.getpid(self.env.caller) {
+            Ok(number) if number == self.number => Verdict::Good,
+            Ok(number) => Verdict::Wrong { detail: format!("app {} is called {number}", self.number) },
+            Err(errno) => Verdict::Failed(errno),
+        }
+    }
+
+    fn audit(&mut self) -> Audit {
+        Audit::default()
+    }
+}

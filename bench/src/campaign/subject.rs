@@ -1,0 +1,191 @@
+//! The components that are made to fail: their code, the apps around them, and a kernel of no more than that.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use kd_api::Component;
+use kd_boot::control::Load;
+use kd_boot::layout::Layout;
+use kd_boot::manifest::{Kernel, WaitName};
+use kd_boot::{Manifest, Placement};
+use kd_faults::mutation::{Code, Kind, Mutation};
+use kd_nucleus::channel::Wait;
+use kd_nucleus::module::ModuleFile;
+
+use crate::kernels::PARTS;
+
+/// Of supervisors, see [`Manifest::patience`]: some hundred times what the longest honest call of a trial takes.
+pub const PATIENCE: u32 = 10;
+/// The two apps of every trial.
+pub const APPS: u32 = 2;
+
+/// A component that fails.
+pub struct Subject {
+    /// Its name.
+    pub name: &'static str,
+    /// What the app does that uses it.
+    pub caller: Load,
+    /// What the app does that does not.
+    pub other: Load,
+    /// Components that have nothing to do with it, to be asked whether they are well.
+    pub probes: Vec<String>,
+    /// Its code.
+    pub code: Code,
+    /// SHA-256 of its file, if it is a module.
+    pub module: Option<String>,
+}
+
+/// All subjects, in the order of results.
+pub struct Subjects(Vec<Subject>);
+
+/// Why there is no subject, or no kernel to fail in.
+#[derive(Debug, thiserror::Error)]
+pub enum SubjectError {
+    /// A name that there is not.
+    #[error("no component `{name}` can be made to fail: there are {known}")]
+    Unknown {
+        /// The name.
+        name: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// Its code cannot be had.
+    #[error(transparent)]
+    Code(#[from] kd_faults::InjectError),
+    /// Its file cannot be.
+    #[error(transparent)]
+    Module(#[from] kd_nucleus::module::ModuleError),
+    /// This program's file cannot be.
+    #[error("this program's own file cannot be read: {0}")]
+    Program(#[from] std::io::Error),
+    /// A kernel that there is not.
+    #[error(transparent)]
+    Layout(#[from] kd_boot::layout::LayoutError),
+}
+
+/// The parts of a subject that do not follow from its file: name, what its app does, what the other app does, whom
+/// to ask.
+type Row = (&'static str, fn() -> Load, fn() -> Load, &'static [&'static str]);
+
+const ROWS: [Row; 6] = [
+    ("ramdisk", || Load::Device("/dev/ram0".into()), || Load::File(String::new()), &["proc", "pipe", "ramfs"]),
+    ("vdisk", || Load::Device("/dev/vda".into()), || Load::File(String::new()), &["proc", "pipe", "ramfs"]),
+    ("jfs", || Load::Files("/mnt".into()), || Load::File(String::new()), &["proc", "pipe", "ramfs"]),
+    ("ramfs", || Load::Files(String::new()), || Load::Values, &["proc", "pipe", "kv"]),
+    ("vfs", || Load::Files(String::new()), || Load::Values, &["proc", "kv"]),
+    ("proc", || Load::Identity, || Load::File(String::new()), &["pipe", "ramfs"]),
+];
+
+impl Subjects {
+    /// The subjects of this program, whose files are read once.
+    ///
+    /// # Errors
+    /// See [`SubjectError`].
+    pub fn get() -> Result<&'static Subjects, SubjectError> {
+        static SUBJECTS: OnceLock<Subjects> = OnceLock::new();
+        if let Some(subjects) = SUBJECTS.get() {
+            return Ok(subjects);
+        }
+        let program = std::fs::read("/proc/self/exe")?;
+        let components = (PARTS.components)();
+        let make = |row: &Row| Subject::new(row, &program, &components);
+        let subjects = Subjects(ROWS.iter().map(make).collect::<Result<_, _>>()?);
+        Ok(SUBJECTS.get_or_init(|| subjects))
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Subject> {
+        self.0.iter()
+    }
+
+    /// The one of a name.
+    ///
+    /// # Errors
+    /// `Unknown`.
+    pub fn find(&self, name: &str) -> Result<&Subject, SubjectError> {
+        let known = || ROWS.map(|row| row.0).join(", ");
+        let found = self.0.iter().find(|subject| subject.name == name);
+        found.ok_or_else(|| SubjectError::Unknown { name: name.into(), known: known() })
+    }
+}
+
+impl Subject {
+    fn new(row: &Row, program: &[u8], components: &[Component]) -> Result<Subject, SubjectError> {
+        let (name, caller, other, probes) = *row;
+        let component = components.iter().find(|component| component.name == name);
+        let (code, module) = match component {
+            Some(component) => {
+                let path = component.type_name.rsplit_once("::").map_or(component.type_name, |(path, _)| path);
+                (Code::of(program, &[&format!("{path}::")])?, None)
+            }
+            None => {
+                let file = ModuleFile::find(name)?;
+                // The driver of both kinds of disk with a ring is a crate of its own that their modules are made of.
+                let code = Code::of(file.bytes(), &[&format!("kd_{name}::"), "kd_ringblk::"])?;
+                (code, Some(file.sha256()))
+            }
+        };
+        let probes = probes.iter().map(ToString::to_string).collect();
+        Ok(Subject { name, caller: caller(), other: other(), probes, code, module })
+    }
+
+    /// The kinds of fault that it can have.
+    pub fn kinds(&self) -> Vec<String> {
+        self.code.kinds().map(|kind| kind.name().to_owned()).collect()
+    }
+
+    /// The `number`-th fault of a kind that a seed draws from its file: the same for every kernel.
+    pub fn mutation(&self, kind: &str, seed: u64, number: u64) -> Option<Mutation> {
+        self.code.mutation(Kind::from_name(kind)?, seed, number)
+    }
+
+    /// The components that a trial needs.
+    fn needs(&self) -> Vec<&'static str> {
+        let mut needs = vec!["vfs", "proc", "pipe", "ramfs"];
+        match (self.name, &self.other) {
+            ("vdisk", _) => needs.extend(["blk", "vdisk"]),
+            ("jfs", _) => needs.extend(["blk", "vdisk", "jfs"]),
+            (_, Load::Values) => needs.push("kv"),
+            (name, _) => needs.push(name),
+        }
+        needs
+    }
+
+    /// A kernel of this name with no more than a trial needs.
+    ///
+    /// # Errors
+    /// A name that there is not.
+    pub fn manifest(&self, kernel: &str) -> Result<Manifest, SubjectError> {
+        let components = (PARTS.components)();
+        let mut manifest = match (kernel, Placement::from_name(kernel)) {
+            ("monolithic", _) => Manifest::standard(Kernel::Monolithic, Placement::Direct, &components),
+            (_, Some(placement)) => Manifest::standard(Kernel::Microkernel, placement, &components),
+            (layout, None) => Layout::find(layout)?.manifest(&components)?,
+        };
+        let needs = self.needs();
+        let needed = |name: &String| needs.contains(&name.as_str());
+        manifest.entries.retain(|entry| needed(&entry.name));
+        for entry in &mut manifest.entries {
+            entry.imports.retain(needed);
+            entry.threads = 2;
+        }
+        manifest.apps = APPS;
+        // Two apps that act in turn, on one core: who waits sleeps.
+        manifest.wait = WaitName(Wait::Block);
+        manifest.patience = PATIENCE;
+        Ok(manifest)
+    }
+
+    /// What is in its domain in a kernel, itself included.
+    pub fn domain(&self, manifest: &Manifest) -> Vec<String> {
+        let of = |name: &str| manifest.entries.iter().find(|entry| entry.name == name).map(|it| manifest.domain_of(it));
+        let own = of(self.name);
+        let entries = manifest.entries.iter().filter(|entry| Some(manifest.domain_of(entry)) == own);
+        entries.map(|entry| entry.name.clone()).collect()
+    }
+}
+
+/// SHA-256 of the files of all subjects that are modules.
+pub fn modules(subjects: &Subjects) -> BTreeMap<String, String> {
+    subjects.iter().filter_map(|subject| Some((subject.name.into(), subject.module.clone()?))).collect()
+}
