@@ -19,7 +19,7 @@ use crate::channel::server::Pool;
 use crate::sync::atomic::{AtomicU32, Ordering::*};
 use crate::world::{self, Process};
 
-/// Changes from a thread that could go on, in one execution.
+/// Changes from a thread that could go on, in one execution; where a process dies before each of its steps, one less.
 const PREEMPTIONS: usize = 2;
 
 const fn operation(name: &'static str, number: u16, idempotent: bool, event: bool) -> Operation {
@@ -192,14 +192,11 @@ fn two_threads_share_the_watch() {
 fn who_waits_within_a_call_hands_the_watch_over() {
     explore(PREEMPTIONS - 1, || {
         let model = Model::new(Wait::Block);
-        let _happened = model.expect_something();
+        model.expect_something();
         let server = model.serve(false, None);
-        let port = Arc::new(model.port());
-        let other = Process::new(true, None);
-        let theirs = port.clone();
-        other.start(move || assert_eq!(call(&theirs, &ONCE, WAITS), Ok(answer_to(WAITS))));
+        let port = model.port();
+        client::post(&port, &EVENT, [WAITS, 0, 0, 0, 0, 0]);
         assert_eq!(call(&port, &ONCE, HAPPENS), Ok(answer_to(HAPPENS)));
-        other.wait();
         server.kill();
         server.wait();
     });
@@ -320,15 +317,16 @@ fn a_clients_death_leaves_nothing_to_its_successor() {
         client.wait();
         scrub::reset(&model.channel);
         let port = model.port();
-        // All slots but one are in use, so that the call has to have the dead client's.
+        assert_eq!(call(&port, &ONCE, 2), Ok(answer_to(2)));
+        // All slots but one are in use, so that this call has to have the dead client's.
         let held = port.claim().expect("a slot that the dead client did not use");
         let answer = loop {
-            match call(&port, &ONCE, 2) {
+            match call(&port, &ONCE, 3) {
                 Err(Errno::EAGAIN) => loom::thread::yield_now(),
                 answer => break answer,
             }
         };
-        assert_eq!(answer, Ok(answer_to(2)));
+        assert_eq!(answer, Ok(answer_to(3)));
         port.release(held);
         assert!(model.component.executed(1) <= 1 && model.component.executed(2) == 1);
         server.kill();
