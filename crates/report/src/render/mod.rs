@@ -19,6 +19,7 @@ mod latency;
 mod number;
 mod other;
 mod pareto;
+mod payload;
 mod peers;
 mod placements;
 mod prediction;
