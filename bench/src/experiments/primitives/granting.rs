@@ -110,7 +110,7 @@ pub(super) fn records(cells: &[Cell], quick: bool, available: usize, seed: u64) 
                     Some(bytes) => subject(None).value(wins, "threshold", "bytes", bytes as f64, rounds),
                     None => {
                         let largest = sizes(quick).last().map_or(0, |bytes| bytes >> 10);
-                        let reason = format!("nowhere up to {largest} KiB");
+                        let reason = format!("nowhere for certain up to {largest} KiB");
                         subject(None).unavailable(wins, "threshold", "bytes", &reason)
                     }
                 });

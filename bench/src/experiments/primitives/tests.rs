@@ -113,7 +113,7 @@ fn batches_are_compared_with_calls_and_grants_with_copies() {
     assert_eq!(values(&granted, "grants_win_from"), [Some(65536.0), Some(16384.0), Some(65536.0)]);
     assert_eq!(values(&granted, "grants_out_win_from"), [None; 3], "3 % are no difference");
     let nowhere = granted.iter().find(|record| record.metric == "grants_out_win_from").expect("it is one");
-    assert_eq!(nowhere.reason.as_deref(), Some("nowhere up to 1024 KiB"));
+    assert_eq!(nowhere.reason.as_deref(), Some("nowhere for certain up to 1024 KiB"));
     assert_eq!(values(&granting::records(&cells, false, 1, 1), "grants_win_from").len(), 2, "with one core");
 }
 
