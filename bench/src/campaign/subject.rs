@@ -176,12 +176,11 @@ impl Subject {
         Ok(manifest)
     }
 
-    /// What is in its domain in a kernel, itself included.
+    /// What events call its domain in a kernel: by its own name, its domain's or its process's.
     pub fn domain(&self, manifest: &Manifest) -> Vec<String> {
-        let of = |name: &str| manifest.entries.iter().find(|entry| entry.name == name).map(|it| manifest.domain_of(it));
-        let own = of(self.name);
-        let entries = manifest.entries.iter().filter(|entry| Some(manifest.domain_of(entry)) == own);
-        entries.map(|entry| entry.name.clone()).collect()
+        let own = manifest.entries.iter().find(|entry| entry.name == self.name);
+        let names = |entry| [self.name, manifest.domain_of(entry), manifest.process_of(entry)].map(String::from);
+        own.into_iter().flat_map(names).collect()
     }
 }
 

@@ -28,12 +28,12 @@ use crate::boot::{Boot, RunningApp};
 /// Rounds of each app before the fault, so that everything is warm and bytes have been acknowledged.
 const BEFORE: u64 = 3;
 /// Rounds of each afterwards.
-const AFTER: u64 = 8;
+const AFTER: u64 = 6;
 /// Rounds in a row that are not good, after which an app gets no more: it has seen what it will ever see.
-const BAD: u32 = 3;
+const BAD: u32 = 2;
 
 /// Why a trial could not be made.
-type Obstacle = Box<dyn Error>;
+pub type Obstacle = Box<dyn Error>;
 
 /// Makes trials. Each job has one, which keeps its pages from trial to trial.
 pub struct TrialRunner {
@@ -76,7 +76,7 @@ impl TrialRunner {
         let Some(mutation) = self.mutation(trial)? else { return Ok(None) };
         let mutant = mutation.mutant.clone();
         let (mut base, mut mapped): (usize, Vec<Region>) = (0, Vec::new());
-        let (seen, mut notes) = self.attempt(trial, subject, mutant, |pid, at| {
+        let (seen, mut notes) = self.attempt(trial, subject, mutant, |_, _, (pid, at)| {
             base = at;
             if mutation.kind == Kind::Address {
                 mapped = regions(pid)?;
@@ -112,12 +112,17 @@ impl TrialRunner {
         Ok((record, example))
     }
 
-    fn attempt(
+    /// Makes a trial of any mutant. `strike` makes the first instance one, in this boot and this process, whose code begins
+    /// there.
+    ///
+    /// # Errors
+    /// What keeps the trial from being made.
+    pub fn attempt(
         &mut self,
         trial: &Trial,
         subject: &Subject,
         mutant: Mutant,
-        strike: impl FnOnce(i32, usize) -> Result<(), Obstacle>,
+        strike: impl FnOnce(&Boot, &Witness, (i32, usize)) -> Result<(), Obstacle>,
     ) -> Result<(Seen, Notes), Obstacle> {
         let mut manifest = subject.manifest(&trial.kernel)?;
         manifest.cores = self.cores.clone();
@@ -152,9 +157,9 @@ impl TrialRunner {
         let domain = subject.domain(&manifest);
         let mut stage = Stage { boot: &boot, names, domain, witness: &self.witness, events: Vec::new(), caller, other };
         stage.warm_up()?;
-        let (pid, base) = self.witness.subject().ok_or("the component did not say where its code is")?;
+        let at = self.witness.subject().ok_or("the component did not say where its code is")?;
         self.witness.begin();
-        strike(pid, base)?;
+        strike(&boot, &self.witness, at)?;
         stage.work_on();
         let mut seen = stage.judge(subject);
         let notes = stage.notes();
@@ -275,7 +280,7 @@ struct Stage<'a> {
     boot: &'a Boot,
     /// The components, by number.
     names: Vec<String>,
-    /// Those in the domain that fails.
+    /// What events call the domain that fails, and those in it.
     domain: Vec<String>,
     witness: &'a Witness,
     events: Vec<Event>,
@@ -379,7 +384,7 @@ impl Stage<'_> {
             ..Seen::default()
         };
         for event in &self.events {
-            let own = self.domain.contains(&event.who) || self.domain.len() > 1 && event.who == "kernel";
+            let own = self.domain.contains(&event.who);
             match &event.what {
                 What::Died(_) | What::Violated if event.who.starts_with("app") => {}
                 What::Died(_) | What::Violated if own => {}

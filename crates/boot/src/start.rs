@@ -201,6 +201,8 @@ pub fn prepare(manifest: &Manifest, parts: &Parts) -> Result<Vec<Prepared>, Boot
             medium: OnceLock::new(),
         });
     }
+    // Domains that are forked from here need not look; a host that does not tell takes the fault experiments away.
+    let _ = room::program();
     info::open(manifest, &prepared)?;
     if manifest.trace {
         stamps::open()?;

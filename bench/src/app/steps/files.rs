@@ -18,6 +18,8 @@ pub struct Files {
     directory: String,
     /// Whether names come and go as well.
     names: bool,
+    /// Whether the last round failed: a file system that was started anew may have forgotten the directory.
+    failed: bool,
     /// What each file holds; none if that is not known.
     holds: Vec<Option<Vec<u8>>>,
 }
@@ -27,10 +29,11 @@ fn wrong<T>(what: impl Into<String>) -> Result<T, Wrong> {
 }
 
 impl Files {
+    /// Makes the directory.
     pub fn start(env: &Env, under: &str, names: bool) -> Result<Files, Errno> {
         let directory = format!("{under}/app-{}", env.caller.app.0);
         env.sys.mkdir(env.caller, &directory, 0o700)?;
-        Ok(Files { env: env.clone(), directory, names, holds: vec![None; COUNT] })
+        Ok(Files { env: env.clone(), directory, names, failed: false, holds: vec![None; COUNT] })
     }
 
     fn path(&self, name: &str) -> String {
@@ -144,7 +147,13 @@ impl Files {
 
 impl Work for Files {
     fn round(&mut self, round: u64, board: &Board) -> Verdict {
-        self.work(round, board).into()
+        if self.failed {
+            // It may be there.
+            let _ = self.env.sys.mkdir(self.env.caller, &self.directory, 0o700);
+        }
+        let done = self.work(round, board);
+        self.failed = done.is_err();
+        done.into()
     }
 
     fn audit(&mut self) -> Audit {

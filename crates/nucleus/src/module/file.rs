@@ -17,6 +17,8 @@ use super::{ModInfo, ModuleError};
 pub struct ModuleFile {
     pub(super) path: PathBuf,
     bytes: Arc<Vec<u8>>,
+    /// Its SHA-256, if `bytes` are no longer all of it.
+    hash: Option<String>,
     info: ModInfo,
     extent: Extent,
 }
@@ -59,12 +61,14 @@ impl ModuleFile {
     }
 
     /// Reads the module `name` now, so that this process and those forked from it need not, as long as the file is not
-    /// changed.
+    /// changed. What no loader maps is not kept: it would be copied at every fork.
     ///
     /// # Errors
     /// As [`ModuleFile::find`].
     pub fn keep(name: &str) -> Result<(), ModuleError> {
         let file = ModuleFile::find(name)?;
+        let (hash, bytes) = (Some(file.sha256()), Arc::new(file.loaded_bytes().to_vec()));
+        let file = ModuleFile { hash, bytes, ..file };
         let Some(changed) = changed(&file.path) else { return Ok(()) };
         let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|(other, _)| other.path != file.path);
@@ -85,7 +89,7 @@ impl ModuleFile {
     pub fn open(path: &Path) -> Result<ModuleFile, ModuleError> {
         let bytes = std::fs::read(path).map_err(|source| ModuleError::Read { path: path.into(), source })?;
         let (info, extent) = parse(&bytes).map_err(|why| ModuleError::NotAModule { path: path.into(), why })?;
-        Ok(ModuleFile { path: path.into(), bytes: Arc::new(bytes), info, extent })
+        Ok(ModuleFile { path: path.into(), bytes: Arc::new(bytes), hash: None, info, extent })
     }
 
     /// Where it was found.
@@ -93,7 +97,7 @@ impl ModuleFile {
         &self.path
     }
 
-    /// All its bytes.
+    /// All its bytes; of one that was [kept](ModuleFile::keep), those that a loader maps.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -115,7 +119,7 @@ impl ModuleFile {
 
     /// The SHA-256 of the file, in hexadecimal.
     pub fn sha256(&self) -> String {
-        sha256(&self.bytes)
+        self.hash.clone().unwrap_or_else(|| sha256(&self.bytes))
     }
 
     /// Its function whose demangled name holds `part`; addresses count from the base it is loaded at.

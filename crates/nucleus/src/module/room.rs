@@ -4,6 +4,7 @@
 //! jump of 32 bits must lie near. Nothing of a kernel or module uses it; it is for tools that patch from outside.
 
 use std::io;
+use std::sync::OnceLock;
 
 /// Bytes of either page.
 pub const PAGE: usize = 4096;
@@ -36,6 +37,20 @@ pub fn reserve(base: usize, size: usize) -> io::Result<(usize, usize)> {
 /// # Errors
 /// As [`reserve`], and when `/proc` does not tell.
 pub fn reserve_beside_program() -> io::Result<(usize, usize, usize)> {
+    let (base, end) = program()?;
+    let (code, data) = reserve(base, end - base)?;
+    Ok((base, code, data))
+}
+
+/// Where the running program begins and ends. It stays there: what a process knows, those forked from it know.
+///
+/// # Errors
+/// When `/proc` does not tell.
+pub fn program() -> io::Result<(usize, usize)> {
+    static PROGRAM: OnceLock<(usize, usize)> = OnceLock::new();
+    if let Some(known) = PROGRAM.get() {
+        return Ok(*known);
+    }
     let program = std::fs::read_link("/proc/self/exe")?;
     let maps = std::fs::read_to_string("/proc/self/maps")?;
     let mut ranges = maps.lines().filter(|line| line.ends_with(&*program.to_string_lossy())).filter_map(|line| {
@@ -45,8 +60,7 @@ pub fn reserve_beside_program() -> io::Result<(usize, usize, usize)> {
     let unknown = || io::Error::new(io::ErrorKind::NotFound, "the program is not among its own mappings");
     let (base, first_end) = ranges.next().ok_or_else(unknown)?;
     let end = ranges.next_back().map_or(first_end, |(_, end)| end);
-    let (code, data) = reserve(base, end - base)?;
-    Ok((base, code, data))
+    Ok(*PROGRAM.get_or_init(|| (base, end)))
 }
 
 /// Maps both pages at `at`, where nothing may be mapped yet.

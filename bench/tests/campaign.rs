@@ -1,0 +1,168 @@
+//! Trials of a fault campaign: what each kernel makes of faults whose outcome is known, and that nothing of a trial hangs
+//! on the kernel, on other trials, or on how many are made at once.
+//!
+//! Where the host does not let one process write another's memory, no fault can be made: the tests then say so and pass.
+
+use std::num::NonZeroU64;
+
+use kd_boot::control::canary;
+use kd_boot::sabotage::Witness;
+use kd_campaign::{Class, Record, Runner, Trial};
+use kd_faults::{Fault, InjectError, Room, Site, inject};
+use kd_nucleus::module::ModuleFile;
+use kd_nucleus::mutant::{Deed, Mutant};
+use kernel_debate::boot::Boot;
+use kernel_debate::campaign::subject::Subjects;
+use kernel_debate::campaign::trial::{Obstacle, TrialRunner};
+use kernel_debate::campaign::{kernels, seen::Seen};
+
+const SEED: u64 = 5;
+
+fn runner() -> TrialRunner {
+    TrialRunner::new(SEED, Vec::new()).expect("this program has code, and the host memory")
+}
+
+fn trial(kernel: &str, subject: &str, kind: &str, number: u64) -> Trial {
+    let (kernel, subject, kind) = (kernel.into(), subject.into(), kind.into());
+    Trial { id: number, kernel, subject, kind, number, permanent: false }
+}
+
+/// Whether an obstacle is this host's and no mistake of ours.
+fn is_hosts(why: &Obstacle) -> bool {
+    matches!(why.downcast_ref::<InjectError>(), Some(InjectError::Host { .. } | InjectError::Unavailable))
+}
+
+/// What a trial came to; `None` if this host lets nobody make it.
+fn made(runner: &mut TrialRunner, trial: &Trial) -> Option<Seen> {
+    match runner.observe(trial) {
+        Ok(made) => Some(made.expect("the component can have this fault").1),
+        Err(why) if is_hosts(&why) => {
+            eprintln!("no fault is made: {why}");
+            None
+        }
+        Err(why) => panic!("{trial:?}: {why}"),
+    }
+}
+
+/// The first fault of a kind that is executed under the load.
+fn executed(kind: &str, subject: &str) -> Option<u64> {
+    let mut runner = runner();
+    for number in 0..40 {
+        if made(&mut runner, &trial("monolithic", subject, kind, number))?.activated {
+            return Some(number);
+        }
+    }
+    panic!("none of 40 faults was executed");
+}
+
+#[test]
+fn the_same_faults_are_drawn_for_every_kernel_and_executed_in_all_or_none() {
+    let mut runner = runner();
+    for (kind, number) in [("source_register", 0), ("dropped", 1), ("bit_flip", 2), ("stack_bit", 3)] {
+        let mut seen = Vec::new();
+        for kernel in kernels().0 {
+            let trial = trial(&kernel, "ramdisk", kind, number);
+            let fault = runner.mutation(&trial).expect("a component").expect("a fault");
+            let Some(of) = made(&mut runner, &trial) else { return };
+            seen.push((fault, of.activated));
+        }
+        assert!(seen.iter().all(|one| *one == seen[0]), "{seen:?}");
+    }
+}
+
+#[test]
+fn a_loop_without_end_is_noticed_where_somebody_watches() {
+    let Some(number) = executed("endless_loop", "ramdisk") else { return };
+    let mut runner = runner();
+    for (kernel, permanent, class) in [
+        ("monolithic", false, Class::HangUnnoticed),
+        ("process", false, Class::HangNoticed),
+        ("process", true, Class::AppKilled),
+        ("drivers-isolated", false, Class::HangNoticed),
+    ] {
+        let trial = Trial { permanent, ..trial(kernel, "ramdisk", "endless_loop", number) };
+        let Some(seen) = made(&mut runner, &trial) else { return };
+        assert_eq!(seen.class(), class, "{kernel}: {seen:?}");
+    }
+}
+
+#[test]
+fn a_component_that_dies_comes_back_clean_unless_its_fault_is_permanent() {
+    let Some(number) = executed("recursion", "ramfs") else { return };
+    let mut runner = runner();
+    let mut observe = |kernel: &str, permanent| {
+        made(&mut runner, &Trial { permanent, ..trial(kernel, "ramfs", "recursion", number) })
+    };
+    let Some(transient) = observe("process", false) else { return };
+    assert!(transient.restarts == 1 && transient.caller.good_at_last, "{transient:?}");
+    let Some(permanent) = observe("process", true) else { return };
+    assert!(permanent.restarts > 1, "{permanent:?}");
+    let Some(monolithic) = observe("monolithic", false) else { return };
+    assert_eq!((monolithic.restarts, monolithic.caller.killed || monolithic.kernel_dead), (0, true), "{monolithic:?}");
+}
+
+/// A store that really happens over another component's bytes, where a boundary stands between and where none does.
+#[test]
+fn what_is_written_over_another_component_is_spread_unless_a_boundary_stands_between() {
+    let subject = Subjects::get().expect("components").find("ramdisk").expect("a component");
+    let any = subject.mutation("dropped", SEED, 0).expect("a fault").mutant;
+    let harmless = Mutant { new: any.original.clone(), deed: Deed::Nothing, ..any };
+    let strike = |boot: &Boot, witness: &Witness, _: (i32, usize)| -> Result<(), Obstacle> {
+        let victim = boot.status()?.iter().position(|one| one.name == "proc").ok_or("no proc")?;
+        let target = *witness.canaries(victim).first().ok_or("no canary")?;
+        let ramdisk = boot.component("ramdisk")?;
+        let patch = ramdisk.patch.ok_or("no room")?;
+        let site = Site::in_file(ModuleFile::find("ramdisk")?.bytes(), patch.base, "Ramdisk::locate")?;
+        let room = Room { code: patch.code, data: patch.data };
+        let middle = target.address + canary(0).len() / 2;
+        inject(ramdisk.pid, &site, room, Fault::WildWrite, NonZeroU64::MIN, Some(middle))?;
+        Ok(())
+    };
+    for (kernel, spread) in [("monolithic", true), ("thread", true), ("process", false)] {
+        let seen = match runner().attempt(&trial(kernel, "ramdisk", "dropped", 0), subject, harmless.clone(), strike) {
+            Ok((seen, _)) => Seen { activated: true, ..seen },
+            Err(why) if is_hosts(&why) => return eprintln!("no fault is made: {why}"),
+            Err(why) => panic!("{kernel}: {why}"),
+        };
+        assert_eq!(seen.canaries == ["proc"], spread, "{kernel}: {seen:?}");
+        assert_eq!(seen.class() == Class::Spread, spread, "{kernel}: {seen:?}");
+    }
+}
+
+#[test]
+fn outcomes_hang_neither_on_order_nor_on_how_many_trials_are_made_at_once() {
+    let kinds = ["destination_register", "condition", "off_by_one", "address"];
+    let trials: Vec<Trial> = (0..24u64)
+        .map(|id| {
+            let (kernel, kind) = (["monolithic", "process"][id as usize % 2], kinds[id as usize / 2 % 4]);
+            Trial { id, ..trial(kernel, ["ramdisk", "ramfs"][id as usize / 8 % 2], kind, id / 8) }
+        })
+        .collect();
+    let classes = |jobs: usize| -> Option<Vec<Option<Class>>> {
+        let mine = |job: usize| trials.iter().rev().skip(job).step_by(jobs);
+        let make = |job: usize| {
+            let mut runner = runner();
+            mine(job).map(|trial| runner.run(trial)).collect::<Result<Vec<Record>, String>>()
+        };
+        let made: Vec<_> = std::thread::scope(|scope| {
+            let make = &make;
+            let jobs: Vec<_> = (0..jobs).map(|job| scope.spawn(move || make(job))).collect();
+            jobs.into_iter().map(|job| job.join().expect("a job ends")).collect()
+        });
+        let mut records = Vec::new();
+        for made in made {
+            match made {
+                Ok(made) => records.extend(made),
+                Err(why) if why.contains("the host refused") => return None,
+                Err(why) => panic!("{why}"),
+            }
+        }
+        records.sort_by_key(|record| record.trial);
+        Some(records.into_iter().map(|record| Some(record.class).filter(|_| !record.timed)).collect())
+    };
+    let Some(alone) = classes(1) else { return eprintln!("no fault is made on this host") };
+    assert!(alone.iter().flatten().any(|class| class.is_activated()), "{alone:?}");
+    for jobs in [2, 4] {
+        assert_eq!(Some(&alone), classes(jobs).as_ref(), "with {jobs} jobs");
+    }
+}
