@@ -12,7 +12,7 @@ mod random;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
-use kd_api::{Caller, Errno, Handle, Message};
+use kd_api::{Caller, Errno, Handle, InBuf, Message};
 use kd_nucleus::channel::{self, Bell, Channel, ChannelPort, Pool, Wait};
 use kd_nucleus::process::{self, Child, Exit};
 use kinds::{Honest, Kinds, KindsClient};
@@ -178,13 +178,43 @@ fn death_is_told_and_a_successor_finds_its_clients(far: &mut Far) {
     }
 }
 
+/// `kill -9` with tickets out: each is told as a call is.
+fn death_is_told_to_tickets(far: &mut Far) {
+    let data = [3; 3000];
+    let expected = Honest::default().input(1, 3000, &mut InBuf::new(&data));
+    for round in 0..20 {
+        far.child.signal(libc::SIGSTOP);
+        while process::state(far.child.pid()) != Some('T') {
+            std::thread::yield_now();
+        }
+        let counters = far.channels[0].counters();
+        let before = (counters.repeated.load(SeqCst), counters.unknown.load(SeqCst));
+        let repeated = far.client.submit_input(1, 3000, InBuf::new(&data));
+        let [unknown, pending] = [1, 2].map(|byte| far.client.submit_byte(byte));
+        let calls: Vec<_> = channel::stuck(&far.channels[0]).collect();
+        assert_eq!(calls.len(), 3);
+        // As if the server had begun the first two, which it cannot any more; the third waits for its successor.
+        for call in &calls[..2] {
+            far.channels[0].taken()[call.slot].store(call.sequence, SeqCst);
+        }
+        assert_eq!(far.child.kill(), Exit::Signal(libc::SIGKILL));
+        far.channels.iter().for_each(channel::scrub);
+        far.child = Far::fork(&far.channels, &far.bell, far.wait);
+        assert_eq!(pending.complete(), Ok(!2), "round {round}");
+        assert_eq!((repeated.complete(), unknown.complete()), (expected, Err(Errno::EUNKNOWN)), "round {round}");
+        let seen = (counters.repeated.load(SeqCst) - before.0, counters.unknown.load(SeqCst) - before.1);
+        assert_eq!(seen, (1, 1), "round {round}");
+    }
+}
+
 fn main() {
     type Test = (&'static str, fn(&mut Far));
-    let tests: [Test; 4] = [
+    let tests: [Test; 5] = [
         ("answers_are_those_of_a_direct_call", answers_are_those_of_a_direct_call),
         ("a_scribbling_client_hurts_itself_alone", a_scribbling_client_hurts_itself_alone),
         ("a_lying_server_is_found_out", a_lying_server_is_found_out),
         ("death_is_told_and_a_successor_finds_its_clients", death_is_told_and_a_successor_finds_its_clients),
+        ("death_is_told_to_tickets", death_is_told_to_tickets),
     ];
     for (name, test) in tests {
         for wait in [Wait::Yield, Wait::Block, Wait::Adaptive] {

@@ -19,10 +19,8 @@ It needs the packages qemu-system-x86, busybox-static and linux-image-cloud-amd6
 target/vm.";
 
 /// The test targets that need protection keys: package, target, and what it is told.
-const TESTS: [(&str, &str, &[&str]); 2] = [
-    ("kd-nucleus", "pkey", &[]),
-    ("kernel-debate", "kernels", &["pkey::", "--skip=subsystems", "--test-threads=1", "--nocapture"]),
-];
+const TESTS: [(&str, &str, &[&str]); 2] =
+    [("kd-nucleus", "pkey", &[]), ("kernel-debate", "kernels", &["pkey::", "--test-threads=1", "--nocapture"])];
 
 /// Its arguments.
 #[derive(Args, Clone, Debug)]

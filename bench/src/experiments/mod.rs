@@ -41,6 +41,12 @@ impl Plan {
 /// Told how far an experiment is (0 to 1) and what it does.
 pub type Progress<'a> = &'a mut dyn FnMut(f64, &str);
 
+/// Why nothing behind protection keys can run here, if it cannot.
+pub fn no_keys() -> Option<String> {
+    let why = "this machine has no protection keys: /proc/cpuinfo has no flag `ospke`";
+    kd_nucleus::pkey::available().is_err().then(|| why.into())
+}
+
 /// Puts items in random order (Fisher and Yates).
 fn shuffle<T>(items: &mut [T], random: &mut kd_report::stats::Random) {
     for last in (1..items.len()).rev() {

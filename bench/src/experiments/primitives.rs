@@ -8,7 +8,11 @@
 pub mod parts;
 pub mod rig;
 
-mod copying;
+pub mod copying;
+
+mod batching;
+mod gates;
+mod granting;
 mod handover;
 
 use std::time::{Duration, Instant};
@@ -31,6 +35,8 @@ const CHAIN: u32 = 3;
 const BATCH: Duration = Duration::from_millis(2);
 /// Batches of a rig at least, whatever its time.
 const BATCHES_MIN: usize = 3;
+/// Rounds of payloads at least, however long they take.
+const ROUNDS_MIN: usize = 3;
 /// The share of the experiment's budget that is left to criterion's bench, with room for starting processes.
 const CRITERION_SHARE: f64 = 0.6;
 /// Resamples of the bootstrap.
@@ -57,14 +63,44 @@ pub fn limits(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFa
     let mut random = Random::new(plan.seed, 0);
     for round in 0..rounds {
         progress(round as f64 / rounds as f64, "crossings beside their bare limits");
-        let mut order: Vec<usize> = (0..cells.len()).collect();
-        shuffle(&mut order, &mut random);
-        for index in order {
-            let cell = &mut cells[index];
-            cell.samples.push(batches(cell.part, &plan.cores[..cell.cores], each)?);
-        }
+        measure(&mut cells, &plan.cores, each, &mut random)?;
     }
-    Ok(analyse(&cells, plan.seed))
+    let mut records = analyse(&cells, plan.seed);
+    records.extend(payloads(plan, progress)?);
+    Ok(records)
+}
+
+/// Several calls under way, and granted buffers, beside calls and copies: in rounds of their own, fewer where the machine is
+/// too busy for their budget.
+fn payloads(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailure> {
+    let parts = batching::parts(plan.quick).chain(granting::parts(plan.quick));
+    let there = parts.filter(|(_, needed)| *needed <= plan.cores.len());
+    let mut cells: Vec<Cell> = there.map(|(part, cores)| Cell { part, cores, samples: Vec::new() }).collect();
+    let rounds = budget::boots(plan.quick);
+    let time = Duration::from_secs(budget::seconds("payload", plan.quick));
+    let (begin, each) = (Instant::now(), time / (rounds * cells.len()) as u32);
+    let mut random = Random::new(plan.seed, 1);
+    for round in (0..rounds).take_while(|round| *round < ROUNDS_MIN || begin.elapsed() < time) {
+        progress(round as f64 / rounds as f64, "calls under way, and granted buffers");
+        measure(&mut cells, &plan.cores, each, &mut random)?;
+    }
+    let mut records = Vec::new();
+    for cores in 1..=plan.cores.len().min(2) {
+        records.extend(batching::records(&cells, cores, plan.seed));
+    }
+    records.extend(granting::records(&cells, plan.quick, plan.cores.len(), plan.seed));
+    Ok(records)
+}
+
+/// One round: each cell once, in random order, with a fresh rig.
+fn measure(cells: &mut [Cell], cores: &[usize], each: Duration, random: &mut Random) -> Result<(), BootFailure> {
+    let mut order: Vec<usize> = (0..cells.len()).collect();
+    shuffle(&mut order, random);
+    for index in order {
+        let cell = &mut cells[index];
+        cell.samples.push(batches(cell.part, &cores[..cell.cores], each)?);
+    }
+    Ok(())
 }
 
 /// Everything that `limits` looks at, as far as there are cores for it.
@@ -74,7 +110,8 @@ fn cells(cores: usize, quick: bool) -> Vec<Cell> {
         waits.into_iter().flat_map(|part| [(part, 1), (part, 2)])
     });
     let bare = [(Part::LimitSpin, 2), (Part::LimitOneLine, 2), (Part::chain(Wait::Spin, 1), 2), (Part::LimitFutex, 1)];
-    let there = bare.into_iter().chain(chains).chain(copying::parts(quick)).filter(|(_, needed)| *needed <= cores);
+    let there = bare.into_iter().chain(chains).chain(copying::parts(quick));
+    let there = there.chain(gates::parts()).filter(|(_, needed)| *needed <= cores);
     there.map(|(part, cores)| Cell { part, cores, samples: Vec::new() }).collect()
 }
 
@@ -145,6 +182,7 @@ fn analyse(cells: &[Cell], seed: u64) -> Vec<Record> {
         }
     }
     records.extend(copying::records(cells, seed));
+    records.extend(gates::records(cells, seed));
     records
 }
 

@@ -7,6 +7,7 @@ mod devices;
 mod differential;
 mod host_disk;
 mod pkey;
+mod power;
 mod proc;
 #[path = "../../../crates/subsystems/tests/differential/random.rs"]
 #[allow(dead_code)]
@@ -48,6 +49,8 @@ const OURS: [Config; 5] = [
 
 /// Everything that opens files in one process, apps beside it.
 const COARSE: Config = Config { layout: Some("coarse"), ..PROCESS };
+/// Each driver in a process, everything else in one.
+const DRIVERS_APART: Config = Config { layout: Some("drivers-isolated"), ..PROCESS };
 /// Drivers apart, in one process: the boundary is threads.
 const DRIVERS: Config =
     Config { layout: Some("drivers-isolated/thread"), ..config(Kernel::Microkernel, Placement::Thread, false) };

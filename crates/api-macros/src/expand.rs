@@ -10,6 +10,7 @@ pub fn expand(interface: &Interface) -> TokenStream {
     let mut item = interface.item.clone();
     item.supertraits.push(syn::parse_quote!(::core::marker::Send));
     item.supertraits.push(syn::parse_quote!(::core::marker::Sync));
+    item.items.extend(interface.methods.iter().filter_map(submission));
     let vis = &item.vis;
     let name = &item.ident;
     let text = name.to_string();
@@ -71,9 +72,9 @@ pub fn expand(interface: &Interface) -> TokenStream {
                     let __window = __incoming.window;
                     let __caller = __incoming.caller;
                     let __later = __incoming.later;
-                    let (mut __from, mut __input, mut __output) = __incoming.open();
-                    let _ = (&__caller, &__later, &mut __from, &mut __input, &mut __output);
-                    let mut __run = || -> ::kd_api::Result<__api::Answer> {
+                    let __run = || -> ::kd_api::Result<__api::Answer> {
+                        let (mut __from, mut __input, mut __output) = __incoming.open()?;
+                        let _ = (&__caller, &__later, &mut __from, &mut __input, &mut __output);
                         match __operation {
                             #(#arms)*
                             _ => Err(::kd_api::Errno::ENOSYS),
@@ -149,14 +150,12 @@ fn check(method: &Method) -> TokenStream {
             const _: () = ::core::assert!(<#ty as __api::Wire>::WORDS <= __api::WORDS, #message);
         )
     });
-    // An event's window would never be taken back, and a deferred reply may outlive the claim on its own.
+    // An event's window would never be taken back, a deferred reply may outlive the claim on its own, and a submitted
+    // call is sent again from its words.
     let windowless: Vec<_> = match (&method.result, method.event) {
-        (_, true) => method
-            .arguments
-            .iter()
-            .filter_map(|a| if let Kind::Value(ty) = &a.kind { Some(&**ty) } else { None })
-            .collect(),
+        (_, true) => plain(method).collect(),
         (Some(ty), _) if method.deferred => vec![ty],
+        _ if method.submittable => plain(method).collect(),
         _ => Vec::new(),
     };
     let windowless = windowless.into_iter().map(|ty| {
@@ -164,6 +163,44 @@ fn check(method: &Method) -> TokenStream {
         quote_spanned!(ty.span()=> const _: () = ::core::assert!(!<#ty as __api::Wire>::SPILLS, #message);)
     });
     quote!(#arguments #result #(#windowless)*)
+}
+
+/// The types of a method's plain arguments.
+fn plain(method: &Method) -> impl Iterator<Item = &syn::Type> {
+    method.arguments.iter().filter_map(|a| if let Kind::Value(ty) = &a.kind { Some(&**ty) } else { None })
+}
+
+/// The signature of a `submit_...`, up to its body.
+fn submit_signature(method: &Method) -> TokenStream {
+    let Method { name, result, .. } = method;
+    let submit = format_ident!("submit_{name}");
+    let parameters = method.arguments.iter().map(|Argument { name, kind }| match kind {
+        Kind::In => quote!(#name: ::kd_api::InBuf<'t>),
+        Kind::Out => quote!(#name: ::kd_api::OutBuf<'t>),
+        Kind::Caller => quote!(#name: ::kd_api::Caller),
+        Kind::Value(ty) => quote!(#name: #ty),
+        Kind::Text | Kind::Completion => quote!(),
+    });
+    quote!(fn #submit<'t>(&'t self, #(#parameters),*) -> ::kd_api::Ticket<'t, #result>)
+}
+
+/// The trait's own `submit_...`: the call is made at once.
+fn submission(method: &Method) -> Option<syn::TraitItem> {
+    let signature = method.submittable.then(|| submit_signature(method))?;
+    let name = &method.name;
+    let bulk = method.arguments.iter().filter(|a| matches!(a.kind, Kind::In | Kind::Out)).map(|a| &a.name);
+    let passed = method.arguments.iter().map(|Argument { name, kind }| match kind {
+        Kind::In | Kind::Out => quote!(&mut #name),
+        _ => quote!(#name),
+    });
+    let doc = format!("[`{name}`](Self::{name}), submitted: its answer is the ticket's.");
+    Some(syn::parse_quote! {
+        #[doc = #doc]
+        #signature {
+            #(let mut #bulk = #bulk;)*
+            ::kd_api::Ticket::answered(self.#name(#(#passed),*))
+        }
+    })
 }
 
 /// `name: Type` of the method's own signature.
@@ -215,16 +252,30 @@ fn client_method(number: usize, method: &Method) -> TokenStream {
         };
     }
     let bulk = method.arguments.iter().find_map(|Argument { name, kind }| match kind {
-        Kind::In => Some(quote!(__api::client::Bulk::In(#name))),
-        Kind::Out => Some(quote!(__api::client::Bulk::Out(#name))),
+        Kind::In => Some(quote!(In(#name))),
+        Kind::Out => Some(quote!(Out(#name))),
         _ => None,
     });
-    let bulk = bulk.unwrap_or_else(|| quote!(__api::client::Bulk::None));
+    let bulk = bulk.unwrap_or_else(|| quote!(None));
+    let submit = method.submittable.then(|| {
+        let (signature, puts, unused) = (submit_signature(method), puts.clone(), unused.clone());
+        quote! {
+            #signature {
+                #(let _ = #unused;)*
+                __api::ticket::submit(
+                    &*self.port,
+                    &OPERATIONS[#number],
+                    __api::ticket::Payload::#bulk,
+                    |__to| { let _ = &__to; #(#puts)* Ok(()) },
+                )
+            }
+        }
+    });
     let call = quote! {
         __api::client::call(
             &*self.port,
             &OPERATIONS[#number],
-            #bulk,
+            __api::client::Bulk::#bulk,
             |__to| { let _ = &__to; #(#puts)* Ok(()) },
             |__from| <#result as __api::Wire>::get(__from),
         )
@@ -232,7 +283,7 @@ fn client_method(number: usize, method: &Method) -> TokenStream {
     let done = method.arguments.iter().find(|a| matches!(a.kind, Kind::Completion)).map(|a| &a.name);
     match done {
         Some(done) => quote! { fn #name(&self, #(#parameters),*) { #(let _ = #unused;)* #done.complete(#call) } },
-        None => quote! { fn #name(&self, #(#parameters),*) #output { #(let _ = #unused;)* #call } },
+        None => quote! { fn #name(&self, #(#parameters),*) #output { #(let _ = #unused;)* #call } #submit },
     }
 }
 
@@ -279,14 +330,24 @@ fn around_method(number: usize, method: &Method) -> TokenStream {
     let name = &method.name;
     let (parameters, output) = (parameters(method), output(method));
     let passed = method.arguments.iter().map(|a| &a.name);
+    let again = passed.clone();
     let bulk = method.arguments.iter().find_map(|Argument { name, kind }| match kind {
         Kind::In | Kind::Out => Some(quote!(#name.remaining())),
         _ => None,
     });
     let bulk = bulk.unwrap_or_else(|| quote!(0));
+    let submit = method.submittable.then(|| {
+        let (signature, submit) = (submit_signature(method), format_ident!("submit_{name}"));
+        quote! {
+            #signature {
+                self.around.around(&OPERATIONS[#number], #bulk, || self.inner.#submit(#(#again),*))
+            }
+        }
+    });
     quote! {
         fn #name(&self, #(#parameters),*) #output {
             self.around.around(&OPERATIONS[#number], #bulk, || self.inner.#name(#(#passed),*))
         }
+        #submit
     }
 }

@@ -17,7 +17,9 @@ use syn::parse_macro_input;
 ///
 /// On a method, `#[idempotent]` allows repeating it after its server's restart, `#[blocking]` says that it may wait for
 /// another app, `#[event]` makes it one-way (words only, no result), and a last argument `Completion<T>` makes it
-/// deferred: answered later, holding no thread meanwhile.
+/// deferred: answered later, holding no thread meanwhile. `#[submittable]` adds a method `submit_...` that returns a
+/// `Ticket<T>` (`kd_api::ticket`) and takes buffers by value; arguments are words and at most one buffer then. Nobody
+/// implements it: an implementation is called at submission.
 ///
 /// Beside `trait X` stand `XClient`, `XServer`, `XAround` and the table `XClient::INFO`.
 #[proc_macro_attribute]

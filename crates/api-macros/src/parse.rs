@@ -26,6 +26,7 @@ pub struct Method {
     pub blocking: bool,
     pub event: bool,
     pub deferred: bool,
+    pub submittable: bool,
 }
 
 /// One argument.
@@ -71,6 +72,7 @@ struct Marks {
     idempotent: bool,
     blocking: bool,
     event: bool,
+    submittable: bool,
 }
 
 impl Marks {
@@ -79,6 +81,7 @@ impl Marks {
             Some("idempotent") => &mut self.idempotent,
             Some("blocking") => &mut self.blocking,
             Some("event") => &mut self.event,
+            Some("submittable") => &mut self.submittable,
             _ => return false,
         };
         *mark = true;
@@ -129,6 +132,12 @@ impl Method {
                     "an event carries words only: nobody waits to take its window back",
                 ));
             }
+            if marks.submittable && matches!(kind, Kind::Text | Kind::Completion) {
+                return Err(Error::new_spanned(
+                    &typed.ty,
+                    "a submitted call carries words and one buffer: no more is kept to send it again",
+                ));
+            }
             arguments.push(Argument { name: name.ident.clone(), kind });
         }
         let deferred = result.is_some();
@@ -137,6 +146,12 @@ impl Method {
             return Err(Error::new_spanned(
                 &bulk.name,
                 "a deferred operation carries no bulk data: its caller's buffer may be gone when it is answered",
+            ));
+        }
+        if marks.submittable && marks.event {
+            return Err(Error::new_spanned(
+                &signature.ident,
+                "an event is never answered: there is nothing to complete",
             ));
         }
         match (&signature.output, marks.event || deferred) {
@@ -161,6 +176,7 @@ impl Method {
             blocking: marks.blocking,
             event: marks.event,
             deferred,
+            submittable: marks.submittable,
         })
     }
 }

@@ -109,6 +109,12 @@ impl<'a> InBuf<'a> {
         (self.at, self.left)
     }
 
+    /// Where the bytes not yet read lie, if others map that memory as well.
+    #[inline]
+    pub(crate) fn as_shared(&self) -> Option<(*const u8, usize)> {
+        self.shared.then_some((self.at, self.left))
+    }
+
     /// The same bytes from the same position: a client sends them again after its server was restarted.
     #[doc(hidden)]
     pub fn again(&self) -> InBuf<'a> {
@@ -154,6 +160,25 @@ impl<'a> OutBuf<'a> {
     /// # Safety
     /// They were written since [`OutBuf::as_raw`]: what lay there before must not pass for output.
     pub unsafe fn assume_written(&mut self, count: usize) {
+        self.advance(count);
+    }
+
+    /// Where the room left lies, if others map that memory as well.
+    #[inline]
+    pub(crate) fn as_shared(&self) -> Option<(*const u8, usize)> {
+        self.shared.then_some((self.at.cast_const(), self.left))
+    }
+
+    /// Counts `count` bytes (at most those left) of shared room as written, as the peer says who was granted it. If it lies,
+    /// old bytes of the room pass for output: they are the owner's, and were the peer's to read anyway.
+    #[inline]
+    pub(crate) fn written_by_peer(&mut self, count: usize) {
+        debug_assert!(self.shared, "private room is never granted");
+        self.advance(count);
+    }
+
+    #[inline]
+    fn advance(&mut self, count: usize) {
         let count = count.min(self.left);
         // SAFETY: stays within the room or one past its end.
         self.at = unsafe { self.at.add(count) };
@@ -215,10 +240,7 @@ impl<'a> OutBuf<'a> {
             OutBuf { at: self.at, left: count.min(self.left), written: 0, shared: self.shared, target: PhantomData };
         let result = fill(&mut part);
         let wrote = part.written;
-        // SAFETY: `wrote` is at most the part's room, which is at most what was left here.
-        self.at = unsafe { self.at.add(wrote) };
-        self.left -= wrote;
-        self.written += wrote;
+        self.advance(wrote);
         result
     }
 }

@@ -5,8 +5,8 @@
 //! Components hold `Arc<dyn X>` and cannot tell which of the two they hold; that is what lets the same source run in a
 //! kernel of direct calls and in one of messages.
 //!
-//! This crate is `no_std` + `alloc` and knows nothing of processes or threads. `unsafe` lives in [`mod@buf`] and
-//! [`mod@window`] alone: the places where bytes of a peer are copied.
+//! This crate is `no_std` + `alloc` and knows nothing of processes or threads. `unsafe` lives in [`mod@buf`],
+//! [`mod@window`] and [`mod@grant`] alone: the places where bytes of a peer are copied.
 
 #![no_std]
 
@@ -23,11 +23,13 @@ pub mod component;
 pub mod device;
 pub mod errno;
 mod extensions;
+pub mod grant;
 pub mod ids;
 pub mod interfaces;
 pub mod message;
 pub mod module;
 pub mod server;
+pub mod ticket;
 pub mod window;
 pub mod wire;
 
@@ -39,6 +41,7 @@ pub mod generated {
     pub use crate::component::Interface;
     pub use crate::message::{InterfaceInfo, Message, Operation, WORDS};
     pub use crate::server::{Answer, Dispatch, Incoming};
+    pub use crate::ticket;
     pub use crate::wire::{Decoder, Encoder, Wire};
     pub use alloc::sync::Arc;
 }
@@ -48,6 +51,8 @@ pub use buf::{InBuf, OutBuf};
 pub use completion::Completion;
 pub use component::{Component, Handle, Imports, Interface};
 pub use errno::{Errno, Result};
+pub use grant::Grant;
 pub use ids::{AppId, Caller, Fd, Ino};
 pub use kd_api_macros::interface;
 pub use message::{InterfaceInfo, Message, Operation};
+pub use ticket::Ticket;

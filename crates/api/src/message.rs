@@ -13,7 +13,8 @@ pub struct Message {
     pub sequence: u32,
     /// Request: number of the operation. Reply: the same number again.
     pub operation: u16,
-    /// Reply: 0, or an errno. Request: 0.
+    /// Reply: 0, or an errno. Request: 0 for bulk data in the window; else a pool's number from 1, and the window says where
+    /// in that the data lie ([`crate::grant`]).
     pub status: i16,
     /// Request: bytes of bulk data sent (input) or room offered (output). Reply: bytes consumed or written.
     pub bulk: u32,

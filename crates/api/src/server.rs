@@ -1,11 +1,13 @@
 //! The server's half of every transport: a message, hostile until checked, becomes a call.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 
+use crate::grant::Pool;
 use crate::message::{InterfaceInfo, Message};
 use crate::window::Window;
 use crate::wire::{Decoder, Encoder, Wire};
-use crate::{Caller, Completion, InBuf, OutBuf, Result};
+use crate::{Caller, Completion, Errno, InBuf, OutBuf, Result};
 
 /// Bytes of scratch memory a server thread must bring: strings of a request are copied there.
 pub const SCRATCH: usize = crate::window::SPILL;
@@ -21,6 +23,8 @@ pub struct Incoming<'a> {
     pub request: &'a Message,
     /// The slot's window.
     pub window: Window<'a>,
+    /// The pools from which this client may grant buffers, in the order of their numbers.
+    pub pools: &'a [Arc<Pool>],
     /// [`SCRATCH`] bytes of the serving thread.
     pub scratch: &'a mut [u8],
     /// Makes the means to answer later; used by deferred operations alone.
@@ -47,15 +51,23 @@ pub trait Dispatch: Send + Sync {
 }
 
 impl<'a> Incoming<'a> {
-    /// A decoder for the arguments, and the bulk data as input and as room.
+    /// A decoder for the arguments, and the bulk data as input and as room; [`Errno::EBADMSG`] for a grant of what is not in
+    /// the pool that it names.
     #[inline]
-    pub fn open(self) -> (Decoder<'a>, InBuf<'a>, OutBuf<'a>) {
+    pub fn open(self) -> Result<(Decoder<'a>, InBuf<'a>, OutBuf<'a>)> {
         let bulk = self.request.bulk as usize;
-        (
-            Decoder::new(&self.request.words, self.window, self.scratch),
-            self.window.input(bulk),
-            self.window.output(bulk),
-        )
+        let (input, output) = match self.request.status {
+            0 => (self.window.input(bulk), self.window.output(bulk)),
+            pool => self.granted(pool, bulk).ok_or(Errno::EBADMSG)?,
+        };
+        Ok((Decoder::new(&self.request.words, self.window, self.scratch), input, output))
+    }
+
+    fn granted(&self, pool: i16, bulk: usize) -> Option<(InBuf<'a>, OutBuf<'a>)> {
+        let pool = self.pools.get(usize::try_from(pool).ok()?.checked_sub(1)?)?;
+        let mut offset = [0; 8];
+        self.window.input(8).read(&mut offset);
+        pool.lend(u64::from_ne_bytes(offset), bulk)
     }
 }
 

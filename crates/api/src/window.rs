@@ -3,7 +3,8 @@
 //! A peer can write it at any time, so no Rust reference to it is ever made: every access is a copy, done by an
 //! instruction the compiler does not look into. What was copied is private and may be checked.
 //!
-//! Layout: `SPILL` bytes for strings and structures, then `BULK` bytes for an input or output buffer.
+//! Layout: `SPILL` bytes for strings and structures, then `BULK` bytes for an input or output buffer; of one that is
+//! granted ([`crate::grant`]) its offset stands there instead, in eight bytes.
 
 use core::marker::PhantomData;
 use core::ptr::NonNull;

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use kd_api::grant::Pool;
 use kd_api::ids::PipeId;
 use kd_api::interfaces::{
     block::{BlockDevice, Statistics, read_each, write_each},
@@ -29,7 +30,7 @@ use kd_api::window::{BULK, SPILL, WINDOW, Window};
 use kd_api::{AppId, Blocks, Caller, Errno, Handle, Imports, InBuf, Message, OutBuf, Result};
 use kd_subsystems::syscalls::SyscallTable;
 use kinds::{Honest, Kinds};
-use loopback::deliver;
+use loopback::deliver_with;
 use random::Random;
 
 const ME: Caller = Caller::app(1);
@@ -38,16 +39,29 @@ const ROUNDS: u64 = 12_000;
 const PIPES: u64 = ROUNDS / 4;
 const PAGE: usize = 4096;
 
-/// A window between two pages that fault.
-fn fenced_window() -> Window<'static> {
-    // SAFETY: a fresh mapping of our own; its middle is made accessible and never unmapped.
+/// What a client may grant from.
+const POOL: usize = 4 * PAGE;
+
+/// So many bytes, whole pages, between two pages that fault; never unmapped.
+fn fenced(bytes: usize) -> NonNull<u8> {
+    // SAFETY: a fresh mapping of our own; its middle is made accessible.
     unsafe {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        let all = libc::mmap(null_mut(), WINDOW + 2 * PAGE, libc::PROT_NONE, flags, -1, 0).cast::<u8>();
+        let all = libc::mmap(null_mut(), bytes + 2 * PAGE, libc::PROT_NONE, flags, -1, 0).cast::<u8>();
         let middle = all.add(PAGE);
-        assert_eq!(libc::mprotect(middle.cast(), WINDOW, libc::PROT_READ | libc::PROT_WRITE), 0);
-        Window::new(NonNull::new(middle).expect("mapped"))
+        assert_eq!(libc::mprotect(middle.cast(), bytes, libc::PROT_READ | libc::PROT_WRITE), 0);
+        NonNull::new(middle).expect("mapped")
     }
+}
+
+fn fenced_window() -> Window<'static> {
+    // SAFETY: as many bytes, for ever, to which nobody has a reference.
+    unsafe { Window::new(fenced(WINDOW)) }
+}
+
+fn fenced_pool() -> Arc<Pool> {
+    // SAFETY: as for the window.
+    Arc::new(unsafe { Pool::new(fenced(POOL), POOL, Box::new(())) })
 }
 
 /// Moves a window to another thread that scribbles into it.
@@ -181,7 +195,18 @@ fn request(random: &mut Random, operations: usize, window: Window<'_>) -> Messag
             lengths[text % 2]
         }
     });
-    let (sequence, status) = (random.next() as u32, random.next() as i16);
+    // A pool's number as often as not, and an offset in it: at its end, anywhere, or none at all.
+    let offset = match random.below(4) {
+        0 => random.next(),
+        1 => (POOL as u64).wrapping_sub(u64::from(bulk)),
+        _ => random.below(POOL) as u64,
+    };
+    window.output(8).write(&offset.to_ne_bytes());
+    let status = match random.below(10) {
+        0 => random.next() as i16,
+        number => (number % 2) as i16,
+    };
+    let sequence = random.next() as u32;
     Message { sequence, operation, status, bulk, words }
 }
 
@@ -226,6 +251,7 @@ fn servers_answer_anything_and_survive_it() {
 fn throw(name: &str, server: &dyn Dispatch, seed: u64, window: Window<'_>, progress: &Mutex<(u64, String)>) {
     let mut random = Random(seed);
     let operations = server.info().operations;
+    let pools = [fenced_pool()];
     let (mut good, mut bad) = (0, 0);
     for round in 0..ROUNDS {
         let request = request(&mut random, operations.len(), window);
@@ -233,9 +259,11 @@ fn throw(name: &str, server: &dyn Dispatch, seed: u64, window: Window<'_>, progr
             let mut now = progress.lock().expect("no panic holding it");
             *now = (now.0 + 1, format!("{name}: {request:?}"));
         }
-        let reply = deliver(server, ME, request, window);
+        let reply = deliver_with(server, ME, request, window, &pools);
         let Some(operation) = server.info().operation(request.operation) else {
-            assert_eq!(reply.map(|reply| reply.status), Some(Errno::ENOSYS as i16), "{name}, round {round}");
+            let refused = reply.and_then(|reply| Errno::from_number(reply.status));
+            let bad_grant = request.status != 0 && refused == Some(Errno::EBADMSG);
+            assert!(refused == Some(Errno::ENOSYS) || bad_grant, "{name}, round {round}: {refused:?}");
             bad += 1;
             continue;
         };

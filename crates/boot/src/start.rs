@@ -71,6 +71,36 @@ pub enum BootError {
         /// How many there are keys for.
         keys: usize,
     },
+    /// Code that opens every domain.
+    #[error(
+        "`{name}` cannot run behind a protection key: with it, {image} is in the process, whose code executes {instruction} \
+         at {address:#x} and so could open every domain; build it without, or place components in processes (`process`)"
+    )]
+    ChangesRights {
+        /// The entry that was about to start.
+        name: String,
+        /// Whose code it is.
+        image: String,
+        /// `WRPKRU` or `XRSTOR`.
+        instruction: &'static str,
+        /// Where it is.
+        address: usize,
+    },
+    /// Memory of a disk that another has.
+    #[error(
+        "the disk of `{name}` ({bytes} bytes) has no room at place {place} of the direct map: what is mapped there, or in \
+         the places behind, is another one's; a place has {room} bytes: give it a smaller disk"
+    )]
+    NoRoom {
+        /// The entry.
+        name: String,
+        /// How much it wants.
+        bytes: usize,
+        /// Where.
+        place: usize,
+        /// Bytes of a place.
+        room: usize,
+    },
     /// Placements that do not go together.
     #[error("the manifest places `{0}` {1}, beside components behind protection keys: {2}")]
     Mixed(String, &'static str, &'static str),
@@ -88,6 +118,9 @@ pub enum BootError {
     /// The host refused something.
     #[error("the host refused: {0}")]
     Host(#[from] std::io::Error),
+    /// One of these, met in the kernel's own process.
+    #[error("{0}")]
+    Within(String),
     /// A component's process ended before it was ready.
     #[error("`{0}` ended before it was ready: {1}")]
     Ended(String, String),
@@ -290,7 +323,12 @@ impl Prepared {
         if let Some(medium) = self.medium.get() {
             return Ok(Some(medium));
         }
-        let medium = DiskMedium::map_at(disk, kd_nucleus::arena::place(place))?;
+        let medium = DiskMedium::map_at(disk, arena::place(place)).map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => {
+                BootError::NoRoom { name: self.entry.name.clone(), bytes: self.entry.disk, place, room: arena::PLACE }
+            }
+            _ => error.into(),
+        })?;
         Ok(Some(self.medium.get_or_init(|| Box::leak(Box::new(medium)))))
     }
 

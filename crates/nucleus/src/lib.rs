@@ -27,3 +27,10 @@ pub mod socket;
 pub mod threads;
 pub mod watch;
 pub mod zygote;
+
+/// Where channels have their atomics and thread-locals from: here the host's. The same sources are compiled a second time
+/// with a model's, which tries out every order of their steps (`tests/model`).
+mod sync {
+    pub use std::sync::atomic;
+    pub use std::thread_local;
+}

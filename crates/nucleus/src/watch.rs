@@ -3,6 +3,8 @@
 
 use std::cell::Cell;
 
+use crate::sync::thread_local;
+
 /// Told by a pool thread that it is about to wait, and that it is back.
 pub trait Watch: Sync {
     /// The calling thread will not look for requests for a while.

@@ -310,6 +310,23 @@ fn peers_stand_beside_ours_in_one_table() {
 }
 
 #[test]
+fn where_grants_win_is_said_and_shown() {
+    let html = page(&with(sample::primitives()), "grants");
+    let (_, part) = html.split_once("Where grants start to win</h3>").expect("it has a heading");
+    assert!(part.contains("<li>one server, 1 core: looked at in place, grants win from 64 KiB on.</li>"), "{part}");
+    let nowhere = "<li>one server, 1 core: copied out for private use, grants win nowhere up to 64 KiB.</li>";
+    assert!(part.contains(nowhere) && part.contains("<th scope=\"row\">4 KiB</th>"), "{part}");
+    let (_, part) = html.split_once("Several calls under way</h3>").expect("and the other");
+    assert!(part.contains("batch_depth_4") && part.contains("0.300"), "{part}");
+    assert!(!html.contains("<section id=\"other\">"), "no figure of it is shown a second time");
+    let without =
+        |r: &kd_report::schema::Record| !r.workload.starts_with("batch_") && !r.workload.starts_with("payload_");
+    let without = sample::primitives().into_iter().filter(without).collect();
+    let html = page(&with(without), "none");
+    assert!(!html.contains("under way</h3>") && !html.contains("Where grants"));
+}
+
+#[test]
 fn newcomers_appear_without_a_change_here() {
     let mut results = sample::results();
     let put =

@@ -13,17 +13,20 @@ mod restart;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use kd_api::client::Port;
 use kd_api::interfaces::kernel::{self, KernelInfo};
 use kd_api::module::HostTable;
 use kd_api::server::Dispatch;
 use kd_api::{Caller, Handle, Imports};
 use kd_boot::hosted::{self, KernelPage, Wiring};
 use kd_boot::start::{BootError, Loaded, Prepared, Started, host_table};
+use kd_boot::trace::{Counts, Origin, TracedPort};
 use kd_boot::{Manifest, Placement, info, log};
 use kd_nucleus::module::Snapshot;
 use kd_nucleus::pkey::domain::{self, State};
+use kd_nucleus::pkey::scan::{self, Finding, Kind};
 use kd_nucleus::pkey::thread::{outside, within};
-use kd_nucleus::pkey::{COMMON, GatePort, Key, Rights, SERVICES, scan, server, space};
+use kd_nucleus::pkey::{COMMON, GatePort, Key, Rights, SERVICES, server, space};
 use kd_nucleus::threads;
 
 use plan::{Holder, Plan};
@@ -35,6 +38,8 @@ pub struct Domains {
     /// Domains that were made, with their keys.
     opened: Mutex<Vec<(usize, Key)>>,
     running: Mutex<Vec<Arc<Running>>>,
+    /// Crossings, if this boot counts them.
+    counts: Option<Counts>,
     /// Executable memory that was looked through for instructions which change rights.
     scanned: Mutex<Vec<std::ops::Range<usize>>>,
 }
@@ -47,10 +52,8 @@ struct Keys {
 
 /// A component in its domain, and what it takes to start it again.
 struct Running {
-    /// The domain, and which of its components this is.
-    domain: usize,
-    member: usize,
-    number: usize,
+    at: Server,
+    counts: Option<Counts>,
     prepared: &'static Prepared,
     loaded: Loaded<'static>,
     statics: Option<Snapshot>,
@@ -59,10 +62,32 @@ struct Running {
     own: Mutex<Option<&'static Handle>>,
 }
 
+/// A component as its clients find it: its domain, its number there, and that in the manifest.
+#[derive(Clone, Copy)]
+struct Server {
+    domain: usize,
+    member: usize,
+    number: usize,
+}
+
+impl Server {
+    /// A port to it, for whoever is to hold it, made where it is held.
+    fn port(self, caller: Caller, counts: Option<Counts>, from: Origin) -> Arc<dyn Port> {
+        let port = Arc::new(GatePort::new(self.domain, self.member, caller));
+        match counts {
+            // The kernel's own answers are no component's.
+            Some(counts) if self.domain != SERVICES => {
+                Arc::new(TracedPort { inner: port, counts, from, component: self.number })
+            }
+            _ => port,
+        }
+    }
+}
+
 /// What a component calls.
 enum Import {
     /// A component of another domain.
-    Apart { name: String, domain: usize, member: usize, client: fn(Arc<dyn kd_api::client::Port>) -> Handle },
+    Apart { name: String, to: Server, client: fn(Arc<dyn Port>) -> Handle },
     /// One of its own domain.
     Beside(Arc<Running>),
 }
@@ -86,6 +111,7 @@ impl Domains {
             keys: OnceLock::new(),
             opened: Mutex::default(),
             running: Mutex::default(),
+            counts: manifest.trace.then(Counts::new).transpose()?,
             scanned: Mutex::default(),
         })
     }
@@ -106,6 +132,11 @@ impl Domains {
         if let Some(key) = self.window_key(Holder::Outside) {
             space::map_windows(COMMON, key)?;
             domain::set_rights(COMMON, domain::rights(COMMON).writing(key));
+        }
+        if let Some(counts) = self.counts {
+            // Every domain counts its own calls.
+            let (start, size) = counts.memory();
+            signals.protect(start, size)?;
         }
         if let Some(info) = info::get() {
             let dispatch = Handle::new::<dyn KernelInfo>(info.clone()).serve();
@@ -149,20 +180,32 @@ impl Domains {
             grant(domain, window);
         }
         for import in imports {
-            if let (Import::Apart { domain: to, .. }, Some(window)) = (import, self.window_key(Holder::Domain(domain)))
-                && *to != SERVICES
+            if let (Import::Apart { to, .. }, Some(window)) = (import, self.window_key(Holder::Domain(domain)))
+                && to.domain != SERVICES
             {
-                grant(*to, window);
+                grant(to.domain, window);
             }
         }
     }
 
-    /// Tells the log what code has come with a component that changes rights, outside the gates and what is listed. The
-    /// bytes may lie within other instructions, by accident of addresses, so the kernel boots all the same.
-    fn tell_who_changes_rights(&self) -> Result<(), BootError> {
+    /// Refuses a component with which code has come that changes rights, outside the gates and what is listed. Bytes that
+    /// would do so within other instructions are there by accident of addresses: the log has them, and the kernel boots.
+    fn nobody_else_changes_rights(&self, prepared: &Prepared) -> Result<(), BootError> {
         let mut scanned = self.scanned.lock().unwrap_or_else(PoisonError::into_inner);
-        for found in scan::process(&mut scanned)?.iter().filter(|finding| !finding.is_listed()) {
-            log::say(&format!("pkey: {} has the bytes of {} at {:#x}", found.image, found.instruction, found.address));
+        for Finding { instruction, address, image, kind } in
+            scan::process(&mut scanned)?.into_iter().filter(|finding| !finding.is_listed())
+        {
+            if kind == Kind::Instruction {
+                return Err(BootError::ChangesRights {
+                    name: prepared.entry.name.clone(),
+                    image,
+                    instruction,
+                    address,
+                });
+            }
+            log::say(&format!(
+                "pkey: {image} has the bytes of {instruction} at {address:#x}, within other instructions"
+            ));
         }
         Ok(())
     }
@@ -170,19 +213,19 @@ impl Domains {
     fn imports(&self, domain: usize, prepared: &Prepared) -> Vec<Import> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let behind_keys = running.iter().filter(|other| prepared.entry.imports.contains(&other.prepared.entry.name));
-        let import = |other: &Arc<Running>| match other.domain == domain {
+        let import = |other: &Arc<Running>| match other.at.domain == domain {
             true => Import::Beside(other.clone()),
             false => Import::Apart {
                 name: other.prepared.entry.name.clone(),
-                domain: other.domain,
-                member: other.member,
+                to: other.at,
                 client: other.prepared.component.client,
             },
         };
         let mut imports: Vec<Import> = behind_keys.map(import).collect();
         if prepared.imports_kernel() {
             let client = Handle::client::<dyn KernelInfo>;
-            imports.push(Import::Apart { name: kernel::NAME.into(), domain: SERVICES, member: 0, client });
+            let to = Server { domain: SERVICES, member: 0, number: 0 };
+            imports.push(Import::Apart { name: kernel::NAME.into(), to, client });
         }
         imports
     }
@@ -219,9 +262,10 @@ impl Wiring for Domains {
             key.protect(start, size)?;
         }
         let patch = loaded.patch;
-        self.tell_who_changes_rights()?;
+        self.nobody_else_changes_rights(prepared)?;
         let own = Mutex::default();
-        let running = Arc::new(Running { domain, member, number, prepared, loaded, statics, imports, own });
+        let (at, counts) = (Server { domain, member, number }, self.counts);
+        let running = Arc::new(Running { at, counts, prepared, loaded, statics, imports, own });
         running.start()?;
         domain::get(domain).set(State::Alive);
         let client = running.client(Caller::KERNEL);
@@ -237,17 +281,24 @@ impl Wiring for Domains {
     fn client(&self, prepared: &'static Prepared, number: usize, started: &Handle, holder: hosted::Holder) -> Handle {
         match self.plan.place(number) {
             Some((domain, member)) => {
-                (prepared.component.client)(Arc::new(GatePort::new(domain, member, holder.caller)))
+                // A component without a key is counted with the kernel, which its caller is.
+                let from = if holder.caller == Caller::KERNEL { Origin::Supervisor } else { Origin::App };
+                let at = Server { domain, member, number };
+                (prepared.component.client)(at.port(holder.caller, self.counts, from))
             }
             None => started.clone(),
         }
+    }
+
+    fn counts(&self, prepared: &[Prepared]) -> Vec<(String, u64, u64)> {
+        self.counts.map_or_else(Vec::new, |counts| counts.named(prepared))
     }
 }
 
 impl Running {
     /// A client of it, for the core or an app.
     fn client(&self, caller: Caller) -> Handle {
-        (self.prepared.component.client)(Arc::new(GatePort::new(self.domain, self.member, caller)))
+        (self.prepared.component.client)(self.at.port(caller, self.counts, Origin::Supervisor))
     }
 
     /// Starts the component in its domain: clients of its imports, and all that it makes, come from its arena.
@@ -264,12 +315,13 @@ impl Running {
                 beside.push((&other.prepared.entry.name, handle));
             }
         }
-        let survived = within(self.domain, &|| {
+        let own = Origin::Component(self.at.number);
+        let survived = within(self.at.domain, &|| {
             let mut imports = Imports::default();
             beside.iter().for_each(|(name, handle)| imports.insert(name, (*handle).clone()));
             for import in &self.imports {
-                if let Import::Apart { name, domain, member, client } = import {
-                    imports.insert(name, client(Arc::new(GatePort::new(*domain, *member, Caller::KERNEL))));
+                if let Import::Apart { name, to, client } = import {
+                    imports.insert(name, client(to.port(Caller::KERNEL, self.counts, own)));
                 }
             }
             match self.loaded.start(&imports) {
@@ -280,7 +332,7 @@ impl Running {
                     std::mem::forget(imports);
                     outside(|| {
                         *self.own.lock().unwrap_or_else(PoisonError::into_inner) = Some(handle);
-                        server::publish(self.domain, self.member, server);
+                        server::publish(self.at.domain, self.at.member, server);
                     });
                 }
                 Err(error) => fails(&error),
@@ -288,7 +340,7 @@ impl Running {
         })?;
         let name = || self.prepared.entry.name.clone();
         match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            _ if !survived => Err(BootError::Ended(name(), restart::describe(domain::get(self.domain).faults().1))),
+            _ if !survived => Err(BootError::Ended(name(), restart::describe(domain::get(self.at.domain).faults().1))),
             Some(why) => Err(BootError::Ended(name(), why)),
             None => Ok(()),
         }

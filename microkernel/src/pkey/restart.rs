@@ -45,8 +45,8 @@ pub fn supervise(domains: &'static Domains, page: &'static KernelPage) {
         let running = domains.running.lock().unwrap_or_else(PoisonError::into_inner).clone();
         // Imports first: components are in the order in which they were started.
         for component in &running {
-            if domain::get(component.domain).state() == State::Dead {
-                restart(component.domain, &mut deaths[component.domain], &running, page);
+            if domain::get(component.at.domain).state() == State::Dead {
+                restart(component.at.domain, &mut deaths[component.at.domain], &running, page);
             }
         }
         if !running.is_empty() {
@@ -59,14 +59,14 @@ pub fn supervise(domains: &'static Domains, page: &'static KernelPage) {
 
 /// Empties a dead domain and starts all its components, which hold each other, anew.
 fn restart(number: usize, deaths: &mut VecDeque<u64>, all: &[Arc<Running>], page: &KernelPage) {
-    let members: Vec<&Arc<Running>> = all.iter().filter(|one| one.domain == number).collect();
+    let members: Vec<&Arc<Running>> = all.iter().filter(|one| one.at.domain == number).collect();
     let name = &members[0].prepared.domain;
     let domain = domain::get(number);
     let Fault { signal, address, instruction } = domain.faults().1;
     log::say(&format!("{name}: {}", describe(domain.faults().1)));
     let now = clock::now();
     let fault = Oops { at: now, signal: signal as u64, address: address as u64, instruction: instruction as u64 };
-    let tell = |fate, fault| page.tell(News { component: members[0].number, fate, fault });
+    let tell = |fate, fault| page.tell(News { component: members[0].at.number, fate, fault });
     tell(if signal == 0 { Fate::Hung } else { Fate::Died }, fault);
     deaths.push_back(now);
     deaths.retain(|at| now - at < WITHIN);
@@ -86,7 +86,7 @@ fn restart(number: usize, deaths: &mut VecDeque<u64>, all: &[Arc<Running>], page
     }
     if members.iter().any(|one| one.prepared.component.interface.name == <dyn FileSystem>::info().name) {
         // Before its successor answers anybody.
-        let told = all.iter().filter(|other| other.domain != number);
+        let told = all.iter().filter(|other| other.at.domain != number);
         told.filter_map(|other| other.client(Caller::KERNEL).get::<dyn Vfs>().ok())
             .for_each(|vfs| vfs.file_system_restarted());
     }
@@ -94,7 +94,7 @@ fn restart(number: usize, deaths: &mut VecDeque<u64>, all: &[Arc<Running>], page
     tell(Fate::Restarted, Oops { at: clock::now(), ..fault });
     for one in &members {
         if let Some(info) = info::get() {
-            info.set_domain(one.number, std::process::id() as i32, info.restarts(one.number) + 1);
+            info.set_domain(one.at.number, std::process::id() as i32, info.restarts(one.at.number) + 1);
         }
     }
 }

@@ -17,7 +17,7 @@ use kd_boot::devices::Devices;
 use kd_boot::order::{Together, groups};
 use kd_boot::root::{Apps, Core, TICK};
 use kd_boot::start::{BootError, Parts, Prepared, prepare};
-use kd_boot::trace::{Counts, Origin};
+use kd_boot::trace::Counts;
 use kd_boot::{Manifest, info, log};
 use kd_machine::clock;
 use kd_machine::memory::Memory;
@@ -268,23 +268,6 @@ impl Core for Supervisor {
     }
 
     fn counts(&self) -> Vec<(String, u64, u64)> {
-        let Some(counts) = self.wiring.counts() else { return Vec::new() };
-        let name = |from| match from {
-            Origin::Component(number) => self.prepared[number].entry.name.as_str(),
-            Origin::App => "app",
-            Origin::Supervisor => "supervisor",
-        };
-        let callers: Vec<Origin> =
-            (0..self.prepared.len()).map(Origin::Component).chain([Origin::App, Origin::Supervisor]).collect();
-        let of = |(number, prepared): (usize, &Prepared)| {
-            let component = &prepared.component;
-            let named = |from| {
-                let edge = format!("{}>{}", name(from), component.name);
-                let one = move |(operation, crossings, bytes)| (format!("{edge}/{operation}"), crossings, bytes);
-                counts.of(from, number, component.interface).filter(|(_, crossings, _)| *crossings > 0).map(one)
-            };
-            callers.iter().flat_map(|&from| named(from).collect::<Vec<_>>()).collect::<Vec<_>>()
-        };
-        self.prepared.iter().enumerate().flat_map(of).collect()
+        self.wiring.counts().map_or_else(Vec::new, |counts| counts.named(&self.prepared))
     }
 }

@@ -115,7 +115,7 @@ impl Wiring {
         let port: Arc<dyn Port> = Arc::new(ChannelPort::new(wire.channel.clone(), self.wait));
         match &self.counts {
             Some(counts) => {
-                let (counts, from, component) = (counts.clone(), wire.client.into(), wire.server);
+                let (counts, from, component) = (*counts, wire.client.into(), wire.server);
                 client(Arc::new(TracedPort { inner: port, counts, from, component }))
             }
             None => client(port),

@@ -27,6 +27,8 @@ pub struct ThreadPort {
     caller: Caller,
     places: Vec<Place>,
     free: AtomicU32,
+    /// Slots whose answer nobody waits for; free once it is there.
+    abandoned: AtomicU32,
 }
 
 // SAFETY: a place's window is used by whoever claimed its slot, and by the server while that one waits; both only copy.
@@ -48,12 +50,26 @@ impl ThreadPort {
         let places: Vec<Place> =
             windows.into_iter().flat_map(|at| (0..SLOTS).map(move |slot| place(at, slot))).collect();
         let free = if places.is_empty() { 0 } else { (1 << SLOTS) - 1 };
-        ThreadPort { server: server.clone(), caller, places, free: AtomicU32::new(free) }
+        ThreadPort { server: server.clone(), caller, places, free: AtomicU32::new(free), abandoned: AtomicU32::new(0) }
     }
 
     fn window(&self, index: usize) -> Window<'static> {
         // SAFETY: `WINDOW` bytes of a mapping that is never unmapped and to which no reference exists.
         unsafe { Window::new(self.places[index].window) }
+    }
+
+    /// A slot that was given up and has been answered since: its answer is thrown away.
+    #[cold]
+    fn reclaim(&self) -> Option<usize> {
+        (0..self.places.len()).find(|index| {
+            let bit = 1 << index;
+            let ours = self.abandoned.load(Relaxed) & bit != 0 && self.abandoned.fetch_and(!bit, Acquire) & bit != 0;
+            let answered = ours && self.places[*index].answers.1.try_recv().is_ok();
+            if ours && !answered {
+                self.abandoned.fetch_or(bit, Release);
+            }
+            answered
+        })
     }
 }
 
@@ -62,7 +78,8 @@ impl Port for ThreadPort {
         let mut free = self.free.load(Relaxed);
         loop {
             if free == 0 {
-                return Err(Errno::EAGAIN);
+                let index = self.reclaim().ok_or(Errno::EAGAIN)?;
+                return Ok(Slot { index, window: self.window(index) });
             }
             let index = free.trailing_zeros() as usize;
             match self.free.compare_exchange_weak(free, free & (free - 1), Acquire, Relaxed) {
@@ -72,16 +89,21 @@ impl Port for ThreadPort {
         }
     }
 
-    fn exchange(&self, slot: &Slot<'_>, _: &'static Operation, message: &mut Message) -> Exchange {
-        let (answer, answers) = &self.places[slot.index].answers;
+    fn exchange(&self, slot: &Slot<'_>, operation: &'static Operation, message: &mut Message) -> Exchange {
+        self.submit(slot, operation, message).unwrap_or_else(|| self.complete(slot, operation, message))
+    }
+
+    fn submit(&self, slot: &Slot<'_>, _: &'static Operation, message: &mut Message) -> Option<Exchange> {
+        let answer = &self.places[slot.index].answers.0;
         let (window, answer) = (self.window(slot.index), Some(answer.clone()));
         let sent = Sent { caller: self.caller, request: *message, window, answer };
-        if self.server.requests.send(sent).is_err() {
-            return Exchange::Died;
-        }
+        self.server.requests.send(sent).is_err().then_some(Exchange::Died)
+    }
+
+    fn complete(&self, slot: &Slot<'_>, _: &'static Operation, message: &mut Message) -> Exchange {
         // The caller may be a thread that keeps watch over an app's port: a colleague must while it waits.
         watch::about_to_wait();
-        let answer = answers.recv();
+        let answer = self.places[slot.index].answers.1.recv();
         watch::done_waiting();
         match answer {
             Ok(Some(reply)) => {
@@ -94,6 +116,10 @@ impl Port for ThreadPort {
 
     fn release(&self, slot: Slot<'_>) {
         self.free.fetch_or(1 << slot.index, Release);
+    }
+
+    fn abandon(&self, slot: Slot<'_>) {
+        self.abandoned.fetch_or(1 << slot.index, Release);
     }
 
     fn post(&self, _: &'static Operation, request: Message) {

@@ -109,7 +109,7 @@ impl Server {
             Box::new(move |reply| send(&answer, request, reply))
         };
         let mut reply = Message::default();
-        let incoming = Incoming { caller, request: &request, window, scratch, later: &later };
+        let incoming = Incoming { caller, request: &request, window, pools: &[], scratch, later: &later };
         let now = dispatch.dispatch(incoming, &mut reply);
         CURRENT.set(None);
         if blocking {

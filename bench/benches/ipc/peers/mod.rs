@@ -53,6 +53,7 @@ pub fn start(order: &Order, actors: &mut Actors) -> io::Result<Box<dyn Ask>> {
         "direct" => ours::direct(order),
         "thread" => ours::thread(order),
         "process" => ours::process(order, actors),
+        "pkey" => ours::pkey(order),
         "two-lines" | "futex" => processes(order, actors, |_| bare::link(order.wait == "spin", bytes)),
         "pipe" => processes(order, actors, |_| stream::pipe(bytes)),
         "unix-socket" => processes(order, actors, |_| stream::unix_socket(bytes)),

@@ -1,4 +1,4 @@
-//! Ours: the interface of the key-value store, called directly, through threads, and through processes.
+//! Ours: the interface of the key-value store, called directly, through threads, through processes, and through gates.
 //!
 //! The generated client and server, the threads and the pool are those that kernels use; a server in the middle of a
 //! chain holds the next one's client, as a file system holds its block layer's.
@@ -11,6 +11,7 @@ use kd_api::{Caller, Errno, InBuf, Interface, OutBuf};
 use kd_microkernel::thread::{Server, ThreadPort};
 use kd_nucleus::arena;
 use kd_nucleus::channel::{Bell, Channel, ChannelPort, Pool, Wait};
+use kd_nucleus::pkey::{Alone, GatePort};
 use kd_nucleus::process;
 
 use super::{Actors, Ask, Body};
@@ -62,6 +63,27 @@ pub fn process(order: &Order, actors: &mut Actors) -> io::Result<Box<dyn Ask>> {
     process::bind(0, order.place(0));
     Ok(hold(order, next))
 }
+
+/// A server's domain behind a protection key, each time: the client's thread goes there and back.
+pub fn pkey(order: &Order) -> io::Result<Box<dyn Ask>> {
+    process::bind(0, order.place(0));
+    kd_sync::install(&PARK);
+    let mut domains = Alone::new().map_err(io::Error::other)?;
+    let serve = |next: Option<GatePort>| {
+        let client = |next| -> Arc<dyn KvStore> { Arc::new(KvStoreClient::new(Arc::new(next))) };
+        <dyn KvStore>::server(match next {
+            Some(next) => Arc::new(Middle(client(next))),
+            None => last(order),
+        })
+    };
+    let mut first = 0;
+    for _ in 0..order.servers {
+        first = domains.add(serve).map_err(io::Error::other)?;
+    }
+    Ok(hold(order, Arc::new(KvStoreClient::new(Arc::new(GatePort::new(first, 0, Caller::app(1)))))))
+}
+
+static PARK: kd_sync::Park = kd_sync::Park { wait: kd_nucleus::futex::park, wake: kd_nucleus::futex::wake };
 
 fn last(order: &Order) -> Arc<dyn KvStore> {
     Arc::new(Last(Mutex::new(Body::new(order.bytes))))

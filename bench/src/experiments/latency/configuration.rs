@@ -8,7 +8,7 @@ use kd_nucleus::channel::Wait;
 use kd_report::schema;
 use kd_workloads::Workload;
 
-use crate::experiments::Plan;
+use crate::experiments::{Plan, no_keys};
 use crate::kernels::PARTS;
 
 /// One kernel in one shape.
@@ -56,15 +56,22 @@ impl Configuration {
 
     /// Why this machine cannot boot it, if it cannot.
     pub fn unavailable(&self) -> Option<String> {
-        let missing = || kd_nucleus::pkey::available().is_err();
-        let why = "this machine has no protection keys: /proc/cpuinfo has no flag `ospke`";
-        (self.placement.is_pkey() && missing()).then(|| why.into())
+        if self.placement.is_pkey() { no_keys() } else { None }
     }
 
-    /// Those that a run measures, between processes: a quick one takes the first.
+    /// Those of them whose domains are measured behind protection keys as well.
+    pub const KEYED: [&'static str; 2] = ["drivers-isolated/pkey", "coarse/pkey"];
+
+    /// Those that a run measures, between processes and behind keys: a quick one takes the first of each.
     pub fn hybrids(quick: bool) -> Vec<Configuration> {
-        let measured = if quick { &Configuration::HYBRIDS[..1] } else { &Configuration::HYBRIDS };
-        measured.iter().map(|layout| Configuration::hybrid(layout)).collect()
+        let measured = |layouts: &'static [&'static str]| if quick { &layouts[..1] } else { layouts };
+        let processes = measured(&Configuration::HYBRIDS).iter().map(|layout| Configuration::hybrid(layout));
+        processes.chain(measured(&Configuration::KEYED).iter().map(|layout| Configuration::keyed(layout))).collect()
+    }
+
+    /// A shipped layout behind keys.
+    pub fn keyed(layout: &'static str) -> Configuration {
+        Configuration { placement: Placement::Pkey, wait: None, ..Configuration::hybrid(layout) }
     }
 
     /// A shipped layout between processes, with the wait that is the default.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use kd_boot::Placement;
 use kd_boot::board::Field;
 use kd_boot::control::Task;
 use kd_report::schema::{Entry, Experiment, Record};
@@ -44,8 +45,12 @@ fn totals(boot: &Boot) -> Result<Totals, BootFailure> {
 
 /// Counts every workload of these groups on one configuration.
 pub fn count(configuration: Configuration, groups: &[Group]) -> Result<Vec<Count>, BootFailure> {
+    count_these(configuration, workloads(groups).collect())
+}
+
+fn workloads(groups: &[Group]) -> impl Iterator<Item = String> {
     let workloads = kd_workloads::workloads().into_iter().filter(|workload| groups.contains(&workload.group()));
-    count_these(configuration, workloads.map(|workload| workload.name().into()).collect())
+    workloads.map(|workload| workload.name().into())
 }
 
 /// Counts workloads by name.
@@ -76,10 +81,11 @@ pub fn count_these(configuration: Configuration, workloads: Vec<String>) -> Resu
     Ok(counts)
 }
 
-/// The kernels that are always counted: the one that isolates every component, and the one that must come out at none.
+/// The kernels that are always counted: those that isolate every component, by processes and by keys, and the one that must
+/// come out at none.
 pub fn plain() -> Vec<Configuration> {
-    let process = Configuration::all().into_iter().filter(|c| c.wait == Some("adaptive"));
-    process.chain([Configuration::MONOLITHIC]).collect()
+    let isolated = |c: &Configuration| c.wait == Some("adaptive") || c.placement == Placement::Pkey;
+    Configuration::all().into_iter().filter(isolated).chain([Configuration::MONOLITHIC]).collect()
 }
 
 /// Records of the counts: in all, and for each edge.
@@ -91,16 +97,22 @@ pub fn records(
 ) -> Result<Vec<Record>, BootFailure> {
     let mut records = Vec::new();
     for &configuration in configurations {
+        let subject = |workload| Subject {
+            experiment,
+            kernel: configuration.kernel_word(),
+            placement: configuration.placement_word(),
+            wait: "none",
+            entry: Entry::Call,
+            cores: plan.cores.len() as u32,
+            workload,
+        };
+        if let Some(why) = configuration.unavailable() {
+            let missing = |workload: String| subject(workload).unavailable("crossings", "mean", "count", &why);
+            records.extend(workloads(groups).map(missing));
+            continue;
+        }
         for count in count(configuration, groups)? {
-            let subject = Subject {
-                experiment,
-                kernel: configuration.kernel_word(),
-                placement: configuration.placement_word(),
-                wait: "none",
-                entry: Entry::Call,
-                cores: plan.cores.len() as u32,
-                workload: count.workload,
-            };
+            let subject = subject(count.workload);
             if let Some(why) = count.failed {
                 records.push(subject.unavailable("crossings", "mean", "count", &why));
                 continue;

@@ -7,11 +7,12 @@ use std::io;
 use std::sync::Arc;
 
 use kd_api::interfaces::block::{BlockDevice, BlockDeviceClient, SECTOR, Statistics, read_each, write_each};
-use kd_api::{Blocks, Caller, InBuf, Interface, OutBuf, Result};
+use kd_api::{Blocks, Caller, Errno, InBuf, Interface, OutBuf, Result};
 use kd_boot::manifest::WaitName;
 use kd_microkernel::thread::{Server, ThreadPort};
 use kd_nucleus::arena;
 use kd_nucleus::channel::{Bell, Channel, ChannelPort, Pool, Wait};
+use kd_nucleus::pkey::{Alone, GatePort};
 use kd_nucleus::process::{self, Child};
 use kd_report::schema::{Entry, Experiment, Kernel, Record};
 use kd_report::stats;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rig::{Part, THREADS};
 use super::{Cell, RESAMPLES};
+use crate::experiments::no_keys;
 use crate::experiments::records::Subject;
 
 /// What stands between the two sides.
@@ -28,6 +30,8 @@ pub enum Between {
     Nothing,
     /// Threads.
     Threads,
+    /// A gate.
+    Keys,
     /// Processes, with crossings that wait so.
     Processes(WaitName),
 }
@@ -35,12 +39,15 @@ pub enum Between {
 /// Few bytes, and many.
 const SIZES: [usize; 2] = [SECTOR, 64 << 10];
 /// Between processes, as they wait by default.
-const PROCESSES: Between = Between::Processes(WaitName(Wait::Adaptive));
+pub(super) const BY_DEFAULT: Wait = Wait::Adaptive;
+pub(super) const PROCESSES: Between = Between::Processes(WaitName(BY_DEFAULT));
 
 /// What is measured: each side of a difference, on so many cores. A quick run asks for it on one, as programs run there.
 pub(super) fn parts(quick: bool) -> impl Iterator<Item = (Part, usize)> {
-    let cells = [(Between::Nothing, 1), (Between::Threads, 1), (PROCESSES, 1), (Between::Threads, 2), (PROCESSES, 2)];
-    let cells = cells.into_iter().filter(move |(_, cores)| !quick || *cores == 1);
+    let cells = [(Between::Nothing, 1), (Between::Threads, 1), (PROCESSES, 1), (Between::Keys, 1)];
+    let more = [(Between::Threads, 2), (PROCESSES, 2)];
+    let cells = cells.into_iter().chain(more).filter(move |(_, cores)| !quick || *cores == 1);
+    let cells = cells.filter(|(between, _)| *between != Between::Keys || no_keys().is_none());
     cells.flat_map(|(between, cores)| SIZES.map(|bytes| (Part::Copy(between, bytes), cores)))
 }
 
@@ -64,6 +71,7 @@ pub(super) fn records(cells: &[Cell], seed: u64) -> Vec<Record> {
         (Between::Threads, "thread", "none", 2),
         (PROCESSES, "process", Wait::Adaptive.name(), 1),
         (PROCESSES, "process", Wait::Adaptive.name(), 2),
+        (Between::Keys, "pkey", "none", 1),
     ] {
         let subject = Subject {
             experiment: Experiment::Primitives,
@@ -85,27 +93,39 @@ pub(super) fn records(cells: &[Cell], seed: u64) -> Vec<Record> {
                 let estimate = stats::estimate(&costs, stats::median, RESAMPLES, seed);
                 subject.estimate("byte_cost", "median", "ns/B", estimate, costs.len())
             }
-            _ => subject.unavailable(
-                "byte_cost",
-                "median",
-                "ns/B",
-                "not measured: there is one core, or the run was a quick one",
-            ),
+            _ => {
+                let keys = no_keys().filter(|_| between == Between::Keys);
+                let why = keys.unwrap_or_else(|| "not measured: there is one core, or the run was a quick one".into());
+                subject.unavailable("byte_cost", "median", "ns/B", &why)
+            }
         });
     }
     records
 }
 
 /// Where bytes come from: memory of the server's.
-struct Source(Vec<u8>);
+pub(super) struct Source(Vec<u8>);
+
+/// What so many bytes of it are: a sector's number in each of its bytes.
+pub(super) fn contents(bytes: usize) -> Vec<u8> {
+    (0..bytes).map(|at| (at / SECTOR) as u8).collect()
+}
+
+impl Source {
+    pub(super) fn new(bytes: usize) -> Source {
+        Source(contents(bytes))
+    }
+}
 
 impl BlockDevice for Source {
     fn capacity(&self) -> Result<u64> {
         Ok((self.0.len() / SECTOR) as u64)
     }
 
-    fn read(&self, _: u64, out: &mut OutBuf<'_>) -> Result<usize> {
-        Ok(out.write(&self.0))
+    fn read(&self, sector: u64, out: &mut OutBuf<'_>) -> Result<usize> {
+        let from = usize::try_from(sector).ok().and_then(|sector| sector.checked_mul(SECTOR));
+        let bytes = from.and_then(|from| self.0.get(from..)).ok_or(Errno::EIO)?;
+        Ok(out.write(bytes))
     }
 
     fn write(&self, _: u64, _: bool, data: &mut InBuf<'_>) -> Result<usize> {
@@ -129,12 +149,17 @@ impl BlockDevice for Source {
 
 /// What a client holds of so many bytes.
 pub(super) fn source(between: Between, bytes: usize, children: &mut Vec<Child>) -> io::Result<Arc<dyn BlockDevice>> {
-    let source = || -> Arc<dyn BlockDevice> { Arc::new(Source(vec![7; bytes])) };
+    let source = || -> Arc<dyn BlockDevice> { Arc::new(Source::new(bytes)) };
     Ok(match between {
         Between::Nothing => source(),
         Between::Threads => {
             let server = Server::start(<dyn BlockDevice>::server(source()), "source", THREADS);
             Arc::new(BlockDeviceClient::new(Arc::new(ThreadPort::new(&server, Caller::KERNEL))))
+        }
+        Between::Keys => {
+            let domain = Alone::new().and_then(|mut domains| domains.add(|_| <dyn BlockDevice>::server(source())));
+            let port = GatePort::new(domain.map_err(io::Error::other)?, 0, Caller::KERNEL);
+            Arc::new(BlockDeviceClient::new(Arc::new(port)))
         }
         Between::Processes(WaitName(wait)) => {
             let bell = Bell::new()?;

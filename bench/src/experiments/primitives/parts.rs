@@ -67,7 +67,8 @@ impl Timed {
             Some(Part::LimitSpin | Part::LimitOneLine) => Wait::Spin.name(),
             Some(Part::LimitFutex) => Wait::Block.name(),
             Some(Part::Process(WaitName(wait), _)) => wait.name(),
-            Some(Part::Thread | Part::Copy(..)) | None => "none",
+            Some(Part::Thread | Part::Copy(..) | Part::Batch(_) | Part::Payload(..)) => "none",
+            Some(Part::LimitKeys | Part::Gate | Part::Keys(_)) | None => "none",
         }
     }
 

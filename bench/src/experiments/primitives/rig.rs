@@ -18,13 +18,17 @@ use kd_boot::manifest::WaitName;
 use kd_machine::memory::{Memory, Words};
 use kd_microkernel::thread::{Server, ThreadPort};
 use kd_nucleus::channel::{Bell, Channel, ChannelPort, Pool, Wait};
+use kd_nucleus::pkey::thread::{self, Thread};
+use kd_nucleus::pkey::{Alone, GatePort, gate};
 use kd_nucleus::process::{self, Child};
 use kd_nucleus::socket::Socket;
 use kd_nucleus::zygote::Zygote;
 use kd_nucleus::{arena, futex};
 use serde::{Deserialize, Serialize};
 
+use super::batching::{self, Batching};
 use super::copying::{self, Between};
+use super::granting::{self, By};
 
 /// What [`Zygote::boot`] is told so that the root becomes a rig.
 pub const PURPOSE: &str = "rig";
@@ -47,8 +51,18 @@ pub enum Part {
     Process(WaitName, u32),
     /// A call to a server in another thread.
     Thread,
+    /// Rights changed to and fro, by the bare instruction.
+    LimitKeys,
+    /// A gate to a domain that returns at once, and back.
+    Gate,
+    /// A call to a server behind a protection key, through a chain of so many of them.
+    Keys(u32),
     /// A call that brings so many bytes back.
     Copy(Between, usize),
+    /// Blocks, asked for in this way.
+    Batch(Batching),
+    /// So many bytes that come like this through so many servers.
+    Payload(By, usize, u32),
 }
 
 /// A part on the cores that all its actors share.
@@ -123,6 +137,29 @@ pub fn serve(control: &Socket) -> io::Result<()> {
                 assert_eq!(source.read(0, &mut OutBuf::new(&mut room)), Ok(bytes), "all bytes come back")
             })
         }
+        Part::Batch(way) => batching::serve(control, way),
+        Part::Payload(by, bytes, servers) => granting::serve(control, by, bytes, servers),
+        Part::LimitKeys => {
+            Alone::new().map_err(io::Error::other)?;
+            Thread::enlist()?;
+            timed(control, gate::change_rights)
+        }
+        Part::Gate => {
+            extern "C" fn come_back(first: usize, second: usize, _: usize) -> u64 {
+                (first + second) as u64
+            }
+            let domain = keys(1)?;
+            let mut number = 0;
+            rounds(control, || {
+                number += 1;
+                let answer = thread::call(domain, come_back, number, 1, false);
+                assert_eq!(answer.ok(), Some(number as u64 + 1), "it comes back with the answer");
+            })
+        }
+        Part::Keys(servers) => {
+            let port = GatePort::new(keys(servers)?, 0, Caller::app(1));
+            call(control, &ProcClient::new(Arc::new(port)))
+        }
         Part::Thread => {
             let server = Server::start(<dyn Proc>::server(Arc::new(Answerer)), "answerer", THREADS);
             call(control, &ProcClient::new(Arc::new(ThreadPort::new(&server, Caller::app(1)))))
@@ -131,10 +168,14 @@ pub fn serve(control: &Socket) -> io::Result<()> {
 }
 
 /// Goes as many rounds as the harness asks for, again and again.
-fn rounds(control: &Socket, mut round: impl FnMut()) -> io::Result<()> {
+pub(super) fn rounds(control: &Socket, mut round: impl FnMut()) -> io::Result<()> {
+    timed(control, |count| (0..count).for_each(|_| round()))
+}
+
+fn timed(control: &Socket, mut rounds: impl FnMut(u64)) -> io::Result<()> {
     while let Ok((count, _)) = control.receive::<u64>() {
         let begin = Instant::now();
-        (0..count).for_each(|_| round());
+        rounds(count);
         control.send(&(begin.elapsed().as_nanos() as u64), &[])?;
     }
     Ok(())
@@ -168,6 +209,20 @@ fn chain(wait: Wait, servers: u32, children: &mut Vec<Child>) -> io::Result<Arc<
         Err(_) => 1,
     })?);
     Ok(Arc::new(ProcClient::new(Arc::new(ChannelPort::new(ours, wait)))))
+}
+
+/// Domains with a server each that passes calls on to the one before; the last of them.
+fn keys(servers: u32) -> io::Result<usize> {
+    let mut domains = Alone::new().map_err(io::Error::other)?;
+    let serve = |next: Option<GatePort>| match next {
+        Some(next) => <dyn Proc>::server(Arc::new(ProcClient::new(Arc::new(next)))),
+        None => <dyn Proc>::server(Arc::new(Answerer)),
+    };
+    let mut last = 0;
+    for _ in 0..servers {
+        last = domains.add(serve).map_err(io::Error::other)?;
+    }
+    Ok(last)
 }
 
 /// How two bare processes exchange a number.

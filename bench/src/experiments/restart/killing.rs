@@ -1,4 +1,5 @@
-//! Kills and faults in the microkernel, where a component has a process of its own.
+//! Kills and faults in the microkernel: of a component's process, and faults of a component behind a protection key, which
+//! has no process to kill.
 
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
@@ -31,7 +32,10 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub struct Samples {
     kill: Cause,
     fault: Cause,
+    keys: Cause,
     obstacle: Option<String>,
+    /// Why there is nothing behind keys.
+    no_keys: Option<String>,
 }
 
 /// One cause of death.
@@ -50,26 +54,15 @@ struct Cause {
     timeline: Timeline,
 }
 
-/// The configuration with processes.
-fn configuration() -> Configuration {
-    configurations()[2]
-}
-
 impl Samples {
     /// One boot: kills, then faults.
     pub fn boot(&mut self, subject: &Subject, quick: bool, random: &mut Random) -> Result<(), BootFailure> {
         let kills = if quick { KILLS.0 } else { KILLS.1 };
         let kill = |boot: &Boot, _: &RunningApp| boot.signal(&subject.name, SIGKILL).map_err(|error| error.to_string());
-        let killed = self.kill.boot(subject, kills, random, kill);
-        let fault = |boot: &Boot, app: &RunningApp| -> Result<(), String> {
-            let target = subject.target(boot).map_err(|error| error.to_string())?;
-            let soon = NonZeroU64::new(10).ok_or("ten is not zero")?;
-            let armed = inject(target.pid, &target.site, target.room, Fault::NullDereference, soon, None);
-            // Arming stops the component for a moment, which is not what is measured.
-            app.board.set(Field::LongestGap, 0);
-            armed.map(drop).map_err(|error| error.to_string())
-        };
-        let faulted = self.fault.boot(subject, kills / 2 + 1, random, fault);
+        let process = configurations()[2];
+        let killed = self.kill.boot(process, subject, kills, random, kill);
+        let fault = |boot: &Boot, app: &RunningApp| fault(subject, boot, app);
+        let faulted = self.fault.boot(process, subject, kills / 2 + 1, random, fault);
         for result in [killed, faulted] {
             match result {
                 // A load that does not recover, or a host that does not let us inject, takes the subject's figures away,
@@ -78,7 +71,39 @@ impl Samples {
                 other => other?,
             }
         }
-        Ok(())
+        self.boot_behind_keys(subject, kills / 2 + 1, random)
+    }
+
+    /// One boot of the placement behind keys, where the machine has them: so many faults.
+    ///
+    /// # Errors
+    /// A kernel that did not boot, or that went away.
+    pub fn boot_behind_keys(
+        &mut self,
+        subject: &Subject,
+        faults: usize,
+        random: &mut Random,
+    ) -> Result<(), BootFailure> {
+        let [.., keys] = configurations();
+        self.no_keys = keys.unavailable();
+        if self.no_keys.is_some() {
+            return Ok(());
+        }
+        match self.keys.boot(keys, subject, faults, random, |boot, app| fault(subject, boot, app)) {
+            Err(BootFailure::App(why)) => {
+                self.no_keys = Some(why);
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// How many restarts behind keys were timed.
+    ///
+    /// # Errors
+    /// Why none was.
+    pub fn behind_keys(&self) -> Result<usize, &str> {
+        self.no_keys.as_deref().map_or_else(|| Ok(self.keys.restart.0.concat().len()), Err)
     }
 
     /// All records.
@@ -93,6 +118,12 @@ impl Samples {
         }
         let mut records = self.kill.records(process, subject, "kill", plan);
         records.extend(self.fault.records(process, subject, "null_dereference", plan));
+        records.extend(match &self.no_keys {
+            None => self.keys.records(keys, subject, "null_dereference", plan),
+            Some(why) => {
+                vec![columns(keys, subject, "null_dereference", plan).unavailable("restart_time", "median", "us", why)]
+            }
+        });
         let no_keys = keys.unavailable();
         let unavailable = [
             (thread, "a thread cannot be killed without its process"),
@@ -111,16 +142,27 @@ impl Samples {
     }
 }
 
+/// Lets the subject's code fail soon.
+fn fault(subject: &Subject, boot: &Boot, app: &RunningApp) -> Result<(), String> {
+    let target = subject.target(boot).map_err(|error| error.to_string())?;
+    let soon = NonZeroU64::new(10).ok_or("ten is not zero")?;
+    let armed = inject(target.pid, &target.site, target.room, Fault::NullDereference, soon, None);
+    // Arming stops the component for a moment, which is not what is measured.
+    app.board.set(Field::LongestGap, 0);
+    armed.map(drop).map_err(|error| error.to_string())
+}
+
 impl Cause {
     /// Boots, lets the component die `times` times under load, audits.
     fn boot(
         &mut self,
+        configuration: Configuration,
         subject: &Subject,
         times: usize,
         random: &mut Random,
         kill: impl Fn(&Boot, &RunningApp) -> Result<(), String>,
     ) -> Result<(), BootFailure> {
-        let boot = Boot::new(&configuration().manifest())?;
+        let boot = Boot::new(&configuration.manifest())?;
         let rounds = Task::Rounds { workload: subject.workload.clone(), rate: RATE, entry: Entry::Call };
         let app = boot.start(1, true, rounds)?;
         for times in [&mut self.notice, &mut self.restart, &mut self.first_answer, &mut self.gap] {
@@ -188,14 +230,14 @@ impl Cause {
         }
         records.extend(self.restart.records(&columns, "restart_time", seed));
         records.extend(self.gap.records(&columns, "longest_gap", seed));
-        let counts = [
-            ("deaths", self.deaths),
-            ("calls_failed", self.failed),
-            ("calls_repeated", self.repeated),
-            ("calls_unknown", self.unknown),
-        ];
+        let counts = [("deaths", self.deaths), ("calls_failed", self.failed), ("calls_unknown", self.unknown)];
         let total = |(metric, count): (&str, u64)| columns.value(metric, "total", "count", count as f64, self.deaths);
         records.extend(counts.into_iter().map(total));
+        // Channels count what they repeat; gates have no memory to count in that a caller's domain could write.
+        records.push(match configuration.placement.is_pkey() {
+            false => total(("calls_repeated", self.repeated)),
+            true => columns.unavailable("calls_repeated", "total", "count", "gates do not count what they repeat"),
+        });
         records.push(columns.value("acknowledged_bytes_lost", "total", "bytes", self.lost as f64, self.deaths));
         if cause == "kill" {
             records.extend(self.timeline.records(&columns));

@@ -11,7 +11,7 @@
 //! | [`oopsing`] | the same fault in the monolithic kernel: what still works, and the way back |
 //! | [`timeline`] | completed rounds around the kill |
 
-mod killing;
+pub mod killing;
 mod oopsing;
 mod timeline;
 

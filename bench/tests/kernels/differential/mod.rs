@@ -15,7 +15,7 @@ use kd_boot::script::{Call, Outcome};
 use kernel_debate::boot::Boot;
 use proptest::test_runner::{Config as Search, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
-use crate::{COARSE, Config, DRIVERS, LINUX, OURS, outcomes, pkey};
+use crate::{COARSE, Config, DRIVERS, DRIVERS_APART, LINUX, OURS, outcomes, pkey};
 
 /// Calls of one app in one case, at most.
 const LONGEST: usize = 400;
@@ -82,7 +82,7 @@ fn setting(name: &str, otherwise: u64) -> u64 {
 /// Every kernel of ours that this machine can boot.
 fn all() -> Vec<Config> {
     let keys: &[Config] = if pkey::no_keys() { &[] } else { &pkey::PKEY };
-    [&OURS[..], &[COARSE, DRIVERS], keys].concat()
+    [&OURS[..], &[COARSE, DRIVERS, DRIVERS_APART], keys].concat()
 }
 
 /// Looks for scripts on which kernels disagree; `least` calls are to be made.
@@ -90,9 +90,11 @@ fn search(under: &str, cases: u64, least: usize, change: fn(Call) -> Call) {
     search_on(&all(), under, setting("KD_CASES", cases) as u32, least, change);
 }
 
-/// The same few random scripts on Linux and these kernels.
+/// The same few random scripts on Linux and these kernels, on either file system, and what once differed.
 pub fn agree_on(ours: &[Config], cases: u32) {
     search_on(ours, RAMFS, cases, 0, |call| call);
+    search_on(ours, JFS, cases, 0, calls::modest);
+    what_differed_agrees_on(ours);
 }
 
 fn search_on(ours: &[Config], under: &str, cases: u32, least: usize, change: fn(Call) -> Call) {
@@ -145,8 +147,12 @@ fn apps_at_once_see_the_same_on_the_journalling_file_system() {
 
 #[test]
 fn what_once_differed_agrees() {
+    what_differed_agrees_on(&all());
+}
+
+fn what_differed_agrees_on(ours: &[Config]) {
     let regressions = regressions::all();
-    let mut kernels = Kernels::boot(&all(), 2 * APPS * regressions.len() as u32);
+    let mut kernels = Kernels::boot(ours, 2 * APPS * regressions.len() as u32);
     for under in [RAMFS, JFS] {
         for (what, scripts) in &regressions {
             if let Err(why) = kernels.agree(under, scripts) {

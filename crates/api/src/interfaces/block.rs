@@ -39,10 +39,12 @@ pub trait BlockDevice {
     /// Reads whole sectors from `sector` on until `out` is full; returns bytes. `EINVAL` for a length that is no
     /// multiple of a sector, `EIO` beyond the end.
     #[idempotent]
+    #[submittable]
     fn read(&self, sector: u64, out: &mut OutBuf<'_>) -> Result<usize>;
     /// Writes whole sectors from `sector` on; returns bytes. Errors as for `read`, `ENOSPC` beyond the end. With `fua`
     /// (force unit access) these sectors are stable when it returns, whatever becomes of those written before.
     #[idempotent]
+    #[submittable]
     fn write(&self, sector: u64, fua: bool, data: &mut InBuf<'_>) -> Result<usize>;
     /// Reads blocks that begin at the sectors that `blocks` names, as [`crate::blocks`] says; `EINVAL` if `out` has not
     /// room for all. Those with nothing to gain from seeing them at once do [`read_each`].

@@ -37,6 +37,7 @@ pub trait Kinds {
     fn who(&self, caller: Caller) -> Result<AppId>;
     fn small(&self, a: u8, b: u16, c: bool, d: u32) -> Result<u64>;
     fn large(&self, a: u64, b: usize, c: i32, d: i64) -> Result<i64>;
+    #[submittable]
     fn byte(&self, a: u8) -> Result<u8>;
     fn flag(&self, a: bool, b: u16) -> Result<bool>;
     fn size(&self, a: usize) -> Result<usize>;
@@ -46,8 +47,10 @@ pub trait Kinds {
     fn structures(&self, record: Record, shape: Shape) -> Result<(Shape, Record)>;
     fn text(&self, one: &str, number: u64, two: &str) -> Result<u64>;
     #[idempotent]
+    #[submittable]
     fn input(&self, key: u64, take: usize, data: &mut InBuf<'_>) -> Result<u64>;
     #[idempotent]
+    #[submittable]
     fn output(&self, seed: u8, give: usize, out: &mut OutBuf<'_>) -> Result<usize>;
     fn everything(&self, caller: Caller, name: &str, record: Record, at: u64, data: &mut InBuf<'_>) -> Result<u64>;
     fn fail(&self, number: u16, out: &mut OutBuf<'_>) -> Result<()>;
@@ -223,7 +226,7 @@ impl Call {
             Call::Who => format!("{:?}", on.who(caller)),
             Call::Small(a, b, c, d) => format!("{:?}", on.small(a, b, c, d)),
             Call::Large(a, b, c, d) => format!("{:?}", on.large(a, b, c, d)),
-            Call::Byte(a) => format!("{:?}", on.byte(a)),
+            Call::Byte(a) => format!("{:?}, {:?}", on.byte(a), on.submit_byte(a).complete()),
             Call::Flag(a, b) => format!("{:?}", on.flag(a, b)),
             Call::Size(a) => format!("{:?}", on.size(a)),
             Call::Int(a) => format!("{:?}", on.int(a)),
@@ -232,9 +235,10 @@ impl Call {
             Call::Structures(a, b) => format!("{:?}", on.structures(a, b)),
             Call::Text(a, b, c) => format!("{:?}", on.text(&a, b, &c)),
             Call::Input(key, take, data) => {
+                let submitted = on.submit_input(key, take, InBuf::new(&data));
                 let mut data = InBuf::new(&data);
                 let result = on.input(key, take, &mut data);
-                format!("{result:?}, {} left", data.remaining())
+                format!("{result:?}, {} left, {:?}", data.remaining(), submitted.complete())
             }
             Call::Output(seed, give, room) => {
                 // What was there before must be there still, behind what was written.
@@ -242,6 +246,9 @@ impl Call {
                 let mut out = OutBuf::new(&mut bytes);
                 let result = on.output(seed, give, &mut out);
                 let written = out.written();
+                let mut others = vec![0xEE; room];
+                let submitted = on.submit_output(seed, give, OutBuf::new(&mut others)).complete();
+                assert_eq!((&others, submitted), (&bytes, result), "as by the call");
                 format!("{result:?}, {written} written, {:#x}", digest(0, &bytes))
             }
             Call::Everything(name, record, at, data) => {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
 
 use kd_api::client::{Exchange, Port, Slot};
+use kd_api::grant::Pool;
 use kd_api::server::{Answer, Dispatch, Incoming, Replier, SCRATCH};
 use kd_api::window::{WINDOW, Window};
 use kd_api::{Caller, Message, Operation, Result};
@@ -20,6 +21,17 @@ pub fn window() -> Window<'static> {
 
 /// One request to a server and its answer, deferred ones awaited; `None` for an event.
 pub fn deliver(server: &dyn Dispatch, caller: Caller, request: Message, window: Window<'_>) -> Option<Message> {
+    deliver_with(server, caller, request, window, &[])
+}
+
+/// The same with pools from which the client may have granted a buffer.
+pub fn deliver_with(
+    server: &dyn Dispatch,
+    caller: Caller,
+    request: Message,
+    window: Window<'_>,
+    pools: &[Arc<Pool>],
+) -> Option<Message> {
     let (answer, answers) = mpsc::channel();
     let later = || -> Replier {
         let answer = answer.clone();
@@ -28,7 +40,7 @@ pub fn deliver(server: &dyn Dispatch, caller: Caller, request: Message, window: 
         })
     };
     let mut scratch = vec![0; SCRATCH];
-    let incoming = Incoming { caller, request: &request, window, scratch: &mut scratch, later: &later };
+    let incoming = Incoming { caller, request: &request, window, pools, scratch: &mut scratch, later: &later };
     let mut reply = Message::default();
     let now = server.dispatch(incoming, &mut reply);
     drop(answer);

@@ -45,6 +45,10 @@ pub trait Wiring: Sync {
     fn arena(&self, _component: usize) -> usize {
         kernel::ARENA
     }
+    /// What a counting boot counted of these components, as [`Core::counts`](crate::root::Core::counts) tells it.
+    fn counts(&self, _prepared: &[Prepared]) -> Vec<(String, u64, u64)> {
+        Vec::new()
+    }
     /// Looks after what may have failed; called some hundred times a second.
     fn look_after(&self, _page: &KernelPage) {}
 }

@@ -79,6 +79,8 @@ impl Hosted {
                 Ok(()) => 0,
                 Err(error) => {
                     log::say(&format!("kernel: {error}"));
+                    // A root that is gone asks for no reason.
+                    let _ = theirs.send(&error.to_string(), &[]);
                     page.set_ready(2);
                     1
                 }
@@ -91,7 +93,10 @@ impl Hosted {
             std::thread::sleep(Duration::from_micros(5));
         }
         if page.ready() != 1 {
-            return Err(BootError::Ended("kernel".into(), child.wait().to_string()));
+            let exit = child.wait().to_string();
+            return Err(ours
+                .receive()
+                .map_or_else(|_| BootError::Ended("kernel".into(), exit), |(why, _)| BootError::Within(why)));
         }
         self.kernel = Some((child, ours));
         Ok(())
@@ -196,7 +201,7 @@ impl Core for Hosted {
             // The machine goes down with its kernel, and every app with it.
             self.apps = Apps::default();
             for channel in self.ports.channels(None) {
-                channel::reset(channel);
+                channel::withdraw(channel);
                 channel::scrub(channel);
             }
             if self.page.panic_on_oops() && self.start().is_ok() {
@@ -229,7 +234,7 @@ impl Core for Hosted {
     }
 
     fn counts(&self) -> Vec<(String, u64, u64)> {
-        Vec::new()
+        self.wiring.counts(self.prepared)
     }
 
     fn panic_on_oops(&mut self) {

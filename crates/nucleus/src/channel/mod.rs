@@ -14,20 +14,23 @@
 //! by the server. The memory outlives a server: its successor finds the requests of its clients where they were, so
 //! that reconnecting needs nothing from a client.
 
+mod bell;
 mod client;
 mod exchanges;
 mod layout;
 mod scrub;
 mod server;
+mod state;
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use kd_machine::clock;
 
+pub use bell::Bell;
 pub use client::ChannelPort;
 pub use exchanges::Exchanges;
-pub use layout::{Bell, CALL_SLOTS, Channel, Counters};
-pub use scrub::{Stuck, abandon, reset, scrub, stuck};
+pub use layout::{CALL_SLOTS, Channel, Counters, pool};
+pub use scrub::{Stuck, abandon, reset, scrub, stuck, withdraw};
 pub use server::{Pool, abandon_current};
 
 /// How somebody waits for the other side.
@@ -82,10 +85,14 @@ impl Wait {
     }
 }
 
-/// Pauses before the first poll. Nothing can have come back before our line went over to the other core and its own
-/// came back; a poll in between takes the line away from whoever is about to write it, and costs two transfers more.
-/// Found by trying 0 to 4 on either side: fewer steal the line, more come late.
-const HEAD_START: u32 = 2;
+/// Pauses of a client before its first poll. Nothing can have come back before our line went over to the other core and its
+/// own came back; a poll in between takes the line away from whoever is about to write it, and costs two transfers more.
+/// Only a pause keeps polls back: a processor that runs ahead of any other delay polls at once.
+const CLIENT_HEAD_START: u32 = 2;
+/// Pauses of a server after an answer: the client looks at that as well, and makes its next call. With one less a round is
+/// shorter by a quarter as long as no poll comes too early, and longer by a half where one does, since from then on every
+/// round repeats it. Both found by trying 0 to 5 on either side.
+const SERVER_HEAD_START: u32 = 3;
 /// Polls before the core is offered to others: about as long as a message takes between two cores.
 const SPINS: u32 = 64;
 /// Offers of the core before an adaptive waiter sleeps: some hundred microseconds, longer than any short call takes.
@@ -114,15 +121,15 @@ struct Patience {
 impl Patience {
     /// For a wait that begins now, just after we wrote what the other side waits for.
     #[inline]
-    fn new(wait: Wait) -> Patience {
-        Patience::with(wait, matches!(wait, Wait::Yield | Wait::Adaptive) && crate::process::has_one_core())
+    fn new(wait: Wait, head_start: u32) -> Patience {
+        Patience::with(wait, head_start, matches!(wait, Wait::Yield | Wait::Adaptive) && crate::process::has_one_core())
     }
 
     /// `alone`: with one core nothing can happen while we poll it, so that the first polls are as good as made.
     #[inline]
-    fn with(wait: Wait, alone: bool) -> Patience {
+    fn with(wait: Wait, head_start: u32, alone: bool) -> Patience {
         if wait != Wait::Block && !alone {
-            (0..HEAD_START).for_each(|_| std::hint::spin_loop());
+            (0..head_start).for_each(|_| std::hint::spin_loop());
         }
         let polls = match (alone, wait) {
             (false, _) => 0,
@@ -184,16 +191,16 @@ mod tests {
     #[test]
     fn who_yields_on_one_core_polls_nothing_first() {
         for wait in [Wait::Yield, Wait::Adaptive] {
-            assert!(!Patience::with(wait, true).is_short(), "the core is offered at once");
+            assert!(!Patience::with(wait, 0, true).is_short(), "the core is offered at once");
         }
-        let mut patience = Patience::with(Wait::Yield, false);
+        let mut patience = Patience::with(Wait::Yield, 0, false);
         let short = std::iter::from_fn(|| patience.is_short().then(|| patience.poll_again())).count();
         assert_eq!(short, SPINS as usize);
     }
 
     #[test]
     fn who_adapts_to_one_core_sleeps_after_some_offers() {
-        let mut patience = Patience::with(Wait::Adaptive, true);
+        let mut patience = Patience::with(Wait::Adaptive, 0, true);
         let offers = std::iter::from_fn(|| patience.poll_again().then_some(())).count();
         // Fewer if this machine gave the core back late.
         assert!(offers <= YIELDS_ALONE as usize && (offers == YIELDS_ALONE as usize || LATE.load(Relaxed) > 0));

@@ -2,12 +2,12 @@
 //!
 //! The end that died can no longer write; the other end knows its own slots and takes any state for an answer.
 
-use std::sync::atomic::Ordering::*;
-
 use kd_api::Message;
 
-use super::layout::{ASLEEP, CALL_SLOTS, CLOSED, Channel, DIED, IDLE, REQUEST, State};
+use super::layout::{CALL_SLOTS, Channel, Line};
+use super::state::{ASLEEP, CLOSED, DIED, IDLE, REQUEST, State};
 use crate::futex;
+use crate::sync::atomic::{Ordering::*, fence};
 
 /// The server died: what it had in hand is answered `DIED`; what it had not begun waits for its successor.
 pub fn scrub(channel: &Channel) {
@@ -18,6 +18,9 @@ pub fn scrub(channel: &Channel) {
             line.state.store(State::new(IDLE, state.number()).0, Release);
         } else if in_hand || state.what() > DIED {
             answer_died(line, state);
+        } else {
+            // It may have answered, and died before it could wake who waits.
+            futex::wake(&line.state, 1);
         }
         // Whatever the dying server left here: a request that is still one becomes pending.
         let (state, _) = channel.look(slot);
@@ -26,7 +29,7 @@ pub fn scrub(channel: &Channel) {
     }
 }
 
-fn answer_died(line: &super::layout::Line, state: State) {
+fn answer_died(line: &Line, state: State) {
     let died = State::new(DIED, state.number());
     let _ = line.state.fetch_update(AcqRel, Acquire, |now| (State(now).number() == state.number()).then_some(died.0));
     futex::wake(&line.state, 1);
@@ -35,6 +38,8 @@ fn answer_died(line: &super::layout::Line, state: State) {
 /// There is no server and there will be none: every call, present or to come, is answered `DIED`.
 pub fn abandon(channel: &Channel) {
     channel.attention().store(CLOSED, SeqCst);
+    // Either we see a request, or who published it sees that there is nobody.
+    fence(SeqCst);
     for line in &channel.lines()[..CALL_SLOTS] {
         let state = line.state();
         if state.what() == REQUEST {
@@ -43,15 +48,20 @@ pub fn abandon(channel: &Channel) {
     }
 }
 
-/// The client died: its requests not yet begun are withdrawn. Those begun end in a reply that nobody reads.
+/// The client died: what it has published ends in a reply that nobody reads, and until then no successor has the slot. It
+/// may have died before it rang. Nothing is withdrawn: the server may just be taking it up.
 pub fn reset(channel: &Channel) {
+    channel.bell.ring();
+}
+
+/// Both ends died: requests that nobody has begun are withdrawn. To be called before [`scrub`], while nobody serves.
+pub fn withdraw(channel: &Channel) {
     for (slot, line) in channel.lines().iter().enumerate() {
         let (state, in_hand) = channel.look(slot);
         if state.what() == REQUEST && !in_hand {
             let idle = State::new(IDLE, state.number());
-            if line.state.compare_exchange(state.0, idle.0, AcqRel, Relaxed).is_ok() {
-                channel.taken()[slot].store(state.number(), Release);
-            }
+            line.state.store(idle.0, Release);
+            channel.taken()[slot].store(state.number(), Release);
         }
     }
 }

@@ -13,14 +13,17 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::*, fence};
 
 use kd_api::server::{Answer, Dispatch, Incoming, Replier, SCRATCH};
 use kd_api::{Caller, Errno, Message};
 
-use super::layout::{ASLEEP, AWAKE, Bell, CALL_SLOTS, CLOSED, Channel, IDLE, Line, REPLY, REQUEST, State};
-use super::{Patience, Wait};
+use super::bell::Bell;
+use super::layout::{CALL_SLOTS, Channel, Line};
+use super::state::{ASLEEP, AWAKE, CLOSED, IDLE, REPLY, REQUEST, State};
+use super::{Patience, SERVER_HEAD_START, Wait};
 use crate::futex;
+use crate::sync::atomic::{AtomicU32, Ordering::*, fence};
+use crate::sync::thread_local;
 use crate::threads;
 use crate::watch::{self, Watch};
 
@@ -141,7 +144,7 @@ impl Pool {
     /// The next request, taken up.
     fn next(&self, me: u32, request: &mut Message) -> Taken {
         let mut wait = self.wait.now();
-        let mut patience = Patience::new(wait);
+        let mut patience = Patience::new(wait, SERVER_HEAD_START);
         loop {
             if self.watches(me) {
                 if let Some(taken) = self.take(request) {
@@ -159,7 +162,7 @@ impl Pool {
             }
             self.bell.sleep(rung);
             wait = self.wait.now();
-            patience = Patience::new(wait);
+            patience = Patience::new(wait, SERVER_HEAD_START);
         }
     }
 
@@ -240,7 +243,7 @@ impl Pool {
         let Message { sequence, operation, .. } = *request;
         let later = || -> Replier { Box::new(move |mut reply| self.answer(line, slot, sequence, &mut reply)) };
         CURRENT.set((!event).then_some(Current { pool: self, client, slot, sequence, operation, blocking }));
-        let incoming = Incoming { caller: *caller, request, window, scratch, later: &later };
+        let incoming = Incoming { caller: *caller, request, window, pools: channel.pools(), scratch, later: &later };
         let answer = self.dispatch.dispatch(incoming, reply);
         CURRENT.set(None);
         if blocking {

@@ -28,6 +28,18 @@ pub fn find(file: &[u8], part: &str) -> Option<Symbol> {
     named.min_by(|a, b| (a.name.len(), a.address).cmp(&(b.name.len(), b.address)))
 }
 
+/// The function whose code holds an address that counts from the base the file is loaded at; none in a file without names.
+pub fn around(file: &[u8], address: usize) -> Option<Symbol> {
+    let elf = object::File::parse(file).ok()?;
+    let holds = |symbol: &Symbol| (symbol.address..symbol.address + symbol.size).contains(&address);
+    let functions = elf.symbols().chain(elf.dynamic_symbols()).filter(|symbol| symbol.kind() == SymbolKind::Text);
+    let named = functions.filter_map(|symbol| {
+        let (address, size) = (usize::try_from(symbol.address()).ok()?, usize::try_from(symbol.size()).ok()?);
+        Some(Symbol { name: format!("{:#}", demangle(symbol.name().ok()?)), address, size })
+    });
+    named.into_iter().find(holds)
+}
+
 /// The functions whose demangled names `wanted` picks, each with its code, by address; one of several names for the same
 /// code.
 pub fn functions(file: &[u8], wanted: impl Fn(&str) -> bool) -> Vec<(Symbol, &[u8])> {
@@ -75,6 +87,13 @@ pub fn variables(file: &[u8]) -> Vec<String> {
     let variables = elf.symbols().filter(|symbol| matches!(symbol.kind(), SymbolKind::Data | SymbolKind::Tls));
     let written = variables.filter(|symbol| symbol.section_index().and_then(|index| written(&elf, index)).is_some());
     written.filter_map(|symbol| Some(format!("{:#}", demangle(symbol.name().ok()?)))).collect()
+}
+
+/// The demangled names of a file's thread-local variables.
+pub fn thread_locals(file: &[u8]) -> Vec<String> {
+    let Ok(elf) = object::File::parse(file) else { return Vec::new() };
+    let locals = elf.symbols().filter(|symbol| symbol.kind() == SymbolKind::Tls);
+    locals.filter_map(|symbol| Some(format!("{:#}", demangle(symbol.name().ok()?)))).collect()
 }
 
 /// The code of a function, as it stands in the file.

@@ -13,9 +13,10 @@
 //! Floating-point control is not saved: no component changes it. Registers that hold nothing for the callee are cleared.
 
 use std::arch::naked_asm;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use super::DOMAINS;
+use super::keys::{Key, Rights};
 
 /// What a domain runs for a call: two words, and the number of the domain that the thread comes from.
 pub type Entry = extern "C" fn(first: usize, second: usize, caller: usize) -> u64;
@@ -168,6 +169,34 @@ pub(super) unsafe extern "C" fn signal_entry() -> ! {
 #[unsafe(link_section = "kd_gate")]
 pub(super) unsafe extern "C" fn set_rights(rights: u32) {
     naked_asm!("mov eax, edi", "xor ecx, ecx", "xor edx, edx", "wrpkru", "ret")
+}
+
+/// Changes the calling thread's rights to and fro so many times and does nothing else: what no gate can beat. It begins
+/// and ends with those of the core.
+pub fn change_rights(times: u64) {
+    // SAFETY: outside domains these are the rights that the thread has, and it is in none, since they reach its stack; a
+    // thread within one lacks its stack afterwards, and faults there as it may at any instruction.
+    unsafe { change_and_back(times.max(1), PKRU[super::COMMON].load(Relaxed)) };
+}
+
+/// # Safety
+/// As for [`set_rights`]; at least once.
+#[unsafe(naked)]
+#[unsafe(link_section = "kd_gate")]
+unsafe extern "C" fn change_and_back(times: u64, rights: u32) {
+    naked_asm!(
+        "xor ecx, ecx",
+        "xor edx, edx",
+        "2: mov eax, {other}",
+        "wrpkru",
+        "mov eax, esi",
+        "wrpkru",
+        "dec rdi",
+        "jnz 2b",
+        "ret",
+        // They still reach the stack.
+        other = const Rights::NONE.writing(Key::COMMON).0,
+    )
 }
 
 unsafe extern "C" {

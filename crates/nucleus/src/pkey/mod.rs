@@ -9,6 +9,7 @@
 //! | [`domain`] | domains and their deaths |
 //! | [`fault`] | from a signal to the end of a call |
 //! | [`port`], [`server`] | calls of an interface through the gates |
+//! | [`alone`] | a few domains without a kernel, for rigs |
 //! | [`scan`] | who else could change rights |
 //!
 //! A domain is a number from [`FIRST`] to [`DOMAINS`]. Number 0 is everything outside domains (the core, apps); number 1
@@ -22,8 +23,8 @@
 //! Rights are changed by an unprivileged instruction, and the host's kernel does not know of domains. So keys stop
 //! *faults*, and no code that means harm:
 //!
-//! - it may execute a WRPKRU or XRSTOR of its own making; [`scan`] finds those that are there when a kernel boots, and
-//!   the exceptions in the C library stay reachable;
+//! - it may execute a WRPKRU or XRSTOR of its own making; [`scan`] refuses those that code executes when a kernel boots.
+//!   The exceptions in the C library stay reachable, and so do bytes within other instructions, which it only tells;
 //! - it may ask the host: `pkey_mprotect`, `mmap`, `/proc/self/mem`, `process_vm_writev`, signal returns with a frame of
 //!   its making. Connor, McDaniel, Smith and Schuchard, "PKU Pitfalls: Attacks on PKU-based Memory Isolation Systems"
 //!   (USENIX Security 2020) use these against ERIM and Hodor; Voulimeneas, Vinck, Mechelinck and Volckaert, "You Shall
@@ -35,6 +36,7 @@
 //! Nor do they stop what a fault does within its rights: a domain reads all memory without a key, and executes all code.
 //! Its stack for signals is written by every domain.
 
+pub mod alone;
 pub mod domain;
 pub mod fault;
 pub mod gate;
@@ -45,6 +47,7 @@ pub mod server;
 pub mod space;
 pub mod thread;
 
+pub use alone::Alone;
 pub use gate::Entry;
 pub use keys::{Key, KeyError, Rights, available};
 pub use port::GatePort;

@@ -56,8 +56,14 @@ pub(super) extern "C" fn serve(app: usize, member: usize, from: usize) -> u64 {
         })
     };
     let mut reply = Message::default();
-    let incoming =
-        Incoming { caller, request: &request, window: space::window_of(from, number), scratch, later: &later };
+    let incoming = Incoming {
+        caller,
+        request: &request,
+        window: space::window_of(from, number),
+        pools: &[],
+        scratch,
+        later: &later,
+    };
     let answer = server.dispatch(incoming, &mut reply);
     if let (Answer::Nothing, Some(meeting)) = (answer, meeting.get()) {
         // The thread is the caller's own, so it may as well wait here.

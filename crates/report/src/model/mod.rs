@@ -47,15 +47,16 @@ impl Load {
 pub fn transport(placement: &str) -> &str {
     match placement {
         "direct" | "thread" | "process" | "pkey" => placement,
+        "pkey-integrity" => "pkey",
         hybrid => hybrid.rsplit_once('/').map_or("process", |(_, transport)| transport),
     }
 }
 
 /// The placement whose counts hold for this one: edges are the same whatever stands between domains, so they are counted
 /// between processes alone.
-fn counted(placement: &str) -> &str {
+pub fn counted(placement: &str) -> &str {
     match placement {
-        "thread" | "pkey" => "process",
+        "thread" | "pkey" | "pkey-integrity" => "process",
         hybrid => hybrid.split_once('/').map_or(hybrid, |(layout, _)| layout),
     }
 }

@@ -20,6 +20,7 @@ mod latency;
 mod number;
 mod other;
 mod pareto;
+mod payload;
 mod peers;
 mod placements;
 mod prediction;

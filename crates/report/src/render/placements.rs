@@ -39,7 +39,7 @@ fn mean<'a>(means: &[&'a Record], placement: &str, cores: u32, metric: &str) -> 
 fn name(placement: &str) -> String {
     match placement {
         "direct" => "monolithic".into(),
-        "thread" | "process" | "pkey" => format!("all-isolated ({placement})"),
+        "thread" | "process" | "pkey" | "pkey-integrity" => format!("all-isolated ({placement})"),
         hybrid => hybrid.into(),
     }
 }

@@ -3,8 +3,8 @@
 use super::figures::{matrix, panels};
 use super::html::{Cell, Group, Notes, table};
 use super::number::cores;
-use super::peers;
 use super::series::{Series, pick};
+use super::{payload, peers};
 use crate::ReportError;
 use crate::schema::{Experiment, Record, Results};
 
@@ -27,7 +27,7 @@ fn is_ratio(r: &Record) -> bool {
 
 /// Whether the section shows a record.
 pub fn shows(r: &Record) -> bool {
-    r.experiment == Experiment::Primitives && (is_time(r) || is_ratio(r)) || peers::shows(r)
+    r.experiment == Experiment::Primitives && (is_time(r) || is_ratio(r)) || peers::shows(r) || payload::shows(r)
 }
 
 /// The section without its heading.
@@ -35,7 +35,7 @@ pub fn section(results: &Results) -> Result<String, ReportError> {
     let times = pick(results, Experiment::Primitives, is_time);
     let chart = panels("prim", "Cost of one part", &times, None)?;
     let parts = matrix("Cost of one part: median and 95 % interval", true, &times);
-    Ok(chart + &ratios(results) + &parts + &peers::part(results))
+    Ok(chart + &ratios(results) + &parts + &payload::part(results) + &peers::part(results))
 }
 
 /// The table of ratios, a group for each metric; nothing where there are none.

@@ -26,7 +26,10 @@ impl Series {
 
     /// Whether several components share a domain in it: its placement is called by its layout.
     pub fn is_hybrid(&self) -> bool {
-        !matches!(self.placement.as_str(), "direct" | "thread" | "process" | "pkey" | "host" | "none" | "")
+        !matches!(
+            self.placement.as_str(),
+            "direct" | "thread" | "process" | "pkey" | "pkey-integrity" | "host" | "none" | ""
+        )
     }
 
     /// Its name, without what goes without saying (`direct`, `host`, `none`).

@@ -7,7 +7,7 @@ use super::html::{Cell, Group, Notes, escape, fold, table};
 use super::number::show;
 use super::series::{GROUPS, Series};
 use crate::model::published::{self, Published, matters_from, overhead};
-use crate::model::{Costs, Load, loads, transport};
+use crate::model::{Costs, Load, counted, loads, transport};
 use crate::schema::{Experiment, Kernel, Record, Results};
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -76,7 +76,9 @@ pub fn section(results: &Results) -> String {
         (caption.clone(), costs(&caption, loads, &all, frequency, byte))
     };
     out += &one(ISOLATED, &isolated).1;
-    for placement in placements.into_iter().filter(|placement| *placement != ISOLATED) {
+    // What is counted there stands for every transport between the same domains.
+    let counted_here = |placement: &&str| *placement != ISOLATED && counted(placement) == *placement;
+    for placement in placements.into_iter().filter(counted_here) {
         let (caption, table) = one(placement, &programs(results, placement));
         out += &fold(&caption, false, &table);
     }

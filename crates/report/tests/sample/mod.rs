@@ -405,6 +405,23 @@ pub fn primitives() -> Vec<Record> {
         put(kernel, means, wait, "ipc_64", "cpu_time", "ns", 2, 2.0 * v);
     }
     put(Kernel::Linux, "peer", "spin", "ipc_64", "latency_ratio", "ratio", 2, 2.0);
+    let mut own = |workload: &str, metric: &str, unit: &str, v| {
+        put(Kernel::Microkernel, "process", "adaptive", workload, metric, unit, 1, v);
+    };
+    own("batch_calls", "block_time", "ns", 5_000.0);
+    own("batch_depth_4", "block_time", "ns", 1_500.0);
+    own("batch_depth_4", "batch_ratio", "ratio", 0.3);
+    for (workload, ratio) in [("payload_hops_1/kib_4", 1.1), ("payload_hops_1/kib_64", 0.7)] {
+        own(workload, "copied", "ns", 6_000.0);
+        own(workload, "granted", "ns", 6_000.0 * ratio);
+        own(workload, "granted_ratio", "ratio", ratio);
+    }
+    let what = ["payload_hops_1", "grants_win_from", "threshold", "bytes"];
+    let wins = record(Experiment::Primitives, Kernel::Microkernel, "process", "adaptive", what, 65_536.0);
+    out.push(Record { cores: 1, ..wins });
+    let what = ["payload_hops_1", "grants_out_win_from", "threshold", "bytes"];
+    let wins = record(Experiment::Primitives, Kernel::Microkernel, "process", "adaptive", what, 0.0);
+    out.push(unavailable(Record { cores: 1, ..wins }, "nowhere up to 64 KiB"));
     out
 }
 
