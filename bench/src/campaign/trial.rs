@@ -5,13 +5,12 @@ use std::error::Error;
 use kd_boot::board::Board;
 use kd_boot::control::{Load, Task};
 use kd_boot::manifest::{MediumName, RingDevice};
-use kd_boot::sabotage::{Sabotage, Witness};
+use kd_boot::sabotage::{How, Sabotage, Witness};
 use kd_campaign::{Class, Record, Runner, Trial};
 use kd_faults::lay_breakpoint;
-use kd_faults::mutation::{Kind, Mutation};
+use kd_faults::mutation::Kind;
 use kd_faults::victim::{Region, regions};
 use kd_machine::memory::Memory;
-use kd_nucleus::mutant::Mutant;
 use kd_nucleus::zygote::Zygote;
 use kd_report::campaign::Example;
 
@@ -20,7 +19,7 @@ use super::notes::Notes;
 use super::seen::Seen;
 use super::session::CampaignError;
 use super::stage::{Actor, Stage};
-use super::subject::{Subject, Subjects};
+use super::subject::{Fault, Subject, Subjects};
 use super::wild;
 use crate::boot::Boot;
 
@@ -55,8 +54,11 @@ impl TrialRunner {
     }
 
     /// The fault of a trial, if its component can have it.
-    pub fn mutation(&self, trial: &Trial) -> Result<Option<Mutation>, Obstacle> {
-        Ok(self.subjects.find(&trial.subject)?.mutation(&trial.kind, self.seed, trial.number))
+    ///
+    /// # Errors
+    /// There is no such component.
+    pub fn fault(&self, trial: &Trial) -> Result<Option<Fault>, Obstacle> {
+        Ok(self.subjects.find(&trial.subject)?.fault(&trial.kind, self.seed, trial.number))
     }
 
     /// Makes one, and tells all that was seen; none if the component cannot have this fault.
@@ -65,18 +67,20 @@ impl TrialRunner {
     /// What keeps the trial from being made.
     pub fn observe(&mut self, trial: &Trial) -> Result<Option<Made>, Obstacle> {
         let subject = self.subjects.find(&trial.subject)?;
-        let Some(mutation) = self.mutation(trial)? else { return Ok(None) };
-        let mutant = mutation.mutant.clone();
+        let Some(fault) = self.fault(trial)? else { return Ok(None) };
         let (mut base, mut mapped): (usize, Vec<Region>) = (0, Vec::new());
-        let (seen, mut notes) = self.attempt(trial, subject, mutant, |_, _, (pid, at)| {
+        let (seen, mut notes) = self.attempt(trial, subject, fault.how(), |_, _, (pid, at)| {
+            let Fault::Mutation(mutation) = &fault else { return Ok(()) };
             base = at;
             if mutation.kind == Kind::Address {
                 mapped = regions(pid)?;
             }
             Ok(lay_breakpoint(pid, base + mutation.mutant.at, &mutation.mutant.original)?)
         })?;
-        notes.mark = wild::mark(&mutation, base, &notes.registers, &mapped);
-        Ok(Some((mutation, seen, notes)))
+        if let Fault::Mutation(mutation) = &fault {
+            notes.mark = wild::mark(mutation, base, &notes.registers, &mapped);
+        }
+        Ok(Some((fault, seen, notes)))
     }
 
     /// Makes one, and tells it in full.
@@ -97,14 +101,14 @@ impl TrialRunner {
             after: String::new(),
             story: String::new(),
         };
-        if let Some((mutation, _, notes)) = made {
+        if let Some((fault, _, notes)) = made {
             example.story = notes.story();
-            (example.function, example.before, example.after) = (mutation.function, mutation.before, mutation.after);
+            (example.function, example.before, example.after) = fault.text();
         }
         Ok((record, example))
     }
 
-    /// Makes a trial of any mutant. `strike` makes the first instance one, in this boot and this process, whose code begins
+    /// Makes a trial of any fault. `strike` makes the first instance one, in this boot and this process, whose code begins
     /// there.
     ///
     /// # Errors
@@ -113,12 +117,12 @@ impl TrialRunner {
         &mut self,
         trial: &Trial,
         subject: &Subject,
-        mutant: Mutant,
+        how: How,
         strike: impl FnOnce(&Boot, &Witness, (i32, usize)) -> Result<(), Obstacle>,
     ) -> Result<(Seen, Notes), Obstacle> {
         let mut manifest = subject.manifest(&trial.kernel)?;
         manifest.cores = self.cores.clone();
-        manifest.sabotage = Some(Sabotage { component: subject.name.into(), permanent: trial.permanent, mutant });
+        manifest.sabotage = Some(Sabotage { component: subject.name.into(), permanent: trial.permanent, how });
         self.witness.clear();
         let disk = manifest.entries.iter_mut().find(|entry| entry.ring.is_some());
         let has_disk = disk.is_some();
@@ -164,10 +168,10 @@ impl Runner for TrialRunner {
 }
 
 /// A fault, what was seen of it, and what goes with that.
-pub type Made = (Mutation, Seen, Notes);
+pub type Made = (Fault, Seen, Notes);
 
 fn record(trial: &Trial, made: Option<&Made>) -> Record {
-    let Some((Mutation { function, before, after, .. }, seen, notes)) = made else {
+    let Some((fault, seen, notes)) = made else {
         let class = Class::NotApplicable;
         return Record {
             trial: trial.id,
@@ -178,6 +182,7 @@ fn record(trial: &Trial, made: Option<&Made>) -> Record {
             detail: String::new(),
         };
     };
+    let (function, before, after) = fault.text();
     Record {
         trial: trial.id,
         class: seen.class(),
