@@ -18,7 +18,7 @@ const BEFORE: u64 = 3;
 /// Rounds of each afterwards.
 const AFTER: u64 = 6;
 /// Rounds in a row that are not good, after which an app gets no more: it has seen what it will ever see.
-const BAD: u32 = 2;
+const BAD: u32 = 3;
 
 /// How a round may end.
 const ROUNDS: [Field; 3] = [Field::Good, Field::Failed, Field::Wrong];
