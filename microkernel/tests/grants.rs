@@ -75,7 +75,7 @@ fn hop(
     let channel = Channel::new("kd-test", &bell).expect("shared memory").with_pools(pools);
     Threads::new(vec![(channel.clone(), ME)], bell, Handle::new(to).serve(), Wait::Adaptive, 2).start();
     let inner = Arc::new(ChannelPort::new(channel.clone(), Wait::Adaptive));
-    let port = TracedPort { inner, counts: counts.clone(), from: Origin::App, component };
+    let port = TracedPort { inner, counts: *counts, from: Origin::App, component };
     (channel, Arc::new(BlockDeviceClient::new(Arc::new(port))))
 }
 
