@@ -18,8 +18,10 @@ pub struct Files {
     directory: String,
     /// Whether names come and go as well.
     names: bool,
-    /// Whether the last round failed: a file system that was started anew may have forgotten the directory.
+    /// Whether the last round failed: a file system that was started anew may have forgotten everything.
     failed: bool,
+    /// Acknowledged bytes that went with files that are gone.
+    lost: u64,
     /// What each file holds; none if that is not known.
     holds: Vec<Option<Vec<u8>>>,
 }
@@ -33,7 +35,7 @@ impl Files {
     pub fn start(env: &Env, under: &str, names: bool) -> Result<Files, Errno> {
         let directory = format!("{under}/app-{}", env.caller.app.0);
         env.sys.mkdir(env.caller, &directory, 0o700)?;
-        Ok(Files { env: env.clone(), directory, names, failed: false, holds: vec![None; COUNT] })
+        Ok(Files { env: env.clone(), directory, names, failed: false, lost: 0, holds: vec![None; COUNT] })
     }
 
     fn path(&self, name: &str) -> String {
@@ -132,6 +134,18 @@ impl Files {
         })
     }
 
+    /// After a failure: what is gone is lost, and not expected any more.
+    fn take_stock(&mut self) {
+        // It may be there.
+        let _ = self.env.sys.mkdir(self.env.caller, &self.directory, 0o700);
+        for file in 0..COUNT {
+            if self.holds[file].is_some() && matches!(self.fetch(file), Err(Wrong::Call(Errno::ENOENT))) {
+                self.holds[file] = None;
+                self.lost += SIZES[file] as u64;
+            }
+        }
+    }
+
     fn work(&mut self, round: u64, board: &Board) -> Result<(), Wrong> {
         let file = round as usize % COUNT;
         board.set_stable(file, None);
@@ -148,8 +162,7 @@ impl Files {
 impl Work for Files {
     fn round(&mut self, round: u64, board: &Board) -> Verdict {
         if self.failed {
-            // It may be there.
-            let _ = self.env.sys.mkdir(self.env.caller, &self.directory, 0o700);
+            self.take_stock();
         }
         let done = self.work(round, board);
         self.failed = done.is_err();
@@ -157,7 +170,7 @@ impl Work for Files {
     }
 
     fn audit(&mut self) -> Audit {
-        let mut audit = Audit::default();
+        let mut audit = Audit { acknowledged: self.lost, lost: self.lost, wrong: 0 };
         for file in 0..COUNT {
             if let Some(expected) = &self.holds[file] {
                 super::compare(&mut audit, expected, &self.fetch(file).unwrap_or_default());

@@ -16,13 +16,17 @@ const SIZE: usize = 200;
 pub struct Values {
     kv: Arc<dyn KvStore>,
     app: u32,
+    /// Whether the last round failed: a store that was started anew has forgotten everything.
+    failed: bool,
+    /// Acknowledged bytes of values that are gone.
+    lost: u64,
     holds: Vec<Option<Vec<u8>>>,
 }
 
 impl Values {
     pub fn start(env: &Env) -> Result<Values, Errno> {
         let kv = env.services.get::<dyn KvStore>("kv").map_err(|_| Errno::ENOSYS)?;
-        Ok(Values { kv, app: env.caller.app.0, holds: vec![None; KEYS] })
+        Ok(Values { kv, app: env.caller.app.0, failed: false, lost: 0, holds: vec![None; KEYS] })
     }
 
     fn key(&self, index: usize) -> u64 {
@@ -34,6 +38,16 @@ impl Values {
         let count = self.kv.get(self.key(index), &mut OutBuf::new(&mut bytes))?;
         bytes.truncate(count);
         Ok(bytes)
+    }
+
+    /// After a failure: what is gone is lost, and not expected any more.
+    fn take_stock(&mut self) {
+        for index in 0..KEYS {
+            if self.holds[index].is_some() && self.fetch(index) == Err(Errno::ENOENT) {
+                self.holds[index] = None;
+                self.lost += SIZE as u64;
+            }
+        }
     }
 
     fn work(&mut self, round: u64) -> Result<(), Wrong> {
@@ -56,11 +70,16 @@ impl Values {
 
 impl Work for Values {
     fn round(&mut self, round: u64, _: &Board) -> Verdict {
-        self.work(round).into()
+        if self.failed {
+            self.take_stock();
+        }
+        let done = self.work(round);
+        self.failed = done.is_err();
+        done.into()
     }
 
     fn audit(&mut self) -> Audit {
-        let mut audit = Audit::default();
+        let mut audit = Audit { acknowledged: self.lost, lost: self.lost, wrong: 0 };
         for index in 0..KEYS {
             if let Some(expected) = &self.holds[index] {
                 super::compare(&mut audit, expected, &self.fetch(index).unwrap_or_default());
