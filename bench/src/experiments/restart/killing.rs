@@ -74,7 +74,8 @@ impl Samples {
         self.boot_behind_keys(subject, kills / 2 + 1, random)
     }
 
-    /// One boot of the placement behind keys, where the machine has them: so many faults.
+    /// Boots of the placement behind keys, where the machine has them, with a fault in each: the process lives on, and so
+    /// does the patch in the component's code.
     ///
     /// # Errors
     /// A kernel that did not boot, or that went away.
@@ -89,13 +90,13 @@ impl Samples {
         if self.no_keys.is_some() {
             return Ok(());
         }
-        match self.keys.boot(keys, subject, faults, random, |boot, app| fault(subject, boot, app)) {
-            Err(BootFailure::App(why)) => {
-                self.no_keys = Some(why);
-                Ok(())
+        for _ in 0..faults {
+            match self.keys.boot(keys, subject, 1, random, |boot, app| fault(subject, boot, app)) {
+                Err(BootFailure::App(why)) => self.no_keys = Some(why),
+                other => other?,
             }
-            other => other,
         }
+        Ok(())
     }
 
     /// How many restarts behind keys were timed.
