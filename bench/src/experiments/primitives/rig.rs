@@ -70,6 +70,8 @@ pub enum Part {
 struct Order {
     part: Part,
     cores: Vec<usize>,
+    /// A process on each core that computes all the while.
+    load: bool,
 }
 
 /// A rig, as the harness holds it; its processes end with it.
@@ -90,12 +92,27 @@ impl Rig {
     /// # Errors
     /// The host's, or the other end's silence.
     pub fn new(part: Part, cores: &[usize]) -> io::Result<Rig> {
-        let rig = Rig { control: Zygote::get()?.boot(PURPOSE)? };
-        rig.control.send(&Order { part, cores: cores.to_vec() }, &[])?;
+        let rig = Rig::start(Order { part, cores: cores.to_vec(), load: false })?;
         let begin = Instant::now();
         while begin.elapsed() < WARM_UP {
             rig.run(32)?;
         }
+        Ok(rig)
+    }
+
+    /// The same beside a process on each core that computes all the while; goes one round, since one may take long.
+    ///
+    /// # Errors
+    /// As those of `new`.
+    pub fn beside_load(part: Part, cores: &[usize]) -> io::Result<Rig> {
+        let rig = Rig::start(Order { part, cores: cores.to_vec(), load: true })?;
+        rig.run(1)?;
+        Ok(rig)
+    }
+
+    fn start(order: Order) -> io::Result<Rig> {
+        let rig = Rig { control: Zygote::get()?.boot(PURPOSE)? };
+        rig.control.send(&order, &[])?;
         Ok(rig)
     }
 
@@ -111,7 +128,8 @@ impl Rig {
 
 /// A root process as a rig, until the harness lets go of it.
 pub fn serve(control: &Socket) -> io::Result<()> {
-    let (Order { part, cores }, _) = control.receive()?;
+    let (Order { part, cores, load }, _) = control.receive()?;
+    let _load = if load { busy(&cores)? } else { Vec::new() };
     process::bind(0, &cores);
     // Who spins has a core of its own; everybody else goes where the host likes among the rig's cores.
     let (ours, theirs) = match part {
@@ -167,6 +185,20 @@ pub fn serve(control: &Socket) -> io::Result<()> {
             call(control, &ProcClient::new(Arc::new(ThreadPort::new(&server, Caller::app(1)))))
         }
     }
+}
+
+/// A process on each core that does nothing but compute.
+fn busy(cores: &[usize]) -> io::Result<Vec<Child>> {
+    let on = |core: &usize| {
+        process::fork(|| {
+            process::bind(0, std::slice::from_ref(core));
+            let mut sum = 0u64;
+            loop {
+                sum = std::hint::black_box(sum.wrapping_mul(3).wrapping_add(1));
+            }
+        })
+    };
+    cores.iter().map(on).collect()
 }
 
 /// Goes as many rounds as the harness asks for, again and again.

@@ -51,7 +51,12 @@ fn measured(cores: usize) -> Vec<Cell> {
                 one * f64::from(servers)
             }
         };
-        cell.samples = vec![vec![nanos; 3]; 4];
+        let slower = match (cell.load, cell.part) {
+            (true, Part::Process(WaitName(Wait::Adaptive), _)) => 4.0,
+            (true, _) => 2.0,
+            (false, _) => 1.0,
+        };
+        cell.samples = vec![vec![nanos * slower; 3]; 4];
     }
     cells
 }
@@ -68,6 +73,8 @@ fn ratios_pair_each_crossing_with_its_limit_and_adaptive_with_the_better() {
     assert_eq!(values(&records, "limit_ratio"), [Some(1.2), Some(1.25), Some(1.2), Some(2.0)]);
     assert_eq!(values(&records, "one_line_ratio"), [Some(2.0)]);
     assert_eq!(values(&records, "adaptive_ratio"), [Some(1.1); 6]);
+    // Beside load each takes longer by as much as the times above say, and only cells beside load are compared.
+    assert_eq!(values(&records, LOADED), [Some(2.2); 6]);
     // Chains of one to three servers, three waits, one and two cores; one that spins; threads; and by keys, where the bare
     // pair and the bare gate are besides.
     assert_eq!(values(&records, "round_trip").len(), 21 + 5);
@@ -84,6 +91,7 @@ fn one_core_leaves_the_rest_unavailable() {
     let records = analyse(&measured(1), 1);
     assert_eq!(values(&records, "limit_ratio"), [None, Some(1.25), Some(1.2), Some(2.0)]);
     assert_eq!(values(&records, "adaptive_ratio"), [Some(1.1), None, Some(1.1), None, Some(1.1), None]);
+    assert_eq!(values(&records, LOADED), [Some(2.2), None, Some(2.2), None, Some(2.2), None]);
     assert_eq!(values(&records, "byte_cost"), [Some(0.125), None, Some(0.375), None, Some(0.125)]);
     assert!(records.iter().all(|record| (record.status == Status::Unavailable) == record.value.is_none()));
 }
@@ -165,4 +173,6 @@ fn a_rig_goes_round_and_leaves_nothing() {
         let rig = Rig::new(part, &[0]).expect("it starts");
         rig.run(100).expect("it goes round");
     }
+    let loaded = Rig::beside_load(Part::chain(Wait::Adaptive, 2), &[0]).expect("it starts");
+    loaded.run(3).expect("it goes round");
 }
