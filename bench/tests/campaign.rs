@@ -6,7 +6,7 @@
 use std::num::NonZeroU64;
 
 use kd_boot::control::canary;
-use kd_boot::sabotage::Witness;
+use kd_boot::sabotage::{How, Witness};
 use kd_campaign::{Class, Record, Runner, Trial};
 use kd_faults::{Fault, InjectError, Room, Site, inject};
 use kd_nucleus::module::ModuleFile;
@@ -62,7 +62,7 @@ fn the_same_faults_are_drawn_for_every_kernel_and_executed_in_all_or_none() {
         let mut seen = Vec::new();
         for kernel in kernels().0 {
             let trial = trial(&kernel, "ramdisk", kind, number);
-            let fault = runner.mutation(&trial).expect("a component").expect("a fault");
+            let fault = runner.fault(&trial).expect("a component").expect("a fault");
             let Some(of) = made(&mut runner, &trial) else { return };
             seen.push((fault, of.activated));
         }
@@ -121,7 +121,12 @@ fn what_is_written_over_another_component_is_spread_unless_a_boundary_stands_bet
         Ok(())
     };
     for (kernel, spread) in [("monolithic", true), ("thread", true), ("process", false)] {
-        let seen = match runner().attempt(&trial(kernel, "ramdisk", "dropped", 0), subject, harmless.clone(), strike) {
+        let seen = match runner().attempt(
+            &trial(kernel, "ramdisk", "dropped", 0),
+            subject,
+            How::Mutant(harmless.clone()),
+            strike,
+        ) {
             Ok((seen, _)) => Seen { activated: true, ..seen },
             Err(why) if is_hosts(&why) => return eprintln!("no fault is made: {why}"),
             Err(why) => panic!("{kernel}: {why}"),
@@ -129,6 +134,23 @@ fn what_is_written_over_another_component_is_spread_unless_a_boundary_stands_bet
         assert_eq!(seen.canaries == ["proc"], spread, "{kernel}: {seen:?}");
         assert_eq!(seen.class() == Class::Spread, spread, "{kernel}: {seen:?}");
     }
+}
+
+#[test]
+fn a_driver_that_answers_wrongly_is_ended_where_its_answers_are_checked_and_believed_where_not() {
+    let mut runner = runner();
+    let mut class = |kernel: &str, kind| made(&mut runner, &trial(kernel, "ramdisk", kind, 0)).map(|seen| seen.class());
+    for kernel in ["monolithic", "process"] {
+        let Some(wrong) = class(kernel, "reply_wrong_data") else { return };
+        assert_eq!(wrong, Class::WrongData, "{kernel}: no boundary stops it");
+    }
+    assert_eq!(class("process", "reply_never"), Some(Class::HangNoticed));
+    assert_eq!(class("monolithic", "reply_never"), Some(Class::HangUnnoticed));
+    let told = class("process", "reply_too_much");
+    assert!(
+        matches!(told, Some(Class::RestartedUnaware | Class::RestartedAware)),
+        "a violation of the protocol: {told:?}"
+    );
 }
 
 #[test]

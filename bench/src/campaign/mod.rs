@@ -11,6 +11,8 @@
 //! | [`leftovers`] | whether trials left something behind |
 //! | [`subject`] | the components that fail, their faults, and the kernels that they fail in |
 //! | [`trial`] | one trial |
+//! | [`stage`] | its boot and its two apps, step by step |
+//! | [`notes`] | what is told beside its class |
 //! | [`disk`] | the disk afterwards |
 //! | [`hang`] | when a step counts as hung |
 //! | [`seen`] | what was seen, and how it is called |
@@ -19,8 +21,10 @@
 pub mod disk;
 pub mod hang;
 pub mod leftovers;
+pub mod notes;
 pub mod seen;
 pub mod session;
+pub mod stage;
 pub mod subject;
 pub mod trial;
 pub mod wild;

@@ -7,15 +7,20 @@ use kd_api::Component;
 use kd_boot::control::Load;
 use kd_boot::layout::Layout;
 use kd_boot::manifest::{Kernel, WaitName};
+use kd_boot::misdeed::{Misbehaviour, Misdeed};
+use kd_boot::sabotage::How;
 use kd_boot::{Manifest, Placement};
 use kd_faults::mutation::{Code, Kind, Mutation};
 use kd_nucleus::channel::Wait;
 use kd_nucleus::module::ModuleFile;
+use kd_report::stats::Random;
 
 use crate::kernels::PARTS;
 
 /// Of supervisors, see [`Manifest::patience`]: some hundred times what the longest honest call of a trial takes.
 pub const PATIENCE: u32 = 10;
+/// At the latest of so many reads and writes a driver begins to misbehave: fewer than any trial makes.
+const CALLS: usize = 12;
 /// The two apps of every trial.
 pub const APPS: u32 = 2;
 
@@ -33,6 +38,37 @@ pub struct Subject {
     pub code: Code,
     /// SHA-256 of its file, if it is a module.
     pub module: Option<String>,
+}
+
+/// What goes wrong in a component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// One of its instructions is another one.
+    Mutation(Mutation),
+    /// It is a driver, and answers wrongly.
+    Misbehaviour(Misbehaviour),
+}
+
+impl Fault {
+    /// What a boot is told.
+    pub fn how(&self) -> How {
+        match self {
+            Fault::Mutation(mutation) => How::Mutant(mutation.mutant.clone()),
+            Fault::Misbehaviour(what) => How::Misbehaviour(*what),
+        }
+    }
+
+    /// In which function, and the instruction before and after; or what is done instead.
+    pub fn text(&self) -> (String, String, String) {
+        match self {
+            Fault::Mutation(Mutation { function, before, after, .. }) => {
+                (function.clone(), before.clone(), after.clone())
+            }
+            Fault::Misbehaviour(Misbehaviour { misdeed, call }) => {
+                ("the driver".into(), format!("its answer to call {call}"), misdeed.description().into())
+            }
+        }
+    }
 }
 
 /// All subjects, in the order of results.
@@ -131,12 +167,23 @@ impl Subject {
 
     /// The kinds of fault that it can have.
     pub fn kinds(&self) -> Vec<String> {
-        self.code.kinds().map(|kind| kind.name().to_owned()).collect()
+        let misdeeds = Misdeed::ALL.into_iter().filter(|_| self.module.is_some()).map(Misdeed::name);
+        self.code.kinds().map(Kind::name).chain(misdeeds).map(ToOwned::to_owned).collect()
     }
 
     /// The `number`-th fault of a kind that a seed draws from its file: the same for every kernel.
     pub fn mutation(&self, kind: &str, seed: u64, number: u64) -> Option<Mutation> {
         self.code.mutation(Kind::from_name(kind)?, seed, number)
+    }
+
+    /// The `number`-th fault of a kind that a seed draws, whatever it is: the same for every kernel.
+    pub fn fault(&self, kind: &str, seed: u64, number: u64) -> Option<Fault> {
+        if let Some(misdeed) = Misdeed::ALL.into_iter().find(|misdeed| misdeed.name() == kind) {
+            self.module.as_ref()?;
+            let call = 1 + Random::new(seed ^ number << 8, misdeed as u64).below(CALLS) as u64;
+            return Some(Fault::Misbehaviour(Misbehaviour { misdeed, call }));
+        }
+        self.mutation(kind, seed, number).map(Fault::Mutation)
     }
 
     /// The components that a trial needs.

@@ -16,6 +16,7 @@
 //! | [`hosted`] | a kernel in one process |
 //! | [`log`] | the kernel log |
 //! | [`sabotage`] | a boot that is told to fail, and what it shows of that |
+//! | [`misdeed`] | a driver that answers wrongly |
 //! | [`info`] | what a kernel knows of itself, for its components |
 //! | [`board`] | what an app shows of itself while it runs |
 
@@ -30,6 +31,7 @@ pub mod info;
 pub mod layout;
 pub mod log;
 pub mod manifest;
+pub mod misdeed;
 pub mod order;
 pub mod root;
 pub mod sabotage;

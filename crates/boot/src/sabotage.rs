@@ -7,9 +7,11 @@
 //! ([`Witness::begin`]), and successors of the first instance lay their own, if the fault is to outlive a restart.
 
 use std::io;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::*};
+use std::sync::{Arc, OnceLock};
 
+use kd_api::interfaces::block::BlockDevice;
+use kd_machine::clock;
 use kd_machine::memory::{Memory, Words};
 use kd_nucleus::mutant::{self, Mutant};
 use kd_nucleus::pkey::thread;
@@ -17,6 +19,7 @@ use kd_nucleus::process;
 use serde::{Deserialize, Serialize};
 
 use crate::control::canary;
+use crate::misdeed::{Misbehaving, Misbehaviour};
 use crate::{Manifest, log};
 
 /// What is to fail.
@@ -27,7 +30,16 @@ pub struct Sabotage {
     /// Whether its successors have the fault too.
     pub permanent: bool,
     /// How it fails.
-    pub mutant: Mutant,
+    pub how: How,
+}
+
+/// How a component fails.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum How {
+    /// One of its instructions is another one.
+    Mutant(Mutant),
+    /// It answers wrongly: a driver alone.
+    Misbehaviour(Misbehaviour),
 }
 
 const INSTANCES: usize = mutant::WORDS;
@@ -147,7 +159,32 @@ pub fn around<R>(name: &str, base: Option<usize>, start: impl FnOnce() -> R) -> 
     started
 }
 
+/// A driver as the kernel is to have it: one that misbehaves, if it is told to.
+pub fn driver(name: &str, device: Arc<dyn BlockDevice>) -> Arc<dyn BlockDevice> {
+    let Some(told) = TOLD.get().filter(|told| told.sabotage.component == name) else { return device };
+    let successor = told.witness.instances() > 0;
+    match told.sabotage.how {
+        How::Misbehaviour(what) if !successor || told.sabotage.permanent => Arc::new(Misbehaving {
+            inner: device,
+            what,
+            permanent: told.sabotage.permanent,
+            good: || TOLD.get().is_none_or(|told| told.witness.word(BEGUN).load(Acquire) == 0),
+            done: || thread::outside(|| TOLD.get().into_iter().for_each(Told::note_misdeed)),
+            calls: AtomicU64::new(0),
+        }),
+        _ => device,
+    }
+}
+
 impl Told {
+    /// A misdeed, as a mutant's activation is noted.
+    fn note_misdeed(&self) {
+        if self.witness.word(mutant::ACTIVATIONS).fetch_add(1, AcqRel) == 0 {
+            self.witness.word(mutant::PROCESS).store(std::process::id().into(), Relaxed);
+            self.witness.word(mutant::WHEN).store(clock::now(), Release);
+        }
+    }
+
     fn plant(&self, name: &str, which: usize) {
         let Some(number) = self.names.iter().position(|known| known == name) else { return };
         let at = CANARIES + WORDS_EACH * number;
@@ -165,9 +202,12 @@ impl Told {
     fn prepare(&'static self, base: usize) {
         let first = self.witness.word(INSTANCES).fetch_add(1, AcqRel) == 0;
         let begun = self.witness.word(BEGUN).load(Acquire) != 0;
-        let done = match first || self.sabotage.permanent {
-            true => mutant::prepare(base, &self.sabotage.mutant, &self.witness.0, begun),
-            false => mutant::restore(),
+        let done = match &self.sabotage.how {
+            How::Mutant(mutant) if first || self.sabotage.permanent => {
+                mutant::prepare(base, mutant, &self.witness.0, begun)
+            }
+            How::Mutant(_) => mutant::restore(),
+            How::Misbehaviour(_) => Ok(()),
         };
         if let Err(error) = done {
             return log::say(&format!("no mutant of {}: {error}", self.sabotage.component));

@@ -251,7 +251,7 @@ impl Loaded<'_> {
             Some(_) if stamps::noted() => Arc::new(BlockDeviceAround { around: stamps::Answers, inner: driver }),
             _ => Arc::new(BlockDeviceAround { around: Plain, inner: driver }),
         };
-        Ok(Handle::new(device))
+        Ok(Handle::new(sabotage::driver(&entry.name, device)))
     }
 
     /// Its module, if it is one.

@@ -190,8 +190,8 @@ fn note(witness: &Words, registers: &Registers) {
         return;
     }
     witness.get(PROCESS).store(std::process::id().into(), Relaxed);
-    for number in 0..REGISTERS.len() {
-        witness.get(FIRST_REGISTER + number).store(registers[number] as u64, Relaxed);
+    for (number, register) in registers.iter().take(REGISTERS.len()).enumerate() {
+        witness.get(FIRST_REGISTER + number).store(*register as u64, Relaxed);
     }
     witness.get(WHEN).store(clock::now(), Release);
 }
