@@ -221,16 +221,22 @@ pub struct Event {
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum What {
+    /// Its code faulted, by this signal: noted by its own process as it died, which the supervisor noticed later.
+    Faulted(String),
     /// Its process ended.
     Died(String),
     /// It made no progress and was ended.
     Hung(String),
     /// It broke the protocol and was ended.
     Violated,
+    /// It was ended because what it imports was restarted, as its policy asks.
+    Followed(String),
     /// It runs again.
     Restarted,
     /// It died too often and stays dead.
     GivenUp,
+    /// It ended, and its policy leaves it so.
+    Stays,
     /// A fault in kernel code that the kernel survived.
     Oops(String),
     /// The kernel ended itself.

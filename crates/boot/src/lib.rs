@@ -30,6 +30,7 @@ pub mod layout;
 pub mod log;
 pub mod manifest;
 pub mod order;
+pub mod policy;
 pub mod root;
 pub mod script;
 pub mod stamps;

@@ -6,6 +6,8 @@ use kd_api::Component;
 use kd_nucleus::channel::Wait;
 use serde::{Deserialize, Serialize};
 
+use crate::policy::Policy;
+
 /// Which kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -143,6 +145,9 @@ pub struct Entry {
     /// reaches all of them.
     #[serde(default)]
     pub domain: Option<String>,
+    /// What becomes of it when it dies, where it is in a process. Those in one domain have one policy.
+    #[serde(default)]
+    pub policy: Policy,
 }
 
 /// A kernel to boot.
@@ -244,6 +249,7 @@ impl Manifest {
                 apps: component.apps,
                 placement: None,
                 domain: None,
+                policy: Policy::default(),
             })
             .collect();
         let mut standard = Manifest {
@@ -302,6 +308,7 @@ impl Manifest {
             apps: false,
             placement: None,
             domain: None,
+            policy: Policy::default(),
         });
         let queue = self.entries.iter().find(|entry| entry.imports.iter().any(|import| import == name));
         let shown = queue.map_or(name, |queue| &queue.name).to_owned();

@@ -250,6 +250,12 @@ pub fn bind_thread(cores: &[usize]) {
     }
 }
 
+/// Makes the calling thread alone give way to others, 19 the most. A thread of no privilege cannot take that back.
+pub fn be_nice(niceness: i32) {
+    // SAFETY: plain system calls; a host that refuses leaves the thread as it was.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, libc::gettid() as libc::id_t, niceness) };
+}
+
 /// Waits until one of the descriptors is readable, at most `limit`; returns which are.
 pub fn poll(fds: &[i32], limit: Option<Duration>) -> Vec<bool> {
     let entry = |&fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
