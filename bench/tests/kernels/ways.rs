@@ -128,10 +128,6 @@ fn a_fault_is_told_by_the_dying_process_itself() {
     let whats: Vec<&What> = events.iter().map(|event| &event.what).collect();
     let signal = "SIGSEGV".to_owned();
     assert_eq!(whats, [&What::Faulted(signal.clone()), &What::Died(signal), &What::Restarted]);
-    if std::env::var_os("SHOW").is_some() {
-        let t0 = events[0].at;
-        eprintln!("fault -> noticed {} -> restarted {} -> good {}", events[1].at - t0, events[2].at - t0, 0);
-    }
     assert!(events.windows(2).all(|pair| pair[0].at <= pair[1].at), "in the order of time: {events:?}");
     goes_on(&app);
     finish(&app);

@@ -17,9 +17,9 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 use kd_machine::clock;
 use kd_machine::memory::Words;
 
-use crate::process::Child;
+use crate::berth::Berth;
 use crate::ring::Ring;
-use crate::threads;
+use crate::{process, threads};
 
 /// Words of the page that are used here: when, and by which signal.
 pub const WORDS: usize = 2;
@@ -28,17 +28,29 @@ const STACK: usize = 32 * 1024;
 /// The faults of the processor, and `abort`.
 const FAULTS: [i32; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT];
 
-/// Where this process's last words go: the page, the first of the words, and the ring.
-static TO: OnceLock<(&'static Words, usize, &'static Ring)> = OnceLock::new();
+/// Where this process's last words go.
+#[derive(Debug)]
+pub struct Testament {
+    /// The page that they are noted on.
+    pub page: &'static Words,
+    /// The first of the [`WORDS`] words there.
+    pub first: usize,
+    /// The place that is handed over, if that may be.
+    pub berth: Berth,
+    /// What is rung then.
+    pub ring: &'static Ring,
+}
 
-/// From now on a fault of this process is noted in [`WORDS`] words of `page` from `first` on, and rung. To be called before
-/// there are threads; each one started by [`threads::spawn`] is given a stack for it.
+static TESTAMENT: OnceLock<Testament> = OnceLock::new();
+
+/// From now on a fault of this process is noted, its place handed over, and its supervisor rung. To be called before there
+/// are threads; each one started by [`threads::spawn`] is given a stack for it.
 ///
 /// # Errors
 /// The host's, if it cannot be told of this process's cores by `membarrier`: then [`silence`] waits for its end instead.
-pub fn install(page: &'static Words, first: usize, ring: &'static Ring) -> io::Result<()> {
+pub fn install(testament: Testament) -> io::Result<()> {
     // A process is a domain once.
-    let _ = TO.set((page, first, ring));
+    let _ = TESTAMENT.set(testament);
     for signal in FAULTS {
         // SAFETY: the handler has the type of one without SA_SIGINFO and calls only what is safe in a handler; an
         // all-zero action with an empty mask is valid.
@@ -59,18 +71,20 @@ pub fn said(page: &Words, first: usize) -> Option<(u64, i32)> {
     (at != 0).then(|| (at, page.get(first + 1).load(Acquire) as i32))
 }
 
-/// Kills a child; when this returns, it executes no instruction of its own any more. It may be buried later.
-pub fn silence(child: &mut Child) {
-    child.signal(libc::SIGKILL);
+/// Kills the process behind a pidfd; when this returns, it executes no instruction of its own any more. It may be buried
+/// later.
+pub fn silence(pidfd: i32) {
+    process::signal(pidfd, libc::SIGKILL);
     if membarrier(libc::MEMBARRIER_CMD_GLOBAL_EXPEDITED).is_err() {
-        child.wait();
+        process::poll(&[pidfd], None);
     }
 }
 
 extern "C" fn handler(signal: i32) {
-    if let Some(&(page, first, ring)) = TO.get() {
-        page.get(first + 1).store(signal as u64, Release);
-        page.get(first).store(clock::now().max(1), Release);
+    if let Some(Testament { page, first, berth, ring }) = TESTAMENT.get() {
+        page.get(*first + 1).store(signal as u64, Release);
+        page.get(*first).store(clock::now().max(1), Release);
+        berth.hand_over();
         ring.ring();
     }
     // All threads, before any of them does more harm.

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`zygote`] | a small process, started before any thread exists, from which boots are forked |
 //! | [`process`] | fork, pidfd, CPU time, affinity |
-//! | [`last_words`], [`ring`] | a death told before the host tells it, and made sure of |
+//! | [`last_words`], [`ring`], [`berth`] | a death told before the host tells it, and made sure of; who comes next |
 //! | [`socket`] | messages and descriptors between processes |
 //! | [`channel`] | calls between domains through shared memory |
 //! | [`futex`], [`watch`] | waiting |
@@ -16,6 +16,7 @@
 //! `unsafe` stands in `arena`, `channel::layout`, `futex`, `process`, `last_words`, `ring`, `socket`, `zygote`, `threads`, `module` and `pkey`.
 
 pub mod arena;
+pub mod berth;
 pub mod channel;
 pub mod futex;
 pub mod last_words;

@@ -18,18 +18,20 @@ use kd_boot::start::{BootError, Loaded, Prepared, host_table};
 use kd_boot::{Placement, log};
 use kd_machine::clock;
 use kd_machine::memory::{Memory, Words};
+use kd_nucleus::berth::{Berth, Succession};
 use kd_nucleus::channel::Pool;
+use kd_nucleus::last_words::Testament;
 use kd_nucleus::process::{self, Child};
 use kd_nucleus::ring::Ring;
-use kd_nucleus::{arena, futex, last_words};
+use kd_nucleus::{arena, last_words, threads};
 
 use super::wiring::{Client, Result, Wiring};
 use crate::thread;
 
-/// Words of a domain's page: how far it is, what it is told, when it answered, its last words, and where each member's
-/// code can be patched.
+/// Words of a domain's page: how far it is, when it was told to go, when it answered, its last words, and where each
+/// member's code can be patched.
 const STATE: usize = 0;
-const ORDER: usize = 1;
+const GO_AT: usize = 1;
 const READY_AT: usize = 2;
 const LAST_WORDS: usize = 3;
 const PATCH: usize = LAST_WORDS + last_words::WORDS;
@@ -38,19 +40,28 @@ const PATCH: usize = LAST_WORDS + last_words::WORDS;
 const PREPARED: u64 = 1;
 const READY: u64 = 2;
 const FAILED: u64 = 3;
-/// The order to go, in the lower half of its word, on which a standby sleeps.
-const GO: u32 = 1;
-
 /// How much a standby gives way while it prepares: as much as the host knows.
 const POLITE: i32 = 19;
+
+/// Bytes of each piece of its private memory that a standby brings in: more than a component uses until it answers.
+const BROUGHT_IN: usize = 256 * 1024;
 
 /// How a domain is begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begin {
     /// To answer as soon as it can.
     AtOnce,
-    /// To prepare when the cores have nothing better to do, and wait.
-    Standby,
+    /// To prepare when the cores have nothing better to do, and wait until the one behind this pidfd dies.
+    Standby(i32),
+}
+
+/// What a supervisor shares with its domains.
+#[derive(Clone)]
+pub struct Shared {
+    /// By which they call for its attention.
+    pub ring: &'static Ring,
+    /// The place of one of them, for who takes it next.
+    pub berth: Berth,
 }
 
 /// A domain's process, as the supervisor knows it.
@@ -81,24 +92,21 @@ impl Domain {
         of: &Together,
         prepared: &[Prepared],
         wiring: &mut Wiring,
-        ring: &'static Ring,
+        shared: &Shared,
     ) -> Result<Domain> {
         let Together { name, members } = of;
         let page = Arc::new(Words::new(Memory::new("kd-domain", 4096)?.map()?));
-        if how == Begin::AtOnce {
-            page.get_half(ORDER).store(GO, Release);
-        }
         let child = process::fork(|| {
             process::set_name(&format!("kd-{name}"));
             // It stays mapped as long as this process lives: last words are written to it.
             let page: &'static Arc<Words> = Box::leak(Box::new(page.clone()));
-            let own = Own { name, members, prepared, page, ring };
+            let own = Own { name, members, prepared, page, shared };
             match own.run(how, wiring) {
                 Ok(never) => never,
                 Err(error) => {
                     log::say(&format!("{name}: {error}"));
                     page.get(STATE).store(FAILED, Release);
-                    ring.ring();
+                    shared.ring.ring();
                     1
                 }
             }
@@ -137,11 +145,9 @@ impl Domain {
         self.page.get(STATE).load(Acquire) == FAILED
     }
 
-    /// Gives a standby the word. Its predecessor is dead, and its channels are scrubbed.
-    pub fn go(&self) {
-        let order = self.page.get_half(ORDER);
-        order.store(GO, Release);
-        futex::wake(order, 1);
+    /// When it was told to go, if it has noticed.
+    pub fn told_at(&self) -> Option<u64> {
+        Some(self.page.get(GO_AT).load(Acquire)).filter(|&at| at != 0)
     }
 
     /// What it said when it died by a fault: when, and by which signal.
@@ -165,33 +171,41 @@ struct Own<'a> {
     members: &'a [usize],
     prepared: &'a [Prepared],
     page: &'static Words,
-    ring: &'static Ring,
+    shared: &'a Shared,
 }
 
 impl Own<'_> {
     /// Prepares, waits for the word, starts, answers for ever.
     fn run(&self, how: Begin, wiring: &mut Wiring) -> Result<i32> {
-        let Own { name, members, page, ring, .. } = *self;
+        let Own { name, members, page, .. } = *self;
+        let Shared { ring, berth } = self.shared.clone();
         let ours = |client| members.iter().any(|&member| client == Client::Component(member));
         wiring.keep(|wire| members.contains(&wire.server) || ours(wire.client));
         // A panic ends the domain, as every other fault does: its caller must not wait for a thread that is gone.
         log::panics(name.into(), || std::process::abort());
         arena::adopt(places(members[0]).0)?;
         // Without its last words the supervisor hears of its death later, from the host.
-        let _ = last_words::install(page, LAST_WORDS, ring);
+        let testament = Testament { page, first: LAST_WORDS, berth: berth.clone(), ring };
+        let _ = last_words::install(testament);
         let loaded = match how {
             Begin::AtOnce => self.load()?,
-            Begin::Standby => self.load_politely()?,
+            Begin::Standby(_) => self.load_politely()?,
         };
-        process::close_descriptors_but([ring.fd()]);
-        if how == Begin::Standby {
+        if let Begin::Standby(predecessor) = how {
+            process::close_descriptors_but([ring.fd(), predecessor]);
+            let threads: u32 = members.iter().map(|&member| self.prepared[member].entry.threads).sum();
+            threads::reserve(threads as usize)?;
+            process::bring_in(BROUGHT_IN);
             page.get(STATE).store(PREPARED, Release);
             ring.ring();
-            let order = page.get_half(ORDER);
-            while order.load(Acquire) != GO {
-                futex::wait(order, 0);
+            let succession = berth.wait();
+            page.get(GO_AT).store(clock::now(), Release);
+            if succession == Succession::HandedOver {
+                last_words::silence(predecessor);
+                wiring.server_died(members);
             }
         }
+        process::close_descriptors_but([ring.fd()]);
         self.go(loaded, wiring)?;
         page.get(READY_AT).store(clock::now(), Release);
         page.get(STATE).store(READY, Release);

@@ -5,7 +5,7 @@ use kd_boot::order::Together;
 use kd_boot::policy::{History, Policy, Restart, Way};
 use kd_nucleus::process::Child;
 
-use super::domain::Domain;
+use super::domain::{Domain, Shared};
 use super::hang::Progress;
 
 /// Standbys in a row that died before they were needed: then none is made any more, and restarts are warm.
@@ -31,6 +31,8 @@ pub struct Server {
     pub policy: Policy,
     /// How it is doing.
     pub life: Life,
+    /// The ring of all servers, and the place of this one.
+    pub shared: Shared,
     /// Who waits to take its place.
     pub standby: Option<Domain>,
     /// Standbys lost since one was of use.
@@ -47,12 +49,13 @@ pub struct Server {
 
 impl Server {
     /// One that does not run yet.
-    pub fn new(of: Together, policy: Policy) -> Server {
+    pub fn new(of: Together, policy: Policy, shared: Shared) -> Server {
         let progress = of.members.iter().map(|_| Progress::default()).collect();
         Server {
             of,
             policy,
             life: Life::Down,
+            shared,
             standby: None,
             standbys_lost: 0,
             history: History::default(),

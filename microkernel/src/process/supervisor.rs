@@ -21,11 +21,12 @@ use kd_boot::trace::{Counts, Origin};
 use kd_boot::{Manifest, info, log};
 use kd_machine::clock;
 use kd_machine::memory::Memory;
+use kd_nucleus::berth::Berth;
 use kd_nucleus::process::{Child, signal_name};
 use kd_nucleus::ring::Ring;
 use kd_nucleus::{arena, channel, last_words};
 
-use super::domain::{self, Begin, Domain};
+use super::domain::{self, Begin, Domain, Shared};
 use super::server::{Life, Server};
 use super::wiring::{Client, Wiring};
 use super::{apps, wiring};
@@ -84,13 +85,15 @@ impl Supervisor {
         let mut wiring = Wiring::new(&manifest, counts)?;
         // A root has one boot.
         let ring: &'static Ring = Box::leak(Box::new(Ring::new()?));
-        let mut servers: Vec<Server> =
-            order.into_iter().zip(policies).map(|(of, policy)| Server::new(of, policy)).collect();
+        let mut servers = Vec::new();
+        for (of, policy) in order.into_iter().zip(policies) {
+            servers.push(Server::new(of, policy, Shared { ring, berth: Berth::new()? }));
+        }
         for Server { of, .. } in servers.iter().filter(|server| server.policy.way != Way::Cold) {
             of.members.iter().try_for_each(|&member| prepared[member].warm_up())?;
         }
         for server in &mut servers {
-            let mut domain = Domain::begin(Begin::AtOnce, &server.of, &prepared, &mut wiring, ring)?;
+            let mut domain = Domain::begin(Begin::AtOnce, &server.of, &prepared, &mut wiring, &server.shared)?;
             domain.wait(&server.of.name)?;
             server.life = Life::Up(domain);
         }
@@ -186,40 +189,70 @@ impl Supervisor {
         {
             self.start(number, events);
         }
-        let server = &mut self.servers[number];
         if look {
-            server.reap_standby();
-            if server.wants_standby() {
-                // Without one, a restart is warm.
-                let begun = Domain::begin(Begin::Standby, &server.of, &self.prepared, &mut self.wiring, self.ring);
-                self.servers[number].standby = begun.ok();
-            }
+            self.look_after_standby(number);
         }
+    }
+
+    /// Has somebody stand by who is wanted, and says whether a dying server may hand its place over by itself.
+    fn look_after_standby(&mut self, number: usize) {
+        let tells_others = self.is_file_system(number);
+        let server = &mut self.servers[number];
+        server.reap_standby();
+        if let (None, true, Life::Up(domain)) = (&server.standby, server.wants_standby(), &server.life) {
+            server.shared.berth.reset();
+            let how = Begin::Standby(domain.child.pidfd());
+            // Without one, a restart is warm.
+            let begun = Domain::begin(how, &server.of, &self.prepared, &mut self.wiring, &server.shared);
+            server.standby = begun.ok();
+        }
+        let ready = server.standby.as_ref().is_some_and(Domain::is_prepared);
+        let at_once = server.history.clone().died(&server.policy, false, clock::now());
+        let at_once = matches!(at_once, Next::RestartAt(at) if at <= clock::now());
+        if ready && at_once && !tells_others {
+            server.shared.berth.arm();
+        } else {
+            server.shared.berth.close();
+        }
+    }
+
+    /// Whether others must hear of a server's restart before its successor answers.
+    fn is_file_system(&self, number: usize) -> bool {
+        let interface = |&member: &usize| self.prepared[member].component.interface.name;
+        self.servers[number].of.members.iter().any(|member| interface(member) == <dyn FileSystem>::info().name)
     }
 
     /// Ends what is left of a server, answers its clients, and decides what becomes of it.
     fn bury(&mut self, number: usize, what: What, events: &mut Vec<Event>) {
-        let Some(mut domain) = self.servers[number].take_domain() else { return };
-        last_words::silence(&mut domain.child);
-        let now = clock::now();
-        let (name, asked) = (self.servers[number].of.name.clone(), asked_to(&what));
-        self.dying.push(domain.child);
-        for wire in self.served(number) {
-            channel::scrub(&wire.channel);
-        }
         let server = &mut self.servers[number];
-        for wire in &self.wiring.wires {
-            if matches!(wire.client, Client::Component(member) if server.of.members.contains(&member)) {
-                channel::reset(&wire.channel);
-            }
+        let Some(domain) = server.take_domain() else { return };
+        let heir = if server.shared.berth.close() { server.standby.take() } else { None };
+        last_words::silence(domain.child.pidfd());
+        self.dying.push(domain.child);
+        if heir.is_none() {
+            self.wiring.server_died(&server.of.members);
         }
+        let now = clock::now();
+        let at = heir.as_ref().and_then(Domain::told_at).unwrap_or(now);
+        let (name, asked) = (server.of.name.clone(), asked_to(&what));
         log::say(&format!("{name}: {what:?}"));
         let next = match what {
             // It did nothing wrong itself.
             What::Followed(_) => Next::RestartAt(now),
             _ => server.history.died(&server.policy, asked, now),
         };
-        events.push(Event { at: now, who: name, what });
+        events.push(Event { at, who: name, what });
+        if let Some(mut heir) = heir {
+            // It has begun already, and puts things in order itself.
+            if let Next::RestartAt(_) = next {
+                server.standbys_lost = 0;
+                server.life = Life::Starting(heir);
+                server.progress.fill_with(Default::default);
+                return server.show();
+            }
+            heir.child.kill();
+            self.wiring.server_died(&server.of.members);
+        }
         match next {
             Next::RestartAt(at) => self.servers[number].life = Life::Due(at),
             Next::Stay => self.leave_dead(number, What::Stays, events),
@@ -244,9 +277,7 @@ impl Supervisor {
 
     /// Starts a dead server's successor.
     fn start(&mut self, number: usize, events: &mut Vec<Event>) {
-        let interface = |&member: &usize| self.prepared[member].component.interface.name;
-        let members = &self.servers[number].of.members;
-        if members.iter().any(|member| interface(member) == <dyn FileSystem>::info().name) {
+        if self.is_file_system(number) {
             // Before its successor answers anybody.
             self.own.all::<dyn Vfs>().for_each(|(_, vfs)| vfs.file_system_restarted());
         }
@@ -254,7 +285,7 @@ impl Supervisor {
         server.progress.fill_with(Default::default);
         let begun = match server.take_standby() {
             Some(Ok(standby)) => {
-                standby.go();
+                server.shared.berth.clear();
                 Ok(standby)
             }
             unfit => {
@@ -262,7 +293,7 @@ impl Supervisor {
                     child.signal(SIGKILL);
                     child
                 }));
-                Domain::begin(Begin::AtOnce, &server.of, &self.prepared, &mut self.wiring, self.ring)
+                Domain::begin(Begin::AtOnce, &server.of, &self.prepared, &mut self.wiring, &server.shared)
             }
         };
         match begun {
