@@ -19,7 +19,7 @@ pub const BUDGETS: [Budget; 8] = [
     Budget { experiment: "macro", quick: 9, full: 110 },
     Budget { experiment: "scaling", quick: 4, full: 30 },
     Budget { experiment: "faults", quick: 16, full: 80 },
-    Budget { experiment: "restart", quick: 8, full: 45 },
+    Budget { experiment: "restart", quick: 10, full: 55 },
     Budget { experiment: "crash", quick: 2, full: 10 },
 ];
 

@@ -27,6 +27,8 @@ pub enum Request {
     Device(String, Order),
     /// Tell what was counted (kernels booted with `trace`).
     Counts,
+    /// Kill and fork again, once, a process that holds so many bytes and does nothing: the least that a restart takes.
+    BareRestart(usize),
     /// Tell what the kernel log holds.
     Log,
     /// From the next oops on, end the machine; the root reboots the kernel when it died.
@@ -175,6 +177,8 @@ pub enum Answer {
     Log(Vec<(u64, String)>),
     /// What a device counted.
     Device(DeviceCounts),
+    /// Nanoseconds of a bare restart, from the kill to the successor's first instruction.
+    BareRestart(u64),
     /// Per component and operation of its interface (`vfs/Vfs.open`): crossings, and bytes copied.
     Counts(Vec<(String, u64, u64)>),
 }
@@ -186,6 +190,8 @@ pub struct Status {
     pub name: String,
     /// The process it is in.
     pub pid: i32,
+    /// The process that stands by to take its place, once that is ready.
+    pub standby: Option<i32>,
     /// How often it was restarted.
     pub restarts: u32,
     /// Where its code can be patched, if it was loaded as a module.

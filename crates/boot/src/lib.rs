@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 pub mod app;
+pub mod bare;
 pub mod board;
 pub mod control;
 pub mod devices;

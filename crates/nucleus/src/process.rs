@@ -204,6 +204,14 @@ pub fn thread_cpu_time(thread: i32) -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
+/// Bytes that a process has for itself alone, as the host counts them; 0 if it is gone.
+pub fn own_bytes(pid: i32) -> usize {
+    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
+    let pages = |word: usize| statm.split(' ').nth(word).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0);
+    const PAGE: usize = 4096;
+    pages(1).saturating_sub(pages(2)) * PAGE
+}
+
 /// Context switches of a process so far (voluntary and not), over its living threads.
 pub fn context_switches(pid: i32) -> u64 {
     let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return 0 };

@@ -362,6 +362,7 @@ impl Core for Supervisor {
                 all.push(Status {
                     name: self.prepared[member].entry.name.clone(),
                     pid: domain.child.pid(),
+                    standby: server.standby.as_ref().filter(|one| one.is_prepared()).map(|one| one.child.pid()),
                     restarts: server.restarts,
                     patch,
                     arena: (arena::place(domain::places(server.of.members[0]).0), arena::PLACE),
