@@ -290,6 +290,30 @@ pub fn bring_in(most: usize) {
     }
 }
 
+/// Limits what this process may take of the host from now on: so many bytes of addresses more than it has, so many
+/// descriptors, no core file. Threads count by their stacks.
+///
+/// # Errors
+/// The host's; the limits set before stay.
+pub fn limit(more_bytes: usize, descriptors: u64) -> io::Result<()> {
+    const PAGE: u64 = 4096;
+    let statm = std::fs::read_to_string("/proc/self/statm")?;
+    let pages: u64 = statm.split(' ').next().and_then(|pages| pages.parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
+    let limits = [
+        (libc::RLIMIT_AS, pages * PAGE + more_bytes as u64),
+        (libc::RLIMIT_NOFILE, descriptors),
+        (libc::RLIMIT_CORE, 0),
+    ];
+    for (resource, most) in limits {
+        let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+        // SAFETY: the limit is live.
+        if unsafe { libc::setrlimit(resource, &raw const limit) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
 /// Makes the calling thread alone give way to others, 19 the most. A thread of no privilege cannot take that back.
 pub fn be_nice(niceness: i32) {
     // SAFETY: plain system calls; a host that refuses leaves the thread as it was.

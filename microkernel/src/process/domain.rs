@@ -46,6 +46,11 @@ const POLITE: i32 = 19;
 /// Bytes of each piece of its private memory that a standby brings in: more than a component uses until it answers.
 const BROUGHT_IN: usize = 256 * 1024;
 
+/// What a domain may take of the host beyond its arena: addresses for its modules, channels and the stacks of some hundred
+/// threads; descriptors for what it looks up in `/proc`.
+const MORE_BYTES: usize = 1 << 30;
+const DESCRIPTORS: u64 = 64;
+
 /// How a domain is begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begin {
@@ -184,6 +189,8 @@ impl Own<'_> {
         // A panic ends the domain, as every other fault does: its caller must not wait for a thread that is gone.
         log::panics(name.into(), || std::process::abort());
         arena::adopt(places(members[0]).0)?;
+        // What runs away with memory, threads or descriptors of the host ends at a limit of its own.
+        process::limit(MORE_BYTES, DESCRIPTORS)?;
         // Without its last words the supervisor hears of its death later, from the host.
         let testament = Testament { page, first: LAST_WORDS, berth: berth.clone(), ring };
         let _ = last_words::install(testament);

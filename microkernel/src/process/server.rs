@@ -7,6 +7,7 @@ use kd_nucleus::process::Child;
 
 use super::domain::{Domain, Shared};
 use super::hang::Progress;
+use super::pulse::Pulse;
 
 /// Standbys in a row that died before they were needed: then none is made any more, and restarts are warm.
 const STANDBYS_LOST: u32 = 5;
@@ -43,6 +44,8 @@ pub struct Server {
     pub restarts: u32,
     /// Of each member.
     pub progress: Vec<Progress>,
+    /// Of all of them.
+    pub pulse: Pulse,
     /// Broken answers that its clients counted when it was looked at last.
     pub violations: u32,
 }
@@ -61,6 +64,7 @@ impl Server {
             history: History::default(),
             restarts: 0,
             progress,
+            pulse: Pulse::default(),
             violations: 0,
         }
     }
@@ -71,6 +75,12 @@ impl Server {
             Life::Up(domain) | Life::Starting(domain) => Some(domain),
             Life::Due(_) | Life::Down => None,
         }
+    }
+
+    /// What was seen of the last process says nothing of the next.
+    pub fn forget_progress(&mut self) {
+        self.progress.fill_with(Progress::default);
+        self.pulse = Pulse::default();
     }
 
     /// Takes its process away; the next state is its caller's to set.

@@ -163,7 +163,10 @@ impl Supervisor {
             let interface = self.prepared[member].component.interface;
             progress.look(member, (pid, members), interface, &self.wiring, busy)
         });
-        hung.map(|why| What::Hung(why.into()))
+        let called = members.iter().any(|&member| self.wiring.is_called(member));
+        let bell = members.iter().find_map(|&member| self.wiring.bell(member));
+        let still = || server.pulse.look(pid, called, &bell?);
+        hung.or_else(still).map(|why| What::Hung(why.into()))
     }
 
     /// Looks after one server, whatever it is doing.
@@ -247,7 +250,7 @@ impl Supervisor {
             if let Next::RestartAt(_) = next {
                 server.standbys_lost = 0;
                 server.life = Life::Starting(heir);
-                server.progress.fill_with(Default::default);
+                server.forget_progress();
                 return server.show();
             }
             heir.child.kill();
@@ -282,7 +285,7 @@ impl Supervisor {
             self.own.all::<dyn Vfs>().for_each(|(_, vfs)| vfs.file_system_restarted());
         }
         let server = &mut self.servers[number];
-        server.progress.fill_with(Default::default);
+        server.forget_progress();
         let begun = match server.take_standby() {
             Some(Ok(standby)) => {
                 server.shared.berth.clear();

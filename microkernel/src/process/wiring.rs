@@ -112,6 +112,12 @@ impl Wiring {
         }
     }
 
+    /// Whether a server has calls in hand or waiting.
+    pub fn is_called(&self, server: usize) -> bool {
+        let mut wires = self.wires.iter().filter(|wire| wire.server == server);
+        wires.any(|wire| channel::stuck(&wire.channel).next().is_some())
+    }
+
     /// Clients, by component name, of everything that `client` may call.
     pub fn imports(&self, client: Client, prepared: &[Prepared]) -> Imports {
         let mut imports = Imports::default();

@@ -262,9 +262,11 @@ impl Cause {
         if let Some(first) = after().map(|(_, end)| end - death).min() {
             self.first_answer.push(first);
         }
-        // Those that were due before all was well again: their delay counts from when they were due.
+        // Those that were due before all was well again: their delay counts from when they were due, but for what preparing a
+        // fault has held up.
+        let since = if death == killed { 0 } else { death };
         let held_up = after().filter(|(due, _)| *due < back.max(death + 1));
-        if let Some(gap) = held_up.map(|(due, end)| end.saturating_sub(*due)).max() {
+        if let Some(gap) = held_up.map(|(due, end)| end.saturating_sub(since.max(*due))).max() {
             self.gap.push(gap);
         }
     }
