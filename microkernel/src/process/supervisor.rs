@@ -270,10 +270,8 @@ impl Supervisor {
         }
         let server = &mut self.servers[number];
         server.life = Life::Down;
-        self.dying.extend(server.standby.take().map(|standby| {
-            standby.child.signal(SIGKILL);
-            standby.child
-        }));
+        let standby = server.standby.take().map(|standby| standby.child);
+        self.dying.extend(standby.inspect(|child| child.signal(SIGKILL)));
         server.show();
         events.push(Event { at: clock::now(), who: server.of.name.clone(), what });
     }
@@ -292,10 +290,7 @@ impl Supervisor {
                 Ok(standby)
             }
             unfit => {
-                self.dying.extend(unfit.and_then(Result::err).map(|child| {
-                    child.signal(SIGKILL);
-                    child
-                }));
+                self.dying.extend(unfit.and_then(Result::err).inspect(|child| child.signal(SIGKILL)));
                 Domain::begin(Begin::AtOnce, &server.of, &self.prepared, &mut self.wiring, &server.shared)
             }
         };

@@ -1,4 +1,4 @@
-//! Kills and faults in the microkernel, where a component has a process of its own: each way of coming back in boots of its
+//! Deaths in the microkernel, by kills, faults and hangs, where a component has a process of its own: each way of coming back in boots of its
 //! own.
 
 use std::num::NonZeroU64;
@@ -20,11 +20,9 @@ use crate::experiments::Plan;
 use crate::experiments::faults::{Subject, configurations};
 use crate::experiments::latency::Configuration;
 
-/// The signal that cannot be caught.
+/// The signals that cannot be caught: to end, and to stop.
 const SIGKILL: i32 = 9;
-/// Kills of one boot, and faults after them.
-const KILLS: (usize, usize) = (2, 4);
-const FAULTS: (usize, usize) = (2, 3);
+const SIGSTOP: i32 = 19;
 /// Good rounds before a kill, which the timeline shows, and before a fault.
 const ROUNDS: u64 = 60;
 const ROUNDS_BEFORE_FAULT: u64 = 20;
@@ -37,8 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub struct Samples {
     way: Way,
-    kill: Cause,
-    fault: Cause,
+    causes: Vec<(By, Cause)>,
     obstacle: Option<String>,
 }
 
@@ -68,19 +65,52 @@ fn configuration() -> Configuration {
 }
 
 /// What a component dies by.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum By {
+    /// A kill from outside, which the host tells of.
     Kill,
+    /// A null dereference in its code, which it tells of itself.
     Fault,
+    /// A loop without end, which burns CPU time.
+    Loop,
+    /// Being stopped from outside: it does nothing any more.
+    Stop,
+}
+
+impl By {
+    /// Its name in results.
+    const fn name(self) -> &'static str {
+        match self {
+            By::Kill => "kill",
+            By::Fault => Fault::NullDereference.name(),
+            By::Loop => Fault::EndlessLoop.name(),
+            By::Stop => "stopped",
+        }
+    }
+
+    /// How often in one boot.
+    const fn times(self, quick: bool) -> usize {
+        match (self, quick) {
+            (By::Kill, false) => 4,
+            (By::Fault, false) => 3,
+            (By::Kill | By::Fault, true) => 2,
+            (By::Loop | By::Stop, _) => 1,
+        }
+    }
 }
 
 impl Samples {
     /// None yet.
     pub fn new(way: Way) -> Samples {
-        Samples { way, kill: Cause::default(), fault: Cause::default(), obstacle: None }
+        // How a hang is noticed has nothing to do with the way back.
+        let causes = match way {
+            Way::Warm => &[By::Kill, By::Fault, By::Loop, By::Stop][..],
+            Way::Cold | Way::Standby => &[By::Kill, By::Fault],
+        };
+        Samples { way, causes: causes.iter().map(|&by| (by, Cause::default())).collect(), obstacle: None }
     }
 
-    /// One boot: kills, then faults.
+    /// One boot: so many deaths by each cause.
     pub fn boot(&mut self, subject: &Subject, quick: bool, random: &mut Random) -> Result<(), BootFailure> {
         match self.deaths(subject, quick, random) {
             // A load that does not recover, or a host that does not let us inject, takes the subject's figures away,
@@ -100,24 +130,23 @@ impl Samples {
         let boot = Boot::new(&manifest)?;
         let rounds = Task::Rounds { workload: subject.workload.clone(), rate: RATE, entry: Entry::Call };
         let app = boot.start(1, true, rounds)?;
-        let pick = |(few, many): (usize, usize)| if quick { few } else { many };
         let mut kills = Vec::new();
-        for (by, times) in [(By::Kill, pick(KILLS)), (By::Fault, pick(FAULTS))] {
-            let cause = if by == By::Kill { &mut self.kill } else { &mut self.fault };
+        for (by, cause) in &mut self.causes {
+            let by = *by;
             cause.new_boot();
             let before = counts(&app);
             let mut repeated = boot.component(&subject.name)?.counters[1];
-            for _ in 0..times {
+            for _ in 0..by.times(quick) {
                 ready(&boot, &app, subject, self.way, by, random)?;
                 if by == By::Kill {
                     let bytes = process::own_bytes(boot.component(&subject.name)?.pid);
                     cause.bare.push(boot.bare_restart(bytes)?);
                     wait_for(&app, ROUNDS_AFTER)?;
                 }
-                let killed = kill(&boot, subject, by)?;
+                let killed = kill(&boot, &app, subject, by)?;
                 let events = until_restarted(&boot, &subject.name)?;
                 wait_for(&app, ROUNDS_AFTER)?;
-                cause.note(&app, killed, &events);
+                cause.note(&app, by, killed, &events);
                 let now = boot.component(&subject.name)?.counters[1];
                 cause.repeated += now.saturating_sub(repeated);
                 repeated = now;
@@ -129,32 +158,25 @@ impl Samples {
         }
         app.stop();
         app.wait_until(PATIENCE, |board| board.get(Field::Audited) != 0);
-        self.kill.lost += app.board.get(Field::Lost) + app.board.get(Field::Corrupted);
-        kills.iter().for_each(|&killed| self.kill.timeline.add(&app.board, killed));
+        if let Some((_, kill)) = self.causes.iter_mut().find(|(by, _)| *by == By::Kill) {
+            kill.lost += app.board.get(Field::Lost) + app.board.get(Field::Corrupted);
+            kills.iter().for_each(|&killed| kill.timeline.add(&app.board, killed));
+        }
         Ok(())
     }
 
     /// All records.
     pub fn records(&self, subject: &Subject, plan: &Plan) -> Vec<Record> {
         let process = configuration();
-        let obstacle = |cause: &str| {
+        let of = |(by, cause): &(By, Cause)| {
+            let named = format!("{}/{}", by.name(), self.way.name());
+            if cause.deaths > 0 {
+                return cause.records(process, subject, *by, &named, plan);
+            }
             let why = self.obstacle.as_deref().unwrap_or("no boot of it succeeded");
-            columns(process, subject, &self.named(cause), plan).unavailable("restart_time", "median", "us", why)
+            vec![columns(process, subject, &named, plan).unavailable("restart_time", "median", "us", why)]
         };
-        if self.kill.deaths == 0 {
-            return vec![obstacle("kill"), obstacle("null_dereference")];
-        }
-        let mut records = self.kill.records(process, subject, &self.named("kill"), plan);
-        if self.fault.deaths == 0 {
-            records.push(obstacle("null_dereference"));
-        } else {
-            records.extend(self.fault.records(process, subject, &self.named("null_dereference"), plan));
-        }
-        records
-    }
-
-    fn named(&self, cause: &str) -> String {
-        format!("{cause}/{}", self.way.name())
+        self.causes.iter().flat_map(of).collect()
     }
 }
 
@@ -210,16 +232,23 @@ fn ready(
 }
 
 /// Has the component die; returns when, or when its end was prepared.
-fn kill(boot: &Boot, subject: &Subject, by: By) -> Result<u64, BootFailure> {
+fn kill(boot: &Boot, app: &RunningApp, subject: &Subject, by: By) -> Result<u64, BootFailure> {
     let failed = |error: &dyn std::fmt::Display| BootFailure::App(error.to_string());
-    if by == By::Kill {
-        let now = clock::now();
-        boot.signal(&subject.name, SIGKILL).map_err(|error| failed(&error))?;
-        return Ok(now);
-    }
+    let fault = match by {
+        By::Kill | By::Stop => {
+            let now = clock::now();
+            let signal = if by == By::Kill { SIGKILL } else { SIGSTOP };
+            boot.signal(&subject.name, signal).map_err(|error| failed(&error))?;
+            return Ok(now);
+        }
+        By::Fault => Fault::NullDereference,
+        By::Loop => Fault::EndlessLoop,
+    };
     let target = subject.target(boot).map_err(|error| failed(&error))?;
     let soon = NonZeroU64::MIN.saturating_add(9);
-    let armed = inject(target.pid, &target.site, target.room, Fault::NullDereference, soon, None);
+    let armed = inject(target.pid, &target.site, target.room, fault, soon, None);
+    // Arming stops the component for a moment, which is not what is looked for.
+    app.board.set(Field::LongestRound, 0);
     armed.map(|_| clock::now()).map_err(|error| failed(&error))
 }
 
@@ -243,11 +272,16 @@ impl Cause {
         [notice, restart, back, first_answer, gap, bare].into_iter().for_each(Times::new_boot);
     }
 
-    fn note(&mut self, app: &RunningApp, killed: u64, events: &[Event]) {
+    fn note(&mut self, app: &RunningApp, by: By, killed: u64, events: &[Event]) {
         self.deaths += 1;
         let at = |of: fn(&What) -> bool| events.iter().find(|event| of(&event.what)).map(|event| event.at);
-        // A process that faulted has said when; one that was killed could not.
-        let death = at(|what| matches!(what, What::Faulted(_))).unwrap_or(killed);
+        let death = match by {
+            By::Kill | By::Stop => killed,
+            // A process that faulted has said when.
+            By::Fault => at(|what| matches!(what, What::Faulted(_))).unwrap_or(killed),
+            // Who loops says nothing; the round that met the loop is the longest.
+            By::Loop => app.board.get(Field::LongestRoundAt),
+        };
         let (Some(noticed), Some(back)) = (
             at(|what| matches!(what, What::Died(_) | What::Hung(_) | What::Violated)),
             at(|what| *what == What::Restarted),
@@ -271,8 +305,15 @@ impl Cause {
         }
     }
 
-    fn records(&self, configuration: Configuration, subject: &Subject, cause: &str, plan: &Plan) -> Vec<Record> {
-        let columns = columns(configuration, subject, cause, plan);
+    fn records(
+        &self,
+        configuration: Configuration,
+        subject: &Subject,
+        by: By,
+        named: &str,
+        plan: &Plan,
+    ) -> Vec<Record> {
+        let columns = columns(configuration, subject, named, plan);
         let seed = plan.seed;
         let times = [
             ("notice_time", &self.notice),
@@ -283,7 +324,7 @@ impl Cause {
         ];
         let mut records: Vec<Record> =
             times.into_iter().flat_map(|(metric, times)| times.records(&columns, metric, seed)).collect();
-        if cause.starts_with("kill") {
+        if by == By::Kill {
             records.extend(self.bare.records(&columns, "bare_time", seed));
             let ratio = stats::ratio(&self.back.0, &self.bare.0, stats::median, RESAMPLES, seed);
             records.push(columns.estimate("over_bare", "ratio", "ratio", ratio, self.deaths as usize));
@@ -296,7 +337,7 @@ impl Cause {
         ];
         let total = |(metric, count): (&str, u64)| columns.value(metric, "total", "count", count as f64, self.deaths);
         records.extend(counts.into_iter().map(total));
-        if cause.starts_with("kill") {
+        if by == By::Kill {
             // The audit comes at the end of a boot, after kills and faults alike.
             records.push(columns.value("acknowledged_bytes_lost", "total", "bytes", self.lost as f64, self.deaths));
             records.extend(self.timeline.records(&columns));
