@@ -23,7 +23,12 @@ fn measured(cores: usize) -> Vec<Cell> {
     if no_keys().is_some() {
         let parts = [Part::LimitKeys, Part::Gate, Part::Keys(1), Part::Keys(2), Part::Keys(3)];
         let copies = [SECTOR, 64 << 10].map(|bytes| Part::Copy(Between::Keys, bytes));
-        cells.extend(parts.into_iter().chain(copies).map(|part| Cell { part, cores: 1, load: false, samples: Vec::new() }));
+        cells.extend(parts.into_iter().chain(copies).map(|part| Cell {
+            part,
+            cores: 1,
+            load: false,
+            samples: Vec::new(),
+        }));
     }
     for cell in &mut cells {
         let nanos = match cell.part {
@@ -99,7 +104,8 @@ fn one_core_leaves_the_rest_unavailable() {
 #[test]
 fn batches_are_compared_with_calls_and_grants_with_copies() {
     let parts = batching::parts(false).chain(granting::parts(false));
-    let mut cells: Vec<Cell> = parts.map(|(part, cores)| Cell { part, cores, load: false, samples: Vec::new() }).collect();
+    let mut cells: Vec<Cell> =
+        parts.map(|(part, cores)| Cell { part, cores, load: false, samples: Vec::new() }).collect();
     for cell in &mut cells {
         let nanos = match cell.part {
             Part::Batch(Batching::Calls) => 1_600.0,
