@@ -137,7 +137,7 @@ fn what_is_written_over_another_component_is_spread_unless_a_boundary_stands_bet
 }
 
 #[test]
-fn a_driver_that_answers_wrongly_is_ended_where_its_answers_are_checked_and_believed_where_not() {
+fn a_wrong_answer_passes_every_boundary_and_no_answer_is_noticed_where_somebody_watches() {
     let mut runner = runner();
     let mut class = |kernel: &str, kind| made(&mut runner, &trial(kernel, "ramdisk", kind, 0)).map(|seen| seen.class());
     for kernel in ["monolithic", "process"] {
@@ -146,11 +146,6 @@ fn a_driver_that_answers_wrongly_is_ended_where_its_answers_are_checked_and_beli
     }
     assert_eq!(class("process", "reply_never"), Some(Class::HangNoticed));
     assert_eq!(class("monolithic", "reply_never"), Some(Class::HangUnnoticed));
-    let told = class("process", "reply_too_much");
-    assert!(
-        matches!(told, Some(Class::RestartedUnaware | Class::RestartedAware)),
-        "a violation of the protocol: {told:?}"
-    );
 }
 
 #[test]

@@ -68,6 +68,8 @@ pub struct Stage<'a> {
     domain: Vec<String>,
     witness: &'a Witness,
     events: Vec<Event>,
+    /// Processes whose threads were set aside.
+    aside: Vec<i32>,
     caller: Actor,
     other: Actor,
 }
@@ -81,7 +83,7 @@ impl<'a> Stage<'a> {
         (names, domain): (Vec<String>, Vec<String>),
         (caller, other): (Actor, Actor),
     ) -> Stage<'a> {
-        Stage { boot, names, domain, witness, events: Vec::new(), caller, other }
+        Stage { boot, names, domain, witness, events: Vec::new(), aside: Vec::new(), caller, other }
     }
 
     /// Both apps work, and all must be well.
@@ -115,6 +117,7 @@ impl<'a> Stage<'a> {
         for (caller, step) in [(true, Step::Audit), (false, Step::Audit), (false, Step::Probe)] {
             self.step(caller, step);
         }
+        self.aside.drain(..).for_each(process::bring_back);
     }
 
     fn actor(&mut self, caller: bool) -> &mut Actor {
@@ -153,7 +156,8 @@ impl<'a> Stage<'a> {
             pids.dedup();
             if watch.is_hung(&pids) {
                 self.actor(caller).seen.hung = true;
-                pids.into_iter().for_each(process::set_aside);
+                pids.iter().copied().for_each(process::set_aside);
+                self.aside.extend(pids);
                 return;
             }
         }

@@ -1,6 +1,7 @@
 //! One trial: a fresh boot, two apps in turn, one fault, and a look at everything from outside.
 
 use std::error::Error;
+use std::io;
 
 use kd_boot::board::Board;
 use kd_boot::control::{Load, Task};
@@ -31,10 +32,22 @@ pub struct TrialRunner {
     seed: u64,
     cores: Vec<usize>,
     subjects: &'static Subjects,
+    shared: Shared,
+}
+
+/// What a trial's processes share with us.
+struct Shared {
     page: Memory,
     witness: Witness,
     boards: [Memory; 2],
     disk: TrialDisk,
+}
+
+impl Shared {
+    fn new() -> io::Result<Shared> {
+        let (page, witness) = Witness::new()?;
+        Ok(Shared { page, witness, boards: [Board::new()?.0, Board::new()?.0], disk: TrialDisk::new()? })
+    }
 }
 
 impl TrialRunner {
@@ -43,14 +56,12 @@ impl TrialRunner {
     /// # Errors
     /// No code to change, or no memory.
     pub fn new(seed: u64, cores: Vec<usize>) -> Result<TrialRunner, CampaignError> {
-        let (page, witness) = Witness::new()?;
-        let boards = [Board::new()?.0, Board::new()?.0];
-        let (subjects, disk) = (Subjects::get()?, TrialDisk::new()?);
+        let subjects = Subjects::get()?;
         let zygote = Zygote::get()?;
         for subject in subjects.iter().filter(|subject| subject.module.is_some()) {
             zygote.keep(subject.name)?;
         }
-        Ok(TrialRunner { seed, cores, subjects, page, witness, boards, disk })
+        Ok(TrialRunner { seed, cores, subjects, shared: Shared::new()? })
     }
 
     /// The fault of a trial, if its component can have it.
@@ -120,20 +131,36 @@ impl TrialRunner {
         how: How,
         strike: impl FnOnce(&Boot, &Witness, (i32, usize)) -> Result<(), Obstacle>,
     ) -> Result<(Seen, Notes), Obstacle> {
+        let made = self.attempt_with(trial, subject, how, strike);
+        if made.is_err() {
+            // Processes of that boot may still write to what was theirs.
+            self.shared = Shared::new()?;
+        }
+        made
+    }
+
+    fn attempt_with(
+        &self,
+        trial: &Trial,
+        subject: &Subject,
+        how: How,
+        strike: impl FnOnce(&Boot, &Witness, (i32, usize)) -> Result<(), Obstacle>,
+    ) -> Result<(Seen, Notes), Obstacle> {
+        let Shared { page, witness, boards, disk: medium } = &self.shared;
         let mut manifest = subject.manifest(&trial.kernel)?;
         manifest.cores = self.cores.clone();
         manifest.sabotage = Some(Sabotage { component: subject.name.into(), permanent: trial.permanent, how });
-        self.witness.clear();
+        witness.clear();
         let disk = manifest.entries.iter_mut().find(|entry| entry.ring.is_some());
         let has_disk = disk.is_some();
         if let Some(entry) = disk {
-            self.disk.clear()?;
+            medium.clear()?;
             entry.disk = disk::BYTES;
-            entry.ring = Some(RingDevice { medium: MediumName::Named(self.disk.path()), ..RingDevice::memory() });
+            entry.ring = Some(RingDevice { medium: MediumName::Named(medium.path()), ..RingDevice::memory() });
         }
-        let boot = Boot::sabotaged(&manifest, &self.page)?;
+        let boot = Boot::sabotaged(&manifest, page)?;
         let start = |number: u32, load: &Load, probes: &[String]| -> Result<Actor, Obstacle> {
-            let memory = &self.boards[number as usize - 1];
+            let memory = &boards[number as usize - 1];
             let board = Board::map(memory)?;
             board.clear();
             let task = Task::Steps { load: load.clone(), probes: probes.into() };
@@ -143,18 +170,18 @@ impl TrialRunner {
         let other = start(2, &subject.other, &subject.probes)?;
         let caller = start(1, &subject.caller, &[])?;
         let names = manifest.entries.iter().map(|entry| entry.name.clone()).collect();
-        let mut stage = Stage::new(&boot, &self.witness, (names, subject.domain(&manifest)), (caller, other));
+        let mut stage = Stage::new(&boot, witness, (names, subject.domain(&manifest)), (caller, other));
         stage.warm_up()?;
-        let at = self.witness.subject().ok_or("the component did not say where its code is")?;
-        self.witness.begin();
-        strike(&boot, &self.witness, at)?;
+        let at = witness.subject().ok_or("the component did not say where its code is")?;
+        witness.begin();
+        strike(&boot, witness, at)?;
         stage.work_on();
         let mut seen = stage.judge(subject);
         let notes = stage.notes();
         let stable = stage.stable();
         boot.end()?;
         if has_disk && subject.caller == Load::Files("/mnt".into()) {
-            seen.disk = self.disk.check(1, stable)?;
+            seen.disk = medium.check(1, stable)?;
         }
         Ok((seen, notes))
     }

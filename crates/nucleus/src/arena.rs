@@ -193,6 +193,21 @@ unsafe impl GlobalAlloc for DomainAllocator {
         unsafe { heap.arena.alloc(layout) }
     }
 
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if self.here().is_none() {
+            // Large blocks come as pages that are zeros already, and that nobody touches before they are used.
+            // SAFETY: passed on.
+            return unsafe { System.alloc_zeroed(layout) };
+        }
+        // SAFETY: passed on.
+        let at = unsafe { self.alloc(layout) };
+        if !at.is_null() {
+            // SAFETY: a fresh block of this size.
+            unsafe { at.write_bytes(0, layout.size()) };
+        }
+        at
+    }
+
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
         match self.of(at) {
             // SAFETY: passed on; the address says which arena it came from.

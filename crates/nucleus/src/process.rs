@@ -249,20 +249,29 @@ pub fn is_runnable(pid: i32) -> bool {
 }
 
 /// Gives the threads of a process that run now no more of any core than nobody else wants: one that loops without end is
-/// not to slow down those that do not.
+/// not to slow down those that do not. To be undone before the process is to end, for which it takes a core as well.
 pub fn set_aside(pid: i32) {
+    schedule(pid, libc::SCHED_IDLE, |state| state == 'R');
+}
+
+/// Undoes [`set_aside`].
+pub fn bring_back(pid: i32) {
+    schedule(pid, libc::SCHED_OTHER, |_| true);
+}
+
+/// Sets how those threads of a process are scheduled that are in some state.
+fn schedule(pid: i32, policy: i32, wanted: impl Fn(char) -> bool) {
     let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return };
     for task in tasks.flatten() {
         let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
-        let runs = stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('R'));
-        let Some(thread) = task.file_name().to_str().and_then(|name| name.parse().ok()).filter(|_| runs) else {
-            continue;
-        };
-        // SAFETY: all-zero parameters are what this policy takes; they are live. A thread that is gone is an error
+        let state = stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
+        let thread = task.file_name().to_str().and_then(|name| name.parse().ok());
+        let Some(thread) = thread.filter(|_| state.is_some_and(&wanted)) else { continue };
+        // SAFETY: all-zero parameters are what these policies take; they are live. A thread that is gone is an error
         // nobody needs.
         unsafe {
             let none: libc::sched_param = std::mem::zeroed();
-            libc::sched_setscheduler(thread, libc::SCHED_IDLE, &raw const none);
+            libc::sched_setscheduler(thread, policy, &raw const none);
         }
     }
 }

@@ -29,7 +29,12 @@ impl Device {
         let mut device = Device { env: env.clone(), path: path.into(), fd: None, size: 0, holds: vec![None; COUNT] };
         let fd = device.fd()?;
         device.size = env.sys.lseek(env.caller, fd, 0, seek::END)?;
-        Ok(device)
+        // From the beginning on it is known what every block holds.
+        match device.fill((0..COUNT).collect(), u64::MAX) {
+            Err(Wrong::Call(errno)) => Err(errno),
+            Err(Wrong::Answer(_)) => Err(Errno::EIO),
+            Ok(()) => Ok(device),
+        }
     }
 
     fn fd(&mut self) -> Result<Fd, Errno> {
@@ -69,8 +74,8 @@ impl Device {
         Ok(())
     }
 
-    fn together(&mut self, round: u64) -> Result<(), Wrong> {
-        let blocks = [COUNT - 4, COUNT - 3, COUNT - 2, COUNT - 1];
+    /// Writes blocks together, and reads them back so.
+    fn fill(&mut self, blocks: Vec<usize>, round: u64) -> Result<(), Wrong> {
         let app = self.env.caller.app.0;
         let each: Vec<Vec<u8>> = blocks.iter().map(|block| data(app, *block, round, BLOCK)).collect();
         blocks.iter().for_each(|block| self.holds[*block] = None);
@@ -94,7 +99,7 @@ impl Device {
         let block = round as usize % (COUNT - 4);
         match round % 4 {
             1 => self.write(block, AT, &data(app, block, round, SMALL))?,
-            3 => self.together(round)?,
+            3 => self.fill((COUNT - 4..COUNT).collect(), round)?,
             _ => self.write(block, 0, &data(app, block, round, BLOCK))?,
         }
         self.read(block)?;
