@@ -184,6 +184,14 @@ impl Boot {
         self.ask(&Request::Kill(app)).map(drop)
     }
 
+    /// Kills and forks again a process that holds so many bytes and does nothing; returns how many nanoseconds that took.
+    pub fn bare_restart(&self, bytes: usize) -> Result<u64, BootFailure> {
+        match self.ask(&Request::BareRestart(bytes))? {
+            Answer::BareRestart(nanos) => Ok(nanos),
+            other => Err(BootFailure::Refused(format!("an answer out of turn: {other:?}"))),
+        }
+    }
+
     /// From the next oops on, the machine ends and reboots.
     pub fn panic_on_oops(&self) -> Result<(), BootFailure> {
         self.ask(&Request::PanicOnOops).map(drop)

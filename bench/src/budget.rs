@@ -22,7 +22,7 @@ pub const BUDGETS: [Budget; 10] = [
     Budget { experiment: "scaling", quick: 4, full: 30 },
     Budget { experiment: "faults", quick: 14, full: 70 },
     Budget { experiment: "campaign", quick: 3, full: 20 },
-    Budget { experiment: "restart", quick: 8, full: 45 },
+    Budget { experiment: "restart", quick: 10, full: 55 },
     Budget { experiment: "crash", quick: 2, full: 10 },
 ];
 

@@ -54,6 +54,7 @@ fn note(board: &Board, verdict: Verdict, due: u64) -> bool {
         if board.get(Field::FirstGood) == 0 {
             board.set(Field::FirstGood, now);
         }
+        board.remember(board.get(Field::Good), due, now);
         board.add(Field::Good, 1);
         board.set(Field::LastGood, now);
         board.tick(now);

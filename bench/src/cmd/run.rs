@@ -221,6 +221,9 @@ impl Watch {
     fn describe(&self, event: &Event) -> String {
         let who = &event.who;
         match &event.what {
+            What::Faulted(how) => format!("{who} faulted: {how}"),
+            What::Followed(import) => format!("{who} was ended, to follow {import}"),
+            What::Stays => format!("{who} stays dead, as its policy says"),
             What::Died(how) => format!("{who} died: {how}"),
             What::Hung(how) => format!("{who} hung and was ended: {how}"),
             What::Violated => format!("{who} broke the protocol and was ended"),

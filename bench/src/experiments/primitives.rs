@@ -37,21 +37,29 @@ const BATCH: Duration = Duration::from_millis(2);
 const BATCHES_MIN: usize = 3;
 /// Rounds of payloads at least, however long they take.
 const ROUNDS_MIN: usize = 3;
+/// Rounds of a batch beside load.
+const LOADED_ROUNDS: u64 = 4;
 /// The share of the experiment's budget that is left to criterion's bench, with room for starting processes.
 const CRITERION_SHARE: f64 = 0.6;
 /// Resamples of the bootstrap.
 const RESAMPLES: usize = 2_000;
 
+/// What `adaptive_ratio` is called beside load.
+const LOADED: &str = "loaded_adaptive_ratio";
+
 /// A part on so many cores, and its batches (ns a round) of each round.
 struct Cell {
     part: Part,
     cores: usize,
+    /// Beside a process on each core that computes all the while.
+    load: bool,
     samples: Vec<Vec<f64>>,
 }
 
 /// Crossings over their limits (`limit_ratio`: spinning on two cores, blocking on one; `one_line_ratio`: spinning over
 /// the bare exchange that shares one line, where that is the harder limit), and adaptive waiting over the
-/// better of yielding and blocking (`adaptive_ratio`, for chains of one to three servers).
+/// better of yielding and blocking (for chains of one to three servers: `adaptive_ratio` alone, `loaded_adaptive_ratio`
+/// beside a process on each core that computes).
 ///
 /// # Errors
 /// A rig that did not start or ended before its time.
@@ -59,7 +67,8 @@ pub fn limits(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFa
     let mut cells = cells(plan.cores.len(), plan.quick);
     let rounds = 2 * budget::boots(plan.quick);
     let time = budget::seconds("primitives", plan.quick) as f64 * (1.0 - CRITERION_SHARE);
-    let each = Duration::from_secs_f64(time / (rounds * cells.len()) as f64);
+    let alone = cells.iter().filter(|cell| !cell.load).count();
+    let each = Duration::from_secs_f64(time / (rounds * alone) as f64);
     let mut random = Random::new(plan.seed, 0);
     for round in 0..rounds {
         progress(round as f64 / rounds as f64, "crossings beside their bare limits");
@@ -75,7 +84,8 @@ pub fn limits(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFa
 fn payloads(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailure> {
     let parts = batching::parts(plan.quick).chain(granting::parts(plan.quick));
     let there = parts.filter(|(_, needed)| *needed <= plan.cores.len());
-    let mut cells: Vec<Cell> = there.map(|(part, cores)| Cell { part, cores, samples: Vec::new() }).collect();
+    let mut cells: Vec<Cell> =
+        there.map(|(part, cores)| Cell { part, cores, load: false, samples: Vec::new() }).collect();
     let rounds = budget::boots(plan.quick);
     let time = Duration::from_secs(budget::seconds("payload", plan.quick));
     let (begin, each) = (Instant::now(), time / (rounds * cells.len()) as u32);
@@ -98,21 +108,26 @@ fn measure(cells: &mut [Cell], cores: &[usize], each: Duration, random: &mut Ran
     shuffle(&mut order, random);
     for index in order {
         let cell = &mut cells[index];
-        cell.samples.push(batches(cell.part, &cores[..cell.cores], each)?);
+        let cores = &cores[..cell.cores];
+        cell.samples.push(if cell.load { beside_load(cell.part, cores)? } else { batches(cell.part, cores, each)? });
     }
     Ok(())
 }
 
 /// Everything that `limits` looks at, as far as there are cores for it.
 fn cells(cores: usize, quick: bool) -> Vec<Cell> {
-    let chains = (1..=CHAIN).flat_map(|servers| {
-        let waits = [Wait::Yield, Wait::Block, Wait::Adaptive].map(|wait| Part::chain(wait, servers));
-        waits.into_iter().flat_map(|part| [(part, 1), (part, 2)])
-    });
+    let chains = || {
+        (1..=CHAIN).flat_map(|servers| {
+            let waits = [Wait::Yield, Wait::Block, Wait::Adaptive].map(|wait| Part::chain(wait, servers));
+            waits.into_iter().flat_map(|part| [(part, 1), (part, 2)])
+        })
+    };
     let bare = [(Part::LimitSpin, 2), (Part::LimitOneLine, 2), (Part::chain(Wait::Spin, 1), 2), (Part::LimitFutex, 1)];
-    let there = bare.into_iter().chain(chains).chain(copying::parts(quick));
-    let there = there.chain(gates::parts()).filter(|(_, needed)| *needed <= cores);
-    there.map(|(part, cores)| Cell { part, cores, samples: Vec::new() }).collect()
+    let alone = bare.into_iter().chain(chains()).chain(copying::parts(quick)).chain(gates::parts());
+    // A quick run has no time for both numbers of cores.
+    let loaded = chains().filter(|(_, cores)| !quick || *cores == 1).map(|cell| (cell, true));
+    let there = alone.map(|cell| (cell, false)).chain(loaded).filter(|((_, needed), _)| *needed <= cores);
+    there.map(|((part, cores), load)| Cell { part, cores, load, samples: Vec::new() }).collect()
 }
 
 /// One rig's batches.
@@ -127,6 +142,14 @@ fn batches(part: Part, cores: &[usize], time: Duration) -> Result<Vec<f64>, Boot
         batches.push(rig.run(rounds)?.as_nanos() as f64 / rounds as f64);
     }
     Ok(batches)
+}
+
+/// One rig's batches beside load: few and short ones, since a yielded core comes back after a slice of the host's
+/// scheduler.
+fn beside_load(part: Part, cores: &[usize]) -> Result<Vec<f64>, BootFailure> {
+    let rig = Rig::beside_load(part, cores)?;
+    let batch = || rig.run(LOADED_ROUNDS).map(|time| time.as_nanos() as f64 / LOADED_ROUNDS as f64);
+    Ok(vec![batch()?, batch()?])
 }
 
 /// A crossing's columns; a chain of several servers is a workload of its own.
@@ -144,32 +167,40 @@ fn subject(wait: Wait, servers: u32, cores: usize) -> Subject {
 }
 
 fn analyse(cells: &[Cell], seed: u64) -> Vec<Record> {
-    let find = |part, cores| {
-        let found = cells.iter().find(|cell| (cell.part, cell.cores) == (part, cores));
+    let find = |part, cores, load| {
+        let found = cells.iter().find(|cell| (cell.part, cell.cores, cell.load) == (part, cores, load));
         found.map(|cell| &cell.samples)
     };
     let mut records = Vec::new();
     let mut ratio = |metric, wait, servers, cores, base: Option<Part>| {
         let subject = subject(wait, servers, cores);
-        let ours = find(Part::chain(wait, servers), cores);
-        records.push(match (ours, base.and_then(|base| find(base, cores))) {
+        let load = metric == LOADED;
+        let ours = find(Part::chain(wait, servers), cores, load);
+        records.push(match (ours, base.and_then(|base| find(base, cores, load))) {
             (Some(ours), Some(base)) => {
                 let ratio = stats::ratio(ours, base, stats::median, RESAMPLES, seed);
                 subject.estimate(metric, "median", "ratio", ratio, ours.len())
             }
-            _ => subject.unavailable(metric, "median", "ratio", "needs two cores, and this run has one"),
+            _ => subject.unavailable(
+                metric,
+                "median",
+                "ratio",
+                "not measured: there is one core, or the run was a quick one",
+            ),
         });
     };
     ratio("limit_ratio", Wait::Spin, 1, 2, Some(Part::LimitSpin));
     ratio("one_line_ratio", Wait::Spin, 1, 2, Some(Part::LimitOneLine));
     ratio("limit_ratio", Wait::Block, 1, 1, Some(Part::LimitFutex));
     for servers in 1..=CHAIN {
-        for cores in [1, 2] {
-            let median =
-                |part: &Part| find(*part, cores).map_or(f64::INFINITY, |found| stats::median(&mut found.concat()));
+        for (cores, metric) in [(1, "adaptive_ratio"), (2, "adaptive_ratio"), (1, LOADED), (2, LOADED)] {
+            let median = |part: &Part| {
+                let found = find(*part, cores, metric == LOADED);
+                found.map_or(f64::INFINITY, |found| stats::median(&mut found.concat()))
+            };
             let others = [Wait::Yield, Wait::Block].map(|wait| Part::chain(wait, servers));
             let better = others.into_iter().min_by(|a, b| median(a).total_cmp(&median(b)));
-            ratio("adaptive_ratio", Wait::Adaptive, servers, cores, better);
+            ratio(metric, Wait::Adaptive, servers, cores, better);
         }
     }
     // What criterion times as well is here a chain of one: how time grows with a chain is to be read off one source.
@@ -178,7 +209,8 @@ fn analyse(cells: &[Cell], seed: u64) -> Vec<Record> {
             let estimate = stats::estimate(&cell.samples, stats::median, RESAMPLES, seed);
             let subject =
                 Subject { workload: format!("process_chain_{servers}"), ..subject(wait.0, servers, cell.cores) };
-            records.push(subject.estimate("round_trip", "median", "ns", estimate, cell.samples.len()));
+            let metric = if cell.load { "loaded_round_trip" } else { "round_trip" };
+            records.push(subject.estimate(metric, "median", "ns", estimate, cell.samples.len()));
         }
     }
     records.extend(copying::records(cells, seed));

@@ -75,6 +75,9 @@ fields! {
     Unhealthy,
 }
 
+/// Good rounds that a board remembers one by one, the last ones.
+pub const RECENT: usize = 512;
+
 /// Milliseconds of the timeline that a board keeps.
 pub const TIMELINE_MS: usize = 4096;
 
@@ -99,7 +102,7 @@ pub struct Board {
 impl Board {
     /// A fresh one, and its memory object to hand on.
     pub fn new() -> io::Result<(Memory, Board)> {
-        let memory = Memory::new("kd-board", (FIELDS + 1 + TIMELINE_MS) * 8)?;
+        let memory = Memory::new("kd-board", (FIELDS + 1 + TIMELINE_MS + 2 * RECENT) * 8)?;
         let board = Board::map(&memory)?;
         Ok((memory, board))
     }
@@ -198,6 +201,19 @@ impl Board {
         if (ms as usize) < TIMELINE_MS {
             self.word(FIELDS + 1 + ms as usize).fetch_add(1, Relaxed);
         }
+    }
+
+    /// Remembers the `number`-th good round: when it was due, and when it ended.
+    pub fn remember(&self, number: u64, due: u64, end: u64) {
+        let at = FIELDS + 1 + TIMELINE_MS + 2 * (number as usize % RECENT);
+        self.word(at).store(due, Relaxed);
+        self.word(at + 1).store(end, Relaxed);
+    }
+
+    /// The last good rounds, in no order: when each was due, and when it ended.
+    pub fn recent(&self) -> Vec<(u64, u64)> {
+        let word = |i| self.word(FIELDS + 1 + TIMELINE_MS + i).load(Relaxed);
+        (0..RECENT).map(|round| (word(2 * round), word(2 * round + 1))).filter(|(_, end)| *end != 0).collect()
     }
 
     /// Good rounds of each millisecond.

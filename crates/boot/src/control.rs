@@ -27,6 +27,8 @@ pub enum Request {
     Device(String, Order),
     /// Tell what was counted (kernels booted with `trace`).
     Counts,
+    /// Kill and fork again, once, a process that holds so many bytes and does nothing: the least that a restart takes.
+    BareRestart(usize),
     /// Tell what the kernel log holds.
     Log,
     /// From the next oops on, end the machine; the root reboots the kernel when it died.
@@ -197,6 +199,8 @@ pub enum Answer {
     Log(Vec<(u64, String)>),
     /// What a device counted.
     Device(DeviceCounts),
+    /// Nanoseconds of a bare restart, from the kill to the successor's first instruction.
+    BareRestart(u64),
     /// Per component and operation of its interface (`vfs/Vfs.open`): crossings, and bytes copied.
     Counts(Vec<(String, u64, u64)>),
 }
@@ -208,6 +212,8 @@ pub struct Status {
     pub name: String,
     /// The process it is in.
     pub pid: i32,
+    /// The process that stands by to take its place, once that is ready.
+    pub standby: Option<i32>,
     /// How often it was restarted.
     pub restarts: u32,
     /// Where its code can be patched, if it was loaded as a module.
@@ -243,16 +249,22 @@ pub struct Event {
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum What {
+    /// Its code faulted, by this signal: noted by its own process as it died, which the supervisor noticed later.
+    Faulted(String),
     /// Its process ended.
     Died(String),
     /// It made no progress and was ended.
     Hung(String),
     /// It broke the protocol and was ended.
     Violated,
+    /// It was ended because what it imports was restarted, as its policy asks.
+    Followed(String),
     /// It runs again.
     Restarted,
     /// It died too often and stays dead.
     GivenUp,
+    /// It ended, and its policy leaves it so.
+    Stays,
     /// A fault in kernel code that the kernel survived.
     Oops(String),
     /// The kernel ended itself.

@@ -23,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 pub mod app;
+pub mod bare;
 pub mod board;
 pub mod control;
 pub mod devices;
@@ -33,6 +34,7 @@ pub mod log;
 pub mod manifest;
 pub mod misdeed;
 pub mod order;
+pub mod policy;
 pub mod root;
 pub mod sabotage;
 pub mod script;

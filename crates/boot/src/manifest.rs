@@ -6,6 +6,7 @@ use kd_api::Component;
 use kd_nucleus::channel::Wait;
 use serde::{Deserialize, Serialize};
 
+use crate::policy::Policy;
 use crate::sabotage::Sabotage;
 
 /// Which kernel.
@@ -145,6 +146,9 @@ pub struct Entry {
     /// reaches all of them.
     #[serde(default)]
     pub domain: Option<String>,
+    /// What becomes of it when it dies, where it is in a process. Those in one domain have one policy.
+    #[serde(default)]
+    pub policy: Policy,
 }
 
 /// A kernel to boot.
@@ -254,6 +258,7 @@ impl Manifest {
                 apps: component.apps,
                 placement: None,
                 domain: None,
+                policy: Policy::default(),
             })
             .collect();
         let mut standard = Manifest {
@@ -314,6 +319,7 @@ impl Manifest {
             apps: false,
             placement: None,
             domain: None,
+            policy: Policy::default(),
         });
         let queue = self.entries.iter().find(|entry| entry.imports.iter().any(|import| import == name));
         let shown = queue.map_or(name, |queue| &queue.name).to_owned();

@@ -124,6 +124,7 @@ mod tests {
                 apps: false,
                 placement: Some(Placement::Process),
                 domain: None,
+                policy: crate::policy::Policy::default(),
             })
             .collect();
         manifest

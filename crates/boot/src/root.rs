@@ -10,6 +10,7 @@ use kd_machine::memory::Memory;
 use kd_nucleus::process::{self, Child};
 use kd_nucleus::socket::Socket;
 
+use crate::bare::Bare;
 use crate::control::{Answer, AppRun, Event, Request, Status, What};
 use crate::devices::Devices;
 use crate::start::BootError;
@@ -50,6 +51,7 @@ pub fn serve(control: &Socket, boot: impl Fn(Manifest) -> Result<Box<dyn Core>, 
     log::open();
     let mut core: Option<Box<dyn Core>> = None;
     let mut events = Vec::new();
+    let mut bare = Bare::default();
     loop {
         let mut fds = vec![control.fd().as_raw_fd()];
         fds.extend(core.iter().flat_map(|core| core.watched()));
@@ -61,7 +63,7 @@ pub fn serve(control: &Socket, boot: impl Fn(Manifest) -> Result<Box<dyn Core>, 
             continue;
         }
         let Ok((request, fds)) = control.receive::<Request>() else { return };
-        let answer = answer(request, fds, &mut core, &mut events, &boot);
+        let answer = answer(request, fds, &mut core, &mut events, &mut bare, &boot);
         if control.send(&answer, &[]).is_err() {
             return;
         }
@@ -73,6 +75,7 @@ fn answer(
     mut fds: Vec<OwnedFd>,
     core: &mut Option<Box<dyn Core>>,
     events: &mut Vec<Event>,
+    bare: &mut Bare,
     boot: impl Fn(Manifest) -> Result<Box<dyn Core>, BootError>,
 ) -> Answer {
     if let Request::Boot(manifest) = request {
@@ -122,6 +125,10 @@ fn answer(
             None => Answer::Failed(format!("`{name}` has no device with a ring")),
         },
         Request::Counts => Answer::Counts(core.counts()),
+        Request::BareRestart(bytes) => match bare.restart(bytes) {
+            Ok(nanos) => Answer::BareRestart(nanos),
+            Err(error) => Answer::Failed(format!("the host refused: {error}")),
+        },
         Request::PanicOnOops => {
             core.panic_on_oops();
             Answer::Done

@@ -22,6 +22,9 @@ pub enum Moment {
     Answered,
 }
 
+/// A page.
+const SIZE: usize = 4096;
+
 static STAMPS: OnceLock<Words> = OnceLock::new();
 
 /// From now on moments are noted: once, in the root and before it forks anything.
@@ -29,10 +32,15 @@ static STAMPS: OnceLock<Words> = OnceLock::new();
 /// # Errors
 /// The host's, if it has no page to share.
 pub fn open() -> io::Result<()> {
-    let words = Words::new(Memory::new("kd-stamps", 4096)?.map()?);
+    let words = Words::new(Memory::new("kd-stamps", SIZE)?.map()?);
     // A root has one boot; a second one would find the first.
     let _ = STAMPS.set(words);
     Ok(())
+}
+
+/// Where moments are noted, if they are: address and bytes. Drivers write there.
+pub fn memory() -> Option<(usize, usize)> {
+    STAMPS.get().map(|words| (std::ptr::from_ref(words.get(0)) as usize, SIZE))
 }
 
 /// Whether moments are noted in this boot.

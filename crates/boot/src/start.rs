@@ -24,6 +24,7 @@ use crate::info;
 use crate::log;
 use crate::manifest::{Entry, Kernel, Manifest, Placement, Source};
 use crate::order::OrderError;
+use crate::policy::PolicyError;
 use crate::sabotage;
 use crate::stamps;
 
@@ -124,6 +125,12 @@ pub enum BootError {
     /// A component's process ended before it was ready.
     #[error("`{0}` ended before it was ready: {1}")]
     Ended(String, String),
+    /// A policy that makes no sense.
+    #[error("the policy of `{0}`: {1}")]
+    Policy(String, PolicyError),
+    /// Components that die together and are to come back in different ways.
+    #[error("`{0}` and `{1}` share a domain and so die together, but their policies differ: give both the same one")]
+    Policies(String, String),
 }
 
 /// A component that runs.
@@ -157,6 +164,8 @@ pub struct Prepared {
     /// The component as it is registered; for a driver module, what stands for it.
     pub component: Component,
     module: Option<ModuleFile>,
+    /// Its module, mapped but not run, for processes forked from this one.
+    image: OnceLock<Arc<MappedModule>>,
     /// The disk of its device, where the driver maps it.
     pub disk: Option<Memory>,
     /// The way to its device, where that has a ring.
@@ -196,6 +205,7 @@ pub fn prepare(manifest: &Manifest, parts: &Parts) -> Result<Vec<Prepared>, Boot
             domain: manifest.domain_of(entry).into(),
             component,
             module,
+            image: OnceLock::new(),
             disk,
             link,
             medium: OnceLock::new(),
@@ -225,7 +235,7 @@ pub struct Loaded<'a> {
 }
 
 struct LoadedDriver {
-    mapped: MappedModule,
+    mapped: Arc<MappedModule>,
     medium: Option<&'static DiskMedium>,
     device: Option<&'static Port>,
 }
@@ -254,9 +264,22 @@ impl Loaded<'_> {
         Ok(Handle::new(sabotage::driver(&entry.name, device)))
     }
 
+    /// Starts it for as long as this process lives, with what the kernel knows of itself if it asks for that.
+    pub fn run(self, imports: &Imports) -> Result<Started, BootError> {
+        let mut imports = imports.clone();
+        if let Some(info) = info::get().filter(|_| self.prepared.imports_kernel()) {
+            imports.insert(kernel::NAME, Handle::new::<dyn KernelInfo>(info.clone()));
+        }
+        let handle = self.start(&imports)?;
+        let patch = self.patch;
+        // Its code is used as long as the process lives.
+        std::mem::forget(self);
+        Ok(Started { handle, patch })
+    }
+
     /// Its module, if it is one.
     pub fn module(&self) -> Option<&MappedModule> {
-        self.module.as_ref().map(|module| &module.mapped)
+        self.module.as_ref().map(|module| &*module.mapped)
     }
 
     /// The memory outside its heap that it writes, as address and bytes: its module's statics, its device, and what is
@@ -285,21 +308,25 @@ impl Around for Plain {
 impl Prepared {
     /// Starts it in this process. Its disk is mapped at `place` of the direct map, in this process alone.
     pub fn start(&self, imports: &Imports, place: usize, host: &'static HostTable) -> Result<Started, BootError> {
-        let loaded = self.load(place, host)?;
-        let mut imports = imports.clone();
-        if let Some(info) = info::get().filter(|_| self.imports_kernel()) {
-            imports.insert(kernel::NAME, Handle::new::<dyn KernelInfo>(info.clone()));
-        }
-        let handle = loaded.start(&imports)?;
-        let patch = loaded.patch;
-        // Its code is used as long as the process lives.
-        std::mem::forget(loaded);
-        Ok(Started { handle, patch })
+        self.load(place, host)?.run(imports)
     }
 
     /// Whether it wants to know of the kernel itself.
     pub fn imports_kernel(&self) -> bool {
         self.entry.imports.iter().any(|name| name == kernel::NAME)
+    }
+
+    /// Maps its module here, so that processes forked from this one need not: each has its own copy of what it writes.
+    ///
+    /// # Errors
+    /// Those of mapping a module.
+    pub fn warm_up(&self) -> Result<(), BootError> {
+        if let (Some(file), Source::Module(parameters)) = (&self.module, &self.entry.source) {
+            let image = Arc::new(file.map(&self.entry.name, parameters)?);
+            // Once for each boot; who asks again finds the first.
+            let _ = self.image.set(image);
+        }
+        Ok(())
     }
 
     /// Brings everything into this process that it needs, without running any of its code.
@@ -313,7 +340,10 @@ impl Prepared {
         let Source::Module(parameters) = &self.entry.source else { unreachable!("a module has parameters") };
         let medium = self.medium(place)?;
         let device = self.link.as_ref().map(|link| link.port(host)).transpose()?;
-        let mapped = file.map(&self.entry.name, parameters)?;
+        let mapped = match self.image.get() {
+            Some(image) => image.clone(),
+            None => Arc::new(file.map(&self.entry.name, parameters)?),
+        };
         let patch = Patch { base: mapped.range.start, code: mapped.patch_code, data: mapped.patch_data };
         Ok(Loaded { prepared: self, module: Some(LoadedDriver { mapped, medium, device }), host, patch: Some(patch) })
     }

@@ -92,7 +92,7 @@ impl Counts {
     }
 
     /// What was counted of one caller's calls to one component: operation, crossings, bytes.
-    fn of<'a>(
+    pub fn of<'a>(
         &'a self,
         from: Origin,
         component: usize,

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`zygote`] | a small process, started before any thread exists, from which boots are forked |
 //! | [`process`] | fork, pidfd, CPU time, affinity |
+//! | [`last_words`], [`ring`], [`berth`] | a death told before the host tells it, and made sure of; who comes next |
 //! | [`socket`] | messages and descriptors between processes |
 //! | [`channel`] | calls between domains through shared memory |
 //! | [`futex`], [`watch`] | waiting |
@@ -13,16 +14,19 @@
 //! | [`module`] | driver modules: checks, loading, symbols |
 //! | [`mutant`] | code changed at its first execution |
 //!
-//! `unsafe` stands in `arena`, `channel::layout`, `futex`, `process`, `socket`, `zygote`, `threads`, `module`, `mutant` and
-//! `pkey`.
+//! `unsafe` stands in `arena`, `channel::layout`, `futex`, `process`, `last_words`, `ring`, `socket`, `zygote`, `threads`,
+//! `module`, `mutant` and `pkey`.
 
 pub mod arena;
+pub mod berth;
 pub mod channel;
 pub mod futex;
+pub mod last_words;
 pub mod module;
 pub mod mutant;
 pub mod pkey;
 pub mod process;
+pub mod ring;
 pub mod socket;
 pub mod threads;
 pub mod watch;

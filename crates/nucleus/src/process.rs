@@ -141,8 +141,7 @@ impl Child {
 
     /// Sends a signal.
     pub fn signal(&self, signal: i32) {
-        // SAFETY: plain system call on our own pidfd.
-        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.pidfd(), signal, 0, 0) };
+        self::signal(self.pidfd(), signal);
     }
 
     /// How it ended, if it has.
@@ -181,6 +180,12 @@ impl Child {
     }
 }
 
+/// Sends a signal to the process behind a pidfd, if it is still there.
+pub fn signal(pidfd: RawFd, signal: i32) {
+    // SAFETY: plain system call; the host knows whom a pidfd stands for.
+    unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd, signal, 0, 0) };
+}
+
 impl Drop for Child {
     fn drop(&mut self) {
         if self.exit.is_none() {
@@ -210,6 +215,14 @@ pub fn thread_cpu_time(thread: i32) -> Duration {
     // SAFETY: the pointer is to a live value; a failure leaves zeros.
     unsafe { libc::clock_gettime(clock, &raw mut time) };
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Bytes that a process has for itself alone, as the host counts them; 0 if it is gone.
+pub fn own_bytes(pid: i32) -> usize {
+    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
+    let pages = |word: usize| statm.split(' ').nth(word).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0);
+    const PAGE: usize = 4096;
+    pages(1).saturating_sub(pages(2)) * PAGE
 }
 
 /// Context switches of a process so far (voluntary and not), over its living threads.
@@ -289,6 +302,63 @@ pub fn bind_thread(cores: &[usize]) {
         cores.iter().for_each(|&core| libc::CPU_SET(core, &mut set));
         libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set);
     }
+}
+
+/// Brings in the pages that this process is going to run and write, so that none of them is missing when time is short:
+/// all code, and private memory in pieces of up to `most` bytes, copied now instead of at the first write.
+pub fn bring_in(most: usize) {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    for line in maps.lines() {
+        let mut words = line.split(' ');
+        let range = words.next().and_then(|range| range.split_once('-'));
+        let ends = range
+            .and_then(|(from, to)| Some((usize::from_str_radix(from, 16).ok()?, usize::from_str_radix(to, 16).ok()?)));
+        let (Some((from, to)), Some(access)) = (ends, words.next()) else { continue };
+        let advice = match access {
+            "r-xp" => libc::MADV_POPULATE_READ,
+            "rw-p" => libc::MADV_POPULATE_WRITE,
+            // What is shared begins with what is used first.
+            "rw-s" => libc::MADV_POPULATE_WRITE,
+            _ => continue,
+        };
+        let len = match access {
+            "r-xp" => to - from,
+            "rw-p" => (to - from).min(most),
+            _ => (to - from).min(4096),
+        };
+        // SAFETY: populating changes no byte; a host that does not know how leaves the pages to be brought in when used.
+        unsafe { libc::madvise(from as *mut _, len, advice) };
+    }
+}
+
+/// Limits what this process may take of the host from now on: so many bytes of addresses more than it has, so many
+/// descriptors, no core file. Threads count by their stacks.
+///
+/// # Errors
+/// The host's; the limits set before stay.
+pub fn limit(more_bytes: usize, descriptors: u64) -> io::Result<()> {
+    const PAGE: u64 = 4096;
+    let statm = std::fs::read_to_string("/proc/self/statm")?;
+    let pages: u64 = statm.split(' ').next().and_then(|pages| pages.parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
+    let limits = [
+        (libc::RLIMIT_AS, pages * PAGE + more_bytes as u64),
+        (libc::RLIMIT_NOFILE, descriptors),
+        (libc::RLIMIT_CORE, 0),
+    ];
+    for (resource, most) in limits {
+        let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+        // SAFETY: the limit is live.
+        if unsafe { libc::setrlimit(resource, &raw const limit) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// Makes the calling thread alone give way to others, 19 the most. A thread of no privilege cannot take that back.
+pub fn be_nice(niceness: i32) {
+    // SAFETY: plain system calls; a host that refuses leaves the thread as it was.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, libc::gettid() as libc::id_t, niceness) };
 }
 
 /// Waits until one of the descriptors is readable, at most `limit`; returns which are.

@@ -1,11 +1,22 @@
 //! Threads that run kernel code: each prepares itself as the core of this process wants it, then runs.
+//!
+//! A process that waits to take another's place starts threads [ahead](reserve): making one takes longer than all else
+//! that it has to do then.
 
 use std::io;
-use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::pkey::{self, domain, thread};
+use crate::process;
 
 static PREPARE: OnceLock<fn()> = OnceLock::new();
+
+/// A name, and what to run.
+type Task = (String, Box<dyn FnOnce() + Send>);
+
+/// Threads that wait for something to run.
+static RESERVE: Mutex<Vec<Sender<Task>>> = Mutex::new(Vec::new());
 
 /// Says, once, what every kernel thread of this process does first; the calling thread does it now.
 pub fn prepare_with(prepare: fn()) {
@@ -22,7 +33,30 @@ pub fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> io::Result<(
     }
 }
 
+/// Starts so many threads ahead: the next that [`spawn`] is asked for are these.
+pub fn reserve(count: usize) -> io::Result<()> {
+    let mut all = Vec::new();
+    for _ in 0..count {
+        let (give, take): (Sender<Task>, Receiver<Task>) = channel();
+        spawn_outside("reserve".into(), move || {
+            if let Ok((name, body)) = take.recv() {
+                process::set_name(&name);
+                body();
+            }
+        })?;
+        all.push(give);
+    }
+    RESERVE.lock().unwrap_or_else(PoisonError::into_inner).extend(all);
+    Ok(())
+}
+
 fn spawn_outside(name: String, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let reserved = RESERVE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    if let Some(reserved) = reserved {
+        // It waits for exactly this.
+        let given = reserved.send((name, Box::new(body)));
+        return given.map_err(|_| io::Error::other("a thread in reserve is gone"));
+    }
     let thread = std::thread::Builder::new().name(name).spawn(|| {
         if let Some(prepare) = PREPARE.get() {
             prepare();

@@ -21,7 +21,7 @@ use kd_api::{Caller, Handle, Imports};
 use kd_boot::hosted::{self, KernelPage, Wiring};
 use kd_boot::start::{BootError, Loaded, Prepared, Started, host_table};
 use kd_boot::trace::{Counts, Origin, TracedPort};
-use kd_boot::{Manifest, Placement, info, log};
+use kd_boot::{Manifest, Placement, info, log, stamps};
 use kd_nucleus::module::Snapshot;
 use kd_nucleus::pkey::domain::{self, State};
 use kd_nucleus::pkey::scan::{self, Finding, Kind};
@@ -133,9 +133,8 @@ impl Domains {
             space::map_windows(COMMON, key)?;
             domain::set_rights(COMMON, domain::rights(COMMON).writing(key));
         }
-        if let Some(counts) = self.counts {
-            // Every domain counts its own calls.
-            let (start, size) = counts.memory();
+        // In a boot that counts, every domain does it itself.
+        for (start, size) in self.counts.iter().map(Counts::memory).chain(stamps::memory()) {
             signals.protect(start, size)?;
         }
         if let Some(info) = info::get() {

@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_millis(10);
 /// CPU time of a thread in one domain without making a call: some thousand times what the longest honest one takes.
 const CPU_LIMIT: Duration = Duration::from_millis(50);
 /// The same on an emulated processor, which is slower, and whose host takes time from it that it counts as its own.
-const EMULATED_LIMIT: Duration = Duration::from_secs(5);
+const EMULATED_LIMIT: Duration = Duration::from_secs(20);
 /// More deaths than these within [`WITHIN`], and a domain stays dead.
 const DEATHS: usize = 20;
 const WITHIN: u64 = 1_000_000_000;

@@ -1,5 +1,11 @@
 //! A domain: a process with one component, or with several that share it.
+//!
+//! A process becomes one in two steps. First it *prepares*: it forgets what is not its own, moves to an arena, and maps
+//! channels, devices and modules. Then, told to *go*, it starts its components, which may call others and take devices over,
+//! and answers. Between the two it touches nothing that another process uses: so a standby can wait there while its
+//! predecessor still answers, for as long as it takes.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::Duration;
 
@@ -8,29 +14,67 @@ use kd_api::{Caller, Handle};
 use kd_boot::control::Patch;
 use kd_boot::manifest::Entry;
 use kd_boot::order::Together;
-use kd_boot::start::{BootError, Prepared, host_table};
+use kd_boot::start::{BootError, Loaded, Prepared, host_table};
 use kd_boot::{Placement, log};
+use kd_machine::clock;
 use kd_machine::memory::{Memory, Words};
-use kd_nucleus::arena;
+use kd_nucleus::berth::{Berth, Succession};
 use kd_nucleus::channel::Pool;
+use kd_nucleus::last_words::Testament;
 use kd_nucleus::process::{self, Child};
+use kd_nucleus::ring::Ring;
+use kd_nucleus::{arena, last_words, threads};
 
 use super::wiring::{Client, Result, Wiring};
 use crate::thread;
 
-/// Words of a domain's page: state, and where each member's code can be patched.
+/// Words of a domain's page: how far it is, when it was told to go, when it answered, its last words, and where each
+/// member's code can be patched.
 const STATE: usize = 0;
-const PATCH: usize = 1;
-const STARTING: u64 = 0;
-const READY: u64 = 1;
-const FAILED: u64 = 2;
+const GO_AT: usize = 1;
+const READY_AT: usize = 2;
+const LAST_WORDS: usize = 3;
+const PATCH: usize = LAST_WORDS + last_words::WORDS;
+
+/// States after the first, in which it prepares: it waits for the word; it answers; it could not.
+const PREPARED: u64 = 1;
+const READY: u64 = 2;
+const FAILED: u64 = 3;
+/// How much a standby gives way while it prepares: as much as the host knows.
+const POLITE: i32 = 19;
+
+/// Bytes of each piece of its private memory that a standby brings in: more than a component uses until it answers.
+const BROUGHT_IN: usize = 256 * 1024;
+
+/// What a domain may take of the host beyond its arena: addresses for its modules, channels and the stacks of some hundred
+/// threads; descriptors for what it looks up in `/proc`.
+const MORE_BYTES: usize = 1 << 30;
+const DESCRIPTORS: u64 = 64;
+
+/// How a domain is begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// To answer as soon as it can.
+    AtOnce,
+    /// To prepare when the cores have nothing better to do, and wait until the one behind this pidfd dies.
+    Standby(i32),
+}
+
+/// What a supervisor shares with its domains.
+#[derive(Clone)]
+pub struct Shared {
+    /// By which they call for its attention.
+    pub ring: &'static Ring,
+    /// The place of one of them, for who takes it next.
+    pub berth: Berth,
+}
 
 /// A domain's process, as the supervisor knows it.
 pub struct Domain {
     /// The process.
     pub child: Child,
-    /// Where the code of each member can be patched.
-    pub patches: Vec<Option<Patch>>,
+    page: Arc<Words>,
+    members: usize,
 }
 
 /// The places of a domain in the direct map: its arena, and its disk's frames right after.
@@ -46,72 +90,180 @@ extern "C" fn panicked(text: *const u8, len: usize) -> ! {
     std::process::abort()
 }
 
-/// Forks a domain of so many components and waits until it answers.
-pub fn start(of: &Together, prepared: &[Prepared], wiring: &mut Wiring) -> Result<Domain> {
-    let Together { name, members } = of;
-    let page = Words::new(Memory::new("kd-domain", 4096)?.map()?);
-    let mut child = process::fork(|| {
-        process::set_name(&format!("kd-{name}"));
-        match run(name, members, prepared, wiring, &page) {
-            Ok(never) => never,
-            Err(error) => {
-                log::say(&format!("{name}: {error}"));
-                page.get(STATE).store(FAILED, Release);
-                1
+impl Domain {
+    /// Forks one.
+    pub fn begin(
+        how: Begin,
+        of: &Together,
+        prepared: &[Prepared],
+        wiring: &mut Wiring,
+        shared: &Shared,
+    ) -> Result<Domain> {
+        let Together { name, members } = of;
+        let page = Arc::new(Words::new(Memory::new("kd-domain", 4096)?.map()?));
+        let child = process::fork(|| {
+            process::set_name(&format!("kd-{name}"));
+            // It stays mapped as long as this process lives: last words are written to it.
+            let page: &'static Arc<Words> = Box::leak(Box::new(page.clone()));
+            let own = Own { name, members, prepared, page, shared };
+            match own.run(how, wiring) {
+                Ok(never) => never,
+                Err(error) => {
+                    log::say(&format!("{name}: {error}"));
+                    page.get(STATE).store(FAILED, Release);
+                    shared.ring.ring();
+                    1
+                }
             }
-        }
-    })?;
-    // The newcomer needs this core if it is the only one; a futex would cost it a system call more.
-    while page.get(STATE).load(Acquire) == STARTING {
-        if let Some(exit) = child.poll() {
-            return Err(BootError::Ended(name.clone(), exit.to_string()));
-        }
-        std::thread::sleep(Duration::from_micros(5));
+        })?;
+        Ok(Domain { child, page, members: members.len() })
     }
-    if page.get(STATE).load(Acquire) == FAILED {
-        return Err(BootError::Ended(name.clone(), child.wait().to_string()));
+
+    /// Waits until it answers.
+    pub fn wait(&mut self, name: &str) -> Result<()> {
+        loop {
+            match self.page.get(STATE).load(Acquire) {
+                READY => return Ok(()),
+                FAILED => return Err(BootError::Ended(name.into(), self.child.wait().to_string())),
+                _ => {}
+            }
+            if let Some(exit) = self.child.poll() {
+                return Err(BootError::Ended(name.into(), exit.to_string()));
+            }
+            // The newcomer needs this core if it is the only one; a futex would cost it a system call more.
+            std::thread::sleep(Duration::from_micros(5));
+        }
     }
-    let patch = |member: usize| {
-        let word = |i: usize| page.get(PATCH + 3 * member + i).load(Acquire) as usize;
-        (word(0) != 0).then(|| Patch { base: word(0), code: word(1), data: word(2) })
-    };
-    Ok(Domain { child, patches: (0..members.len()).map(patch).collect() })
+
+    /// Since when it answers, if it does.
+    pub fn ready_at(&self) -> Option<u64> {
+        (self.page.get(STATE).load(Acquire) == READY).then(|| self.page.get(READY_AT).load(Acquire))
+    }
+
+    /// Whether it waits for the word.
+    pub fn is_prepared(&self) -> bool {
+        self.page.get(STATE).load(Acquire) == PREPARED
+    }
+
+    /// Whether it said that it cannot start.
+    pub fn failed(&self) -> bool {
+        self.page.get(STATE).load(Acquire) == FAILED
+    }
+
+    /// When it was told to go, if it has noticed.
+    pub fn told_at(&self) -> Option<u64> {
+        Some(self.page.get(GO_AT).load(Acquire)).filter(|&at| at != 0)
+    }
+
+    /// What it said when it died by a fault: when, and by which signal.
+    pub fn last_words(&self) -> Option<(u64, i32)> {
+        last_words::said(&self.page, LAST_WORDS)
+    }
+
+    /// Where the code of each member can be patched.
+    pub fn patches(&self) -> impl Iterator<Item = Option<Patch>> + '_ {
+        let word = |i: usize| self.page.get(i).load(Acquire) as usize;
+        (0..self.members).map(move |member| {
+            let first = PATCH + 3 * member;
+            (word(first) != 0).then(|| Patch { base: word(first), code: word(first + 1), data: word(first + 2) })
+        })
+    }
 }
 
-/// The domain's own half: takes what is its own, forgets the rest, starts its components, answers for ever.
-fn run(name: &str, members: &[usize], prepared: &[Prepared], wiring: &mut Wiring, page: &Words) -> Result<i32> {
-    let ours = |client| members.iter().any(|&member| client == Client::Component(member));
-    wiring.keep(|wire| members.contains(&wire.server) || ours(wire.client));
-    // A panic ends the domain, as every other fault does: its caller must not wait for a thread that is gone.
-    log::panics(name.into(), || std::process::abort());
-    arena::adopt(places(members[0]).0)?;
-    let mut started: Vec<(usize, Handle)> = Vec::new();
-    for (i, &number) in members.iter().enumerate() {
-        let mine = &prepared[number];
-        let mut imports = wiring.imports(Client::Component(number), prepared);
-        for (other, handle) in &started {
-            if mine.entry.imports.contains(&prepared[*other].entry.name) {
-                imports.insert(&prepared[*other].entry.name, neighbour(mine, &prepared[*other], handle));
+/// The domain's own half.
+struct Own<'a> {
+    name: &'a str,
+    members: &'a [usize],
+    prepared: &'a [Prepared],
+    page: &'static Words,
+    shared: &'a Shared,
+}
+
+impl Own<'_> {
+    /// Prepares, waits for the word, starts, answers for ever.
+    fn run(&self, how: Begin, wiring: &mut Wiring) -> Result<i32> {
+        let Own { name, members, page, .. } = *self;
+        let Shared { ring, berth } = self.shared.clone();
+        let ours = |client| members.iter().any(|&member| client == Client::Component(member));
+        wiring.keep(|wire| members.contains(&wire.server) || ours(wire.client));
+        // A panic ends the domain, as every other fault does: its caller must not wait for a thread that is gone.
+        log::panics(name.into(), || std::process::abort());
+        arena::adopt(places(members[0]).0)?;
+        // What runs away with memory, threads or descriptors of the host ends at a limit of its own.
+        process::limit(MORE_BYTES, DESCRIPTORS)?;
+        // Without its last words the supervisor hears of its death later, from the host.
+        let testament = Testament { page, first: LAST_WORDS, berth: berth.clone(), ring };
+        let _ = last_words::install(testament);
+        let loaded = match how {
+            Begin::AtOnce => self.load()?,
+            Begin::Standby(_) => self.load_politely()?,
+        };
+        if let Begin::Standby(predecessor) = how {
+            process::close_descriptors_but([ring.fd(), predecessor]);
+            let threads: u32 = members.iter().map(|&member| self.prepared[member].entry.threads).sum();
+            threads::reserve(threads as usize)?;
+            process::bring_in(BROUGHT_IN);
+            page.get(STATE).store(PREPARED, Release);
+            ring.ring();
+            let succession = berth.wait();
+            page.get(GO_AT).store(clock::now(), Release);
+            if succession == Succession::HandedOver {
+                last_words::silence(predecessor);
+                wiring.server_died(members);
             }
         }
-        let component = mine.start(&imports, places(number).1, &HOST)?;
-        if let Some(patch) = component.patch {
-            for (word, address) in [patch.base, patch.code, patch.data].into_iter().enumerate() {
-                page.get(PATCH + 3 * i + word).store(address as u64, Release);
-            }
+        process::close_descriptors_but([ring.fd()]);
+        self.go(loaded, wiring)?;
+        page.get(READY_AT).store(clock::now(), Release);
+        page.get(STATE).store(READY, Release);
+        ring.ring();
+        loop {
+            std::thread::park();
         }
-        started.push((number, component.handle));
     }
-    process::close_descriptors();
-    for (number, handle) in started {
-        // Without a bell there is no channel: nobody outside may call it.
-        let Some(bell) = wiring.bell(number) else { continue };
-        let threads = prepared[number].entry.threads;
-        Pool::new(wiring.clients_of(number), bell, handle.serve(), wiring.wait(), threads).start();
+
+    fn load(&self) -> Result<Vec<Loaded<'_>>> {
+        self.members.iter().map(|&number| self.prepared[number].load(places(number).1, &HOST)).collect()
     }
-    page.get(STATE).store(READY, Release);
-    loop {
-        std::thread::park();
+
+    /// The same on a thread that gives way to everybody, since a thread that was nice can never be otherwise.
+    fn load_politely(&self) -> Result<Vec<Loaded<'_>>> {
+        std::thread::scope(|scope| {
+            let load = scope.spawn(|| {
+                process::be_nice(POLITE);
+                self.load()
+            });
+            load.join().unwrap_or_else(|_| std::process::abort())
+        })
+    }
+
+    /// Starts the components and their servers.
+    fn go(&self, loaded: Vec<Loaded<'_>>, wiring: &Wiring) -> Result<()> {
+        let prepared = self.prepared;
+        let mut started: Vec<(usize, Handle)> = Vec::new();
+        for (i, (&number, loaded)) in self.members.iter().zip(loaded).enumerate() {
+            let mine = &prepared[number];
+            let mut imports = wiring.imports(Client::Component(number), prepared);
+            for (other, handle) in &started {
+                if mine.entry.imports.contains(&prepared[*other].entry.name) {
+                    imports.insert(&prepared[*other].entry.name, neighbour(mine, &prepared[*other], handle));
+                }
+            }
+            let component = loaded.run(&imports)?;
+            if let Some(patch) = component.patch {
+                for (word, address) in [patch.base, patch.code, patch.data].into_iter().enumerate() {
+                    self.page.get(PATCH + 3 * i + word).store(address as u64, Release);
+                }
+            }
+            started.push((number, component.handle));
+        }
+        for (number, handle) in started {
+            // Without a bell there is no channel: nobody outside may call it.
+            let Some(bell) = wiring.bell(number) else { continue };
+            let threads = prepared[number].entry.threads;
+            Pool::new(wiring.clients_of(number), bell, handle.serve(), wiring.wait(), threads).start();
+        }
+        Ok(())
     }
 }
 

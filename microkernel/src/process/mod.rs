@@ -7,6 +7,8 @@
 mod apps;
 mod domain;
 mod hang;
+mod pulse;
+mod server;
 mod supervisor;
 mod wiring;
 

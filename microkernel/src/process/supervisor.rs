@@ -4,7 +4,6 @@
 //! repeats them or reports an unknown outcome), those not begun stay where the successor will find them. The module
 //! file was checked at boot and is loaded afresh; the disk is the machine's and was never the server's.
 
-use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -15,30 +14,39 @@ use kd_api::{AppId, Imports};
 use kd_boot::control::{AppRun, Event, Status, What};
 use kd_boot::devices::Devices;
 use kd_boot::order::{Together, groups};
+use kd_boot::policy::{Next, Policy, Way};
 use kd_boot::root::{Apps, Core, TICK};
 use kd_boot::start::{BootError, Parts, Prepared, prepare};
 use kd_boot::trace::Counts;
 use kd_boot::{Manifest, info, log};
 use kd_machine::clock;
 use kd_machine::memory::Memory;
-use kd_nucleus::{arena, channel};
+use kd_nucleus::berth::Berth;
+use kd_nucleus::process::{Child, signal_name};
+use kd_nucleus::ring::Ring;
+use kd_nucleus::{arena, channel, last_words};
 
-use super::domain::{self, Domain};
-use super::hang::Progress;
+use super::domain::{self, Begin, Domain, Shared};
+use super::server::{Life, Server};
 use super::wiring::{Client, Wiring};
 use super::{apps, wiring};
 
-/// More deaths than this ...
-const DEATHS: usize = 20;
-/// ... within this many nanoseconds, and the component stays dead: its fault is not a passing one.
-const WITHIN: u64 = 1_000_000_000;
+/// The signal that cannot be caught.
+const SIGKILL: i32 = 9;
+/// The one that asks to end.
+const SIGTERM: &str = "SIGTERM";
 
 /// The core of the process placement.
 pub struct Supervisor {
     parts: Parts,
     prepared: Vec<Prepared>,
     wiring: Wiring,
+    /// Imports first.
     servers: Vec<Server>,
+    /// By which domains call for attention.
+    ring: &'static Ring,
+    /// Processes that are dead and that the host has not buried yet.
+    dying: Vec<Child>,
     devices: Devices,
     own: Imports,
     apps: Apps,
@@ -46,44 +54,49 @@ pub struct Supervisor {
     patience: u32,
 }
 
-/// A domain under supervision.
-struct Server {
-    /// Its name and its components.
-    of: Together,
-    domain: Option<Domain>,
-    restarts: u32,
-    deaths: VecDeque<u64>,
-    /// Of each member.
-    progress: Vec<Progress>,
-    violations: u32,
+/// Whether a death was one that somebody asked for.
+fn asked_to(what: &What) -> bool {
+    matches!(what, What::Died(how) if how == SIGTERM || how == "exit 0")
 }
 
-impl Server {
-    fn new(of: Together) -> Server {
-        let progress = of.members.iter().map(|_| Progress::default()).collect();
-        Server { of, domain: None, restarts: 0, deaths: VecDeque::new(), progress, violations: 0 }
+/// The policy that all members of a domain have.
+fn policy_of(of: &Together, manifest: &Manifest) -> Result<Policy, BootError> {
+    let entries = || of.members.iter().map(|&member| &manifest.entries[member]);
+    for entry in entries() {
+        entry.policy.check().map_err(|error| BootError::Policy(entry.name.clone(), error))?;
     }
-
-    /// Tells the kernel's components where this server runs.
-    fn show(&self) {
-        let pid = self.domain.as_ref().map_or(0, |domain| domain.child.pid());
-        if let Some(info) = info::get() {
-            self.of.members.iter().for_each(|&member| info.set_domain(member, pid, self.restarts));
-        }
+    let Some(first) = entries().next() else { return Ok(Policy::default()) };
+    if let Some(other) = entries().find(|entry| entry.policy != first.policy) {
+        return Err(BootError::Policies(first.name.clone(), other.name.clone()));
     }
+    // A device without an IOMMU makes every arena a part of one memory, where two processes cannot have the same.
+    let shared = manifest.entries.iter().any(|entry| entry.ring.as_ref().is_some_and(|ring| !ring.iommu));
+    let way = if shared && first.policy.way == Way::Standby { Way::Warm } else { first.policy.way };
+    Ok(Policy { way, ..first.policy })
 }
 
 impl Supervisor {
     /// Boots a kernel.
     pub fn boot(manifest: Manifest, parts: Parts) -> Result<Supervisor, BootError> {
         let order = groups(&manifest, |entry| manifest.process_of(entry))?;
+        let policies = order.iter().map(|of| policy_of(of, &manifest)).collect::<Result<Vec<_>, _>>()?;
         let prepared = prepare(&manifest, &parts)?;
         let devices = Devices::start(prepared.iter().filter_map(|prepared| prepared.link.as_ref()))?;
         let counts = manifest.trace.then(Counts::new).transpose()?;
         let mut wiring = Wiring::new(&manifest, counts)?;
-        let mut servers: Vec<Server> = order.into_iter().map(Server::new).collect();
+        // A root has one boot.
+        let ring: &'static Ring = Box::leak(Box::new(Ring::new()?));
+        let mut servers = Vec::new();
+        for (of, policy) in order.into_iter().zip(policies) {
+            servers.push(Server::new(of, policy, Shared { ring, berth: Berth::new()? }));
+        }
+        for Server { of, .. } in servers.iter().filter(|server| server.policy.way != Way::Cold) {
+            of.members.iter().try_for_each(|&member| prepared[member].warm_up())?;
+        }
         for server in &mut servers {
-            server.domain = Some(domain::start(&server.of, &prepared, &mut wiring)?);
+            let mut domain = Domain::begin(Begin::AtOnce, &server.of, &prepared, &mut wiring, &server.shared)?;
+            domain.wait(&server.of.name)?;
+            server.life = Life::Up(domain);
         }
         let own = wiring.imports(Client::Supervisor, &prepared);
         servers.iter().for_each(Server::show);
@@ -92,6 +105,8 @@ impl Supervisor {
             prepared,
             wiring,
             servers,
+            ring,
+            dying: Vec::new(),
             devices,
             own,
             apps: Apps::default(),
@@ -117,72 +132,202 @@ impl Supervisor {
         }
     }
 
-    /// What is wrong with a server, if anything is; a server that must go is killed.
-    fn diagnose(&mut self, server: usize, look: bool) -> Option<What> {
+    /// What is wrong with a server that answers or starts, if anything is.
+    fn diagnose(&mut self, server: usize, look: bool, events: &mut Vec<Event>) -> Option<What> {
         let violations = self.served(server).map(|wire| wire.channel.counters().violations.load(Relaxed)).sum();
-        let Server { of: Together { members, .. }, domain, progress, violations: before, .. } =
-            &mut self.servers[server];
-        let domain = domain.as_mut()?;
+        let server = &mut self.servers[server];
+        let broken = violations > std::mem::replace(&mut server.violations, violations);
+        let members = &server.of.members;
+        let (domain, up) = match &mut server.life {
+            Life::Up(domain) => (domain, true),
+            Life::Starting(domain) => (domain, false),
+            Life::Due(_) | Life::Down => return None,
+        };
+        if let Some((at, signal)) = domain.last_words() {
+            let why = signal_name(signal).to_owned();
+            events.push(Event { at, who: server.of.name.clone(), what: What::Faulted(why.clone()) });
+            return Some(What::Died(why));
+        }
         if let Some(exit) = domain.child.poll() {
             return Some(What::Died(exit.to_string()));
         }
-        let pid = domain.child.pid();
-        let hung = || {
-            // As one that waits for another server, a driver that waits for its device is excused, and who calls it directly.
-            let busy = members.iter().any(|&member| self.devices.busy(&self.prepared[member].entry.name));
-            let mut looks = members.iter().zip(progress);
-            looks.find_map(|(&member, progress)| {
-                let interface = self.prepared[member].component.interface;
-                progress.look(member, (pid, members), interface, &self.wiring, (self.patience, busy))
-            })
-        };
-        let wrong = match (violations > *before, look) {
-            (true, _) => Some(What::Violated),
-            (_, true) => hung().map(|why| What::Hung(why.into())),
-            _ => None,
-        };
-        if wrong.is_some() {
-            domain.child.kill();
+        if broken {
+            return Some(What::Violated);
         }
-        *before = violations;
-        wrong
+        if !up || !look {
+            return None;
+        }
+        let pid = domain.child.pid();
+        // As one that waits for another server, a driver that waits for its device is excused, and who calls it directly.
+        let busy = members.iter().any(|&member| self.devices.busy(&self.prepared[member].entry.name));
+        let mut looks = members.iter().zip(&mut server.progress);
+        let hung = looks.find_map(|(&member, progress)| {
+            let interface = self.prepared[member].component.interface;
+            progress.look(member, (pid, members), interface, &self.wiring, (self.patience, busy))
+        });
+        let called = members.iter().any(|&member| self.wiring.is_called(member));
+        let bell = members.iter().find_map(|&member| self.wiring.bell(member));
+        let still = || server.pulse.look(pid, called, &bell?);
+        hung.or_else(still).map(|why| What::Hung(why.into()))
     }
 
-    /// Answers a dead server's clients and starts its successor, unless it died too often.
-    fn restart(&mut self, number: usize, events: &mut Vec<Event>) {
-        let now = clock::now();
-        self.servers[number].domain = None;
-        for wire in self.served(number) {
-            channel::scrub(&wire.channel);
+    /// Looks after one server, whatever it is doing.
+    fn attend(&mut self, number: usize, look: bool, events: &mut Vec<Event>) {
+        if let Some(what) = self.diagnose(number, look, events) {
+            self.bury(number, what, events);
         }
-        let of = self.servers[number].of.clone();
-        for &member in &of.members {
-            for wire in self.wiring.wires.iter().filter(|wire| wire.client == Client::Component(member)) {
-                channel::reset(&wire.channel);
+        let server = &mut self.servers[number];
+        if let Life::Starting(domain) = &server.life
+            && let Some(at) = domain.ready_at()
+        {
+            if let Some(domain) = server.take_domain() {
+                server.life = Life::Up(domain);
             }
+            server.restarts += 1;
+            server.show();
+            events.push(Event { at, who: server.of.name.clone(), what: What::Restarted });
+            self.call_followers(number, events);
         }
+        if let Life::Due(at) = self.servers[number].life
+            && clock::now() >= at
+            && self.imports_are_settled(number)
+        {
+            self.start(number, events);
+        }
+        if look {
+            self.look_after_standby(number);
+        }
+    }
+
+    /// Has somebody stand by who is wanted, and says whether a dying server may hand its place over by itself.
+    fn look_after_standby(&mut self, number: usize) {
+        let tells_others = self.is_file_system(number);
+        let server = &mut self.servers[number];
+        server.reap_standby();
+        if let (None, true, Life::Up(domain)) = (&server.standby, server.wants_standby(), &server.life) {
+            server.shared.berth.reset();
+            let how = Begin::Standby(domain.child.pidfd());
+            // Without one, a restart is warm.
+            let begun = Domain::begin(how, &server.of, &self.prepared, &mut self.wiring, &server.shared);
+            server.standby = begun.ok();
+        }
+        let ready = server.standby.as_ref().is_some_and(Domain::is_prepared);
+        let at_once = server.history.clone().died(&server.policy, false, clock::now());
+        let at_once = matches!(at_once, Next::RestartAt(at) if at <= clock::now());
+        if ready && at_once && !tells_others {
+            server.shared.berth.arm();
+        } else {
+            server.shared.berth.close();
+        }
+    }
+
+    /// Whether others must hear of a server's restart before its successor answers.
+    fn is_file_system(&self, number: usize) -> bool {
         let interface = |&member: &usize| self.prepared[member].component.interface.name;
-        if of.members.iter().any(|member| interface(member) == <dyn FileSystem>::info().name) {
+        self.servers[number].of.members.iter().any(|member| interface(member) == <dyn FileSystem>::info().name)
+    }
+
+    /// Ends what is left of a server, answers its clients, and decides what becomes of it.
+    fn bury(&mut self, number: usize, what: What, events: &mut Vec<Event>) {
+        let server = &mut self.servers[number];
+        let Some(domain) = server.take_domain() else { return };
+        let heir = if server.shared.berth.close() { server.standby.take() } else { None };
+        last_words::silence(domain.child.pidfd());
+        self.dying.push(domain.child);
+        if heir.is_none() {
+            self.wiring.server_died(&server.of.members);
+        }
+        let now = clock::now();
+        let at = heir.as_ref().and_then(Domain::told_at).unwrap_or(now);
+        let (name, asked) = (server.of.name.clone(), asked_to(&what));
+        log::say(&format!("{name}: {what:?}"));
+        let next = match what {
+            // It did nothing wrong itself.
+            What::Followed(_) => Next::RestartAt(now),
+            _ => server.history.died(&server.policy, asked, now),
+        };
+        events.push(Event { at, who: name, what });
+        if let Some(mut heir) = heir {
+            // It has begun already, and puts things in order itself.
+            if let Next::RestartAt(_) = next {
+                server.standbys_lost = 0;
+                server.life = Life::Starting(heir);
+                server.forget_progress();
+                return server.show();
+            }
+            heir.child.kill();
+            self.wiring.server_died(&server.of.members);
+        }
+        match next {
+            Next::RestartAt(at) => self.servers[number].life = Life::Due(at),
+            Next::Stay => self.leave_dead(number, What::Stays, events),
+            Next::GiveUp => self.leave_dead(number, What::GivenUp, events),
+        }
+    }
+
+    /// Answers all present and future calls of a server with an error.
+    fn leave_dead(&mut self, number: usize, what: What, events: &mut Vec<Event>) {
+        for wire in self.served(number) {
+            channel::abandon(&wire.channel);
+        }
+        let server = &mut self.servers[number];
+        server.life = Life::Down;
+        let standby = server.standby.take().map(|standby| standby.child);
+        self.dying.extend(standby.inspect(|child| child.signal(SIGKILL)));
+        server.show();
+        events.push(Event { at: clock::now(), who: server.of.name.clone(), what });
+    }
+
+    /// Starts a dead server's successor.
+    fn start(&mut self, number: usize, events: &mut Vec<Event>) {
+        if self.is_file_system(number) {
             // Before its successor answers anybody.
             self.own.all::<dyn Vfs>().for_each(|(_, vfs)| vfs.file_system_restarted());
         }
         let server = &mut self.servers[number];
-        server.progress.fill_with(Progress::default);
-        server.deaths.push_back(now);
-        server.deaths.retain(|&at| now - at < WITHIN);
-        let hopeless = server.deaths.len() > DEATHS;
-        let started = if hopeless { None } else { domain::start(&of, &self.prepared, &mut self.wiring).ok() };
-        let what = if started.is_some() { What::Restarted } else { What::GivenUp };
-        if started.is_none() {
-            for wire in self.served(number) {
-                channel::abandon(&wire.channel);
+        server.forget_progress();
+        let begun = match server.take_standby() {
+            Some(Ok(standby)) => {
+                server.shared.berth.clear();
+                Ok(standby)
+            }
+            unfit => {
+                self.dying.extend(unfit.and_then(Result::err).inspect(|child| child.signal(SIGKILL)));
+                Domain::begin(Begin::AtOnce, &server.of, &self.prepared, &mut self.wiring, &server.shared)
+            }
+        };
+        match begun {
+            Ok(domain) => {
+                self.servers[number].life = Life::Starting(domain);
+                self.servers[number].show();
+            }
+            Err(_) => self.leave_dead(number, What::GivenUp, events),
+        }
+    }
+
+    /// Whether everything that a server imports answers, or never will.
+    fn imports_are_settled(&self, number: usize) -> bool {
+        let settled = |other: &Server| other.is_settled() || !self.imports_of(number, other);
+        self.servers.iter().enumerate().all(|(other, server)| other == number || settled(server))
+    }
+
+    /// Whether a server calls another.
+    fn imports_of(&self, number: usize, other: &Server) -> bool {
+        let imports = |&member: &usize| &self.prepared[member].entry.imports;
+        let names = |import: &String| other.of.members.iter().any(|&it| self.prepared[it].entry.name == *import);
+        self.servers[number].of.members.iter().any(|member| imports(member).iter().any(names))
+    }
+
+    /// Ends those that want to be restarted when this one was.
+    fn call_followers(&mut self, number: usize, events: &mut Vec<Event>) {
+        let restarted = self.servers[number].of.name.clone();
+        for follower in 0..self.servers.len() {
+            let Server { policy, life, .. } = &self.servers[follower];
+            let lives = matches!(life, Life::Up(_) | Life::Starting(_));
+            if follower != number && policy.follow && lives && self.imports_of(follower, &self.servers[number]) {
+                self.bury(follower, What::Followed(restarted.clone()), events);
             }
         }
-        let server = &mut self.servers[number];
-        server.restarts += u32::from(started.is_some());
-        server.domain = started;
-        server.show();
-        events.push(Event { at: clock::now(), who: of.name, what });
     }
 
     /// Releases what a dead app held.
@@ -206,8 +351,8 @@ impl Core for Supervisor {
     fn status(&self) -> Vec<Status> {
         let mut all = Vec::new();
         for server in &self.servers {
-            let Some(domain) = &server.domain else { continue };
-            for (&member, patch) in server.of.members.iter().zip(&domain.patches) {
+            let Some(domain) = server.domain() else { continue };
+            for (&member, patch) in server.of.members.iter().zip(domain.patches()) {
                 let mut counters = [0; 3];
                 for of in self.wires(member).map(|wire| wire.channel.counters()) {
                     counters[0] += u64::from(of.violations.load(Relaxed));
@@ -217,8 +362,9 @@ impl Core for Supervisor {
                 all.push(Status {
                     name: self.prepared[member].entry.name.clone(),
                     pid: domain.child.pid(),
+                    standby: server.standby.as_ref().filter(|one| one.is_prepared()).map(|one| one.child.pid()),
                     restarts: server.restarts,
-                    patch: *patch,
+                    patch,
                     arena: (arena::place(domain::places(server.of.members[0]).0), arena::PLACE),
                     counters,
                 });
@@ -228,26 +374,26 @@ impl Core for Supervisor {
     }
 
     fn watched(&self) -> Vec<i32> {
-        let domains = self.servers.iter().filter_map(|server| Some(server.domain.as_ref()?.child.pidfd()));
-        domains.chain(self.devices.watched()).chain(self.apps.watched()).collect()
+        let dying = self.dying.iter().map(Child::pidfd);
+        let servers = self.servers.iter().flat_map(Server::watched);
+        let ours = std::iter::once(self.ring.fd()).chain(servers).chain(dying);
+        ours.chain(self.devices.watched()).chain(self.apps.watched()).collect()
     }
 
     fn tick(&mut self, events: &mut Vec<Event>) {
+        // Before looking: who rings while we look is looked at again.
+        self.ring.clear();
         // Looks are counted, so a busy control socket must not multiply them.
         let look = clock::now() - self.last_look >= TICK.as_nanos() as u64;
         if look {
             self.last_look = clock::now();
             self.show_crossings();
         }
-        self.devices.tick(events);
         for number in 0..self.servers.len() {
-            if let Some(what) = self.diagnose(number, look) {
-                let event = Event { at: clock::now(), who: self.servers[number].of.name.clone(), what };
-                log::say(&format!("{}: {:?}", event.who, event.what));
-                events.push(event);
-                self.restart(number, events);
-            }
+            self.attend(number, look, events);
         }
+        self.devices.tick(events);
+        self.dying.retain_mut(|child| child.poll().is_none());
         let (wiring, own) = (&self.wiring, &self.own);
         self.apps.reap(events, |app| Supervisor::release(wiring, own, app));
     }
@@ -255,7 +401,7 @@ impl Core for Supervisor {
     fn signal(&mut self, component: &str, signal: i32) -> bool {
         let named = |member: &usize| self.prepared[*member].entry.name == component;
         let server = self.servers.iter().find(|server| server.of.members.iter().any(named));
-        let domain = server.and_then(|server| server.domain.as_ref());
+        let domain = server.and_then(Server::domain);
         domain.inspect(|domain| domain.child.signal(signal)).is_some()
     }
 

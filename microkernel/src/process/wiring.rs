@@ -8,7 +8,7 @@ use kd_boot::Manifest;
 use kd_boot::manifest::Entry;
 use kd_boot::start::{BootError, Prepared};
 use kd_boot::trace::{Counts, Origin, TracedPort};
-use kd_nucleus::channel::{Bell, Channel, ChannelPort, Exchanges, Wait};
+use kd_nucleus::channel::{self, Bell, Channel, ChannelPort, Exchanges, Wait};
 
 /// Who calls through a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +99,23 @@ impl Wiring {
         };
         let wires = self.wires.iter().filter(|wire| wire.server == server);
         wires.map(|wire| (wire.channel.clone(), caller(wire.client))).collect()
+    }
+
+    /// The server of these components died: what it had in hand is answered, what it asked of others withdrawn.
+    pub fn server_died(&self, members: &[usize]) {
+        for wire in &self.wires {
+            if members.contains(&wire.server) {
+                channel::scrub(&wire.channel);
+            } else if matches!(wire.client, Client::Component(member) if members.contains(&member)) {
+                channel::reset(&wire.channel);
+            }
+        }
+    }
+
+    /// Whether a server has calls in hand or waiting.
+    pub fn is_called(&self, server: usize) -> bool {
+        let mut wires = self.wires.iter().filter(|wire| wire.server == server);
+        wires.any(|wire| channel::stuck(&wire.channel).next().is_some())
     }
 
     /// Clients, by component name, of everything that `client` may call.

@@ -138,10 +138,10 @@ impl Files {
     fn take_stock(&mut self) {
         // It may be there.
         let _ = self.env.sys.mkdir(self.env.caller, &self.directory, 0o700);
-        for file in 0..COUNT {
+        for (file, &size) in SIZES.iter().enumerate() {
             if self.holds[file].is_some() && matches!(self.fetch(file), Err(Wrong::Call(Errno::ENOENT))) {
                 self.holds[file] = None;
-                self.lost += SIZES[file] as u64;
+                self.lost += size as u64;
             }
         }
     }

@@ -70,6 +70,8 @@ pub enum Part {
 struct Order {
     part: Part,
     cores: Vec<usize>,
+    /// A process on each core that computes all the while.
+    load: bool,
 }
 
 /// A rig, as the harness holds it; its processes end with it.
@@ -90,12 +92,27 @@ impl Rig {
     /// # Errors
     /// The host's, or the other end's silence.
     pub fn new(part: Part, cores: &[usize]) -> io::Result<Rig> {
-        let rig = Rig { control: Zygote::get()?.boot(PURPOSE)? };
-        rig.control.send(&Order { part, cores: cores.to_vec() }, &[])?;
+        let rig = Rig::start(Order { part, cores: cores.to_vec(), load: false })?;
         let begin = Instant::now();
         while begin.elapsed() < WARM_UP {
             rig.run(32)?;
         }
+        Ok(rig)
+    }
+
+    /// The same beside a process on each core that computes all the while; goes one round, since one may take long.
+    ///
+    /// # Errors
+    /// As those of `new`.
+    pub fn beside_load(part: Part, cores: &[usize]) -> io::Result<Rig> {
+        let rig = Rig::start(Order { part, cores: cores.to_vec(), load: true })?;
+        rig.run(1)?;
+        Ok(rig)
+    }
+
+    fn start(order: Order) -> io::Result<Rig> {
+        let rig = Rig { control: Zygote::get()?.boot(PURPOSE)? };
+        rig.control.send(&order, &[])?;
         Ok(rig)
     }
 
@@ -111,7 +128,8 @@ impl Rig {
 
 /// A root process as a rig, until the harness lets go of it.
 pub fn serve(control: &Socket) -> io::Result<()> {
-    let (Order { part, cores }, _) = control.receive()?;
+    let (Order { part, cores, load }, _) = control.receive()?;
+    let _load = if load { busy(&cores)? } else { Vec::new() };
     process::bind(0, &cores);
     // Who spins has a core of its own; everybody else goes where the host likes among the rig's cores.
     let (ours, theirs) = match part {
@@ -158,13 +176,29 @@ pub fn serve(control: &Socket) -> io::Result<()> {
         }
         Part::Keys(servers) => {
             let port = GatePort::new(keys(servers)?, 0, Caller::app(1));
-            call(control, &ProcClient::new(Arc::new(port)))
+            // Whoever is in a domain speaks for the kernel.
+            let seen = if servers == 1 { Caller::app(1) } else { Caller::KERNEL };
+            call_as(control, &ProcClient::new(Arc::new(port)), seen)
         }
         Part::Thread => {
             let server = Server::start(<dyn Proc>::server(Arc::new(Answerer)), "answerer", THREADS);
             call(control, &ProcClient::new(Arc::new(ThreadPort::new(&server, Caller::app(1)))))
         }
     }
+}
+
+/// A process on each core that does nothing but compute.
+fn busy(cores: &[usize]) -> io::Result<Vec<Child>> {
+    let on = |core: &usize| {
+        process::fork(|| {
+            process::bind(0, std::slice::from_ref(core));
+            let mut sum = 0u64;
+            loop {
+                sum = std::hint::black_box(sum.wrapping_mul(3).wrapping_add(1));
+            }
+        })
+    };
+    cores.iter().map(on).collect()
 }
 
 /// Goes as many rounds as the harness asks for, again and again.
@@ -182,7 +216,14 @@ fn timed(control: &Socket, mut rounds: impl FnMut(u64)) -> io::Result<()> {
 }
 
 fn call(control: &Socket, client: &dyn Proc) -> io::Result<()> {
-    rounds(control, || assert_eq!(client.getpid(Caller::app(1)), Ok(1), "the last server's answer comes back"))
+    call_as(control, client, Caller::app(1))
+}
+
+/// The same where the last server sees another caller.
+fn call_as(control: &Socket, client: &dyn Proc, seen: Caller) -> io::Result<()> {
+    rounds(control, || {
+        assert_eq!(client.getpid(Caller::app(1)), Ok(seen.app.0), "the last server's answer comes back");
+    })
 }
 
 /// The server at the end of every chain.

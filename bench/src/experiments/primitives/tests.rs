@@ -23,7 +23,12 @@ fn measured(cores: usize) -> Vec<Cell> {
     if no_keys().is_some() {
         let parts = [Part::LimitKeys, Part::Gate, Part::Keys(1), Part::Keys(2), Part::Keys(3)];
         let copies = [SECTOR, 64 << 10].map(|bytes| Part::Copy(Between::Keys, bytes));
-        cells.extend(parts.into_iter().chain(copies).map(|part| Cell { part, cores: 1, samples: Vec::new() }));
+        cells.extend(parts.into_iter().chain(copies).map(|part| Cell {
+            part,
+            cores: 1,
+            load: false,
+            samples: Vec::new(),
+        }));
     }
     for cell in &mut cells {
         let nanos = match cell.part {
@@ -51,7 +56,12 @@ fn measured(cores: usize) -> Vec<Cell> {
                 one * f64::from(servers)
             }
         };
-        cell.samples = vec![vec![nanos; 3]; 4];
+        let slower = match (cell.load, cell.part) {
+            (true, Part::Process(WaitName(Wait::Adaptive), _)) => 4.0,
+            (true, _) => 2.0,
+            (false, _) => 1.0,
+        };
+        cell.samples = vec![vec![nanos * slower; 3]; 4];
     }
     cells
 }
@@ -68,6 +78,8 @@ fn ratios_pair_each_crossing_with_its_limit_and_adaptive_with_the_better() {
     assert_eq!(values(&records, "limit_ratio"), [Some(1.2), Some(1.25), Some(1.2), Some(2.0)]);
     assert_eq!(values(&records, "one_line_ratio"), [Some(2.0)]);
     assert_eq!(values(&records, "adaptive_ratio"), [Some(1.1); 6]);
+    // Beside load each takes longer by as much as the times above say, and only cells beside load are compared.
+    assert_eq!(values(&records, LOADED), [Some(2.2); 6]);
     // Chains of one to three servers, three waits, one and two cores; one that spins; threads; and by keys, where the bare
     // pair and the bare gate are besides.
     assert_eq!(values(&records, "round_trip").len(), 21 + 5);
@@ -84,6 +96,7 @@ fn one_core_leaves_the_rest_unavailable() {
     let records = analyse(&measured(1), 1);
     assert_eq!(values(&records, "limit_ratio"), [None, Some(1.25), Some(1.2), Some(2.0)]);
     assert_eq!(values(&records, "adaptive_ratio"), [Some(1.1), None, Some(1.1), None, Some(1.1), None]);
+    assert_eq!(values(&records, LOADED), [Some(2.2), None, Some(2.2), None, Some(2.2), None]);
     assert_eq!(values(&records, "byte_cost"), [Some(0.125), None, Some(0.375), None, Some(0.125)]);
     assert!(records.iter().all(|record| (record.status == Status::Unavailable) == record.value.is_none()));
 }
@@ -91,7 +104,8 @@ fn one_core_leaves_the_rest_unavailable() {
 #[test]
 fn batches_are_compared_with_calls_and_grants_with_copies() {
     let parts = batching::parts(false).chain(granting::parts(false));
-    let mut cells: Vec<Cell> = parts.map(|(part, cores)| Cell { part, cores, samples: Vec::new() }).collect();
+    let mut cells: Vec<Cell> =
+        parts.map(|(part, cores)| Cell { part, cores, load: false, samples: Vec::new() }).collect();
     for cell in &mut cells {
         let nanos = match cell.part {
             Part::Batch(Batching::Calls) => 1_600.0,
@@ -165,4 +179,6 @@ fn a_rig_goes_round_and_leaves_nothing() {
         let rig = Rig::new(part, &[0]).expect("it starts");
         rig.run(100).expect("it goes round");
     }
+    let loaded = Rig::beside_load(Part::chain(Wait::Adaptive, 2), &[0]).expect("it starts");
+    loaded.run(3).expect("it goes round");
 }

@@ -1,22 +1,25 @@
 //! Driver restart: a component dies under steady load, and what its apps see of it.
 //!
 //! The load is open: rounds are due at a fixed rate whether or not the kernel answers, and delays count from when a
-//! round was due. In the microkernel the component's process is killed (or its code made to fault) again and again; in
-//! the monolithic kernel the same fault is an oops, after which everything is probed, or the end of the kernel and a
+//! round was due. In the microkernel the component's process is killed (or its code made to fault) again and again, and comes
+//! back in each of the ways that a policy can say, beside a bare kill and fork of a process as large; in the monolithic kernel the same fault is an oops, after which everything is probed, or the end of the kernel and a
 //! reboot. The reboot is a lower bound: kernel initialisation alone, no firmware, no devices to probe, no user space.
 //!
 //! | file | what |
 //! | --- | --- |
 //! | [`killing`] | kills and faults in the microkernel |
+//! | [`keyed`] | faults behind protection keys |
 //! | [`oopsing`] | the same fault in the monolithic kernel: what still works, and the way back |
 //! | [`timeline`] | completed rounds around the kill |
 
-pub mod killing;
+pub mod keyed;
+mod killing;
 mod oopsing;
 mod timeline;
 
 use std::time::{Duration, Instant};
 
+use kd_boot::policy::Way;
 use kd_report::schema::{Entry, Experiment, Record};
 use kd_report::stats::{self, Random};
 
@@ -40,7 +43,11 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
     let budget = Duration::from_secs(budget::seconds("restart", plan.quick));
     let begin = Instant::now();
     let mut random = Random::new(plan.seed, 3);
-    let mut killed: Vec<killing::Samples> = subjects.iter().map(|_| killing::Samples::default()).collect();
+    let ways =
+        |subject: usize| Way::ALL.into_iter().filter(move |way| !plan.quick || subject == 0 || *way == Way::Warm);
+    let mut killed: Vec<Vec<killing::Samples>> =
+        (0..subjects.len()).map(|subject| ways(subject).map(killing::Samples::new).collect()).collect();
+    let mut keyed: Vec<keyed::Keyed> = subjects.iter().map(|_| keyed::Keyed::default()).collect();
     let mut oopsed: Vec<oopsing::Samples> = subjects.iter().map(|_| oopsing::Samples::default()).collect();
     for boot in 0..BOOTS_MAX {
         if boot >= budget::boots(plan.quick) && begin.elapsed() >= budget {
@@ -49,13 +56,18 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
         for (number, subject) in subjects.iter().enumerate() {
             let share = begin.elapsed().as_secs_f64() / budget.as_secs_f64();
             progress(share.min(1.0), &format!("boot {}: {}", boot + 1, subject.name));
-            killed[number].boot(subject, plan.quick, &mut random)?;
+            for way in &mut killed[number] {
+                way.boot(subject, plan.quick, &mut random)?;
+            }
+            keyed[number].boots(subject, 1, &mut random)?;
             oopsed[number].boot(subject, &mut random)?;
         }
     }
     let mut records = Vec::new();
     for (number, subject) in subjects.iter().enumerate() {
-        records.extend(killed[number].records(subject, plan));
+        records.extend(killed[number].iter().flat_map(|way| way.records(subject, plan)));
+        records.extend(keyed[number].records(subject, plan));
+        records.extend(killing::unkillable(subject, plan));
         records.extend(oopsed[number].records(subject, plan));
     }
     Ok(records)

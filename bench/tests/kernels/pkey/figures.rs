@@ -10,7 +10,7 @@ use kernel_debate::experiments::faults::run_trial;
 use kernel_debate::experiments::latency::{Configuration, crossings};
 use kernel_debate::experiments::primitives::copying::Between;
 use kernel_debate::experiments::primitives::rig::{Part, Rig};
-use kernel_debate::experiments::restart::killing;
+use kernel_debate::experiments::restart::keyed;
 
 use super::{LIMIT, PKEY, no_keys, subject};
 
@@ -88,9 +88,9 @@ fn restarts_of_a_driver_behind_keys_are_timed() {
     if no_keys() {
         return;
     }
-    let mut samples = killing::Samples::default();
-    samples.boot_behind_keys(&subject("ramdisk"), 3, &mut Random::new(1, 1)).expect("it boots");
-    match samples.behind_keys() {
+    let mut samples = keyed::Keyed::default();
+    samples.boots(&subject("ramdisk"), 3, &mut Random::new(1, 1)).expect("it boots");
+    match samples.timed() {
         Ok(restarts) => assert_eq!(restarts, 3),
         Err(why) => assert!(why.contains("the host refused"), "{why}"),
     }

@@ -78,7 +78,7 @@ fn what_a_domain_writes_is_under_its_key() {
         drivers.dedup();
         assert_eq!(statics, drivers, "{on:?}: each module's statics are under its driver's key, and no other");
         let program = fs::read_link("/proc/self/exe").expect("it has a file");
-        for common in [&*program.to_string_lossy(), "libc.so", "[heap]", "kd-log"] {
+        for common in [&*program.to_string_lossy(), "libc.so", "[heap]", "kd-console"] {
             let seen: Vec<u32> = maps.iter().filter(|one| one.name.contains(common)).map(|one| one.key).collect();
             assert!(!seen.is_empty() && seen.iter().all(|key| *key == 0), "{on:?}: {common}: {seen:?}");
         }

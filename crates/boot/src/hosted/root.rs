@@ -175,6 +175,7 @@ impl Core for Hosted {
         let of = |(number, prepared): (usize, &Prepared)| Status {
             name: prepared.entry.name.clone(),
             pid: kernel.pid(),
+            standby: None,
             restarts: self.reboots + restarts(number),
             patch: self.page.patch(number),
             arena: (arena::place(self.wiring.arena(number)), arena::PLACE),

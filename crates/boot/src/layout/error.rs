@@ -1,6 +1,7 @@
 //! What can be wrong with a layout: each names its file and its entry, and says what to do.
 
 use crate::order::OrderError;
+use crate::policy::PolicyError;
 
 /// Why there is no layout, or none that boots.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +73,26 @@ pub enum LayoutError {
         entry: String,
         /// The name.
         name: String,
+    },
+    /// A policy that makes no sense.
+    #[error("{file}: {entry}: {source}")]
+    Policy {
+        /// The file.
+        file: String,
+        /// Which policy of it.
+        entry: String,
+        /// What is wrong.
+        source: PolicyError,
+    },
+    /// A policy for what cannot be restarted by itself.
+    #[error(
+        "{file}: `policies`: `{component}` has no process of its own to restart: drop its policy, or place it `process`"
+    )]
+    NoProcess {
+        /// The file.
+        file: String,
+        /// The component.
+        component: String,
     },
     /// Imports that do not fit together.
     #[error("{file}: {entry}: {source}")]

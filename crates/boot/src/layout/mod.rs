@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 use crate::manifest::{Entry, FILE_SYSTEM, Kernel, Manifest, Placement, Source};
 use crate::order::{OrderError, Together, groups};
+use crate::policy::Policy;
 
 pub use error::LayoutError;
 
@@ -45,6 +46,16 @@ struct File {
     domains: Vec<Domain>,
     #[serde(default)]
     without: Vec<String>,
+    #[serde(default)]
+    policies: Vec<Rule>,
+}
+
+/// What becomes of components that die.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    components: Vec<String>,
+    policy: Policy,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -150,6 +161,7 @@ impl Layout {
         let mut manifest = Manifest::standard(self.kernel(), self.boundary, registered);
         self.leave_out(&mut manifest, registered)?;
         self.place(&mut manifest, registered)?;
+        self.set_policies(&mut manifest, registered)?;
         self.domains(&manifest)?;
         Ok(manifest)
     }
@@ -197,6 +209,36 @@ impl Layout {
             if let Some(&(_, domain, boundary)) = claim {
                 (entry.domain, entry.placement) = (Some(domain.into()), boundary);
             }
+        }
+        Ok(())
+    }
+
+    /// Gives components the policies that the file has for them, by name or else by kind.
+    fn set_policies(&self, manifest: &mut Manifest, registered: &[Component]) -> Result<(), LayoutError> {
+        let mut claims: Vec<(&str, &Policy)> = Vec::new();
+        for (number, Rule { components, policy }) in self.file.policies.iter().enumerate() {
+            let (file, entry) = (self.name.clone(), format!("policy {}", number + 1));
+            policy.check().map_err(|source| LayoutError::Policy { file, entry: entry.clone(), source })?;
+            for word in components {
+                if !KINDS.contains(&word.as_str()) {
+                    self.known(manifest, word, &entry)?;
+                }
+                if claims.iter().any(|claim| claim.0 == word) {
+                    return Err(LayoutError::Twice { file: self.name.clone(), entry, name: word.into() });
+                }
+                claims.push((word, policy));
+            }
+        }
+        let placement = |manifest: &Manifest, i: usize| manifest.placement_of(&manifest.entries[i]);
+        for i in 0..manifest.entries.len() {
+            let entry = &manifest.entries[i];
+            let words: Vec<&str> = std::iter::once(entry.name.as_str()).chain(kinds(entry, registered)).collect();
+            let claim = words.iter().find_map(|word| claims.iter().find(|claim| claim.0 == *word));
+            let Some(&(_, policy)) = claim else { continue };
+            if placement(manifest, i) != Placement::Process {
+                return Err(LayoutError::NoProcess { file: self.name.clone(), component: entry.name.clone() });
+            }
+            manifest.entries[i].policy = *policy;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use kd_api::{Component, Errno};
 use super::{Layout, SCHEMA, SHIPPED};
 use crate::manifest::{Kernel, Placement};
 use crate::order::groups;
+use crate::policy::{Policy, Restart, Way};
 
 /// Components that nobody starts: only names, kinds and imports count here.
 fn registered() -> Vec<Component> {
@@ -154,7 +155,23 @@ fn components_are_left_out_where_nobody_asks_for_them() {
 }
 
 #[test]
+fn policies_go_to_who_is_named_and_else_to_kinds() {
+    let text = r#"{ "about": "", "boundary": "process", "policies": [
+        { "components": ["drivers"], "policy": { "way": "standby" } },
+        { "components": ["vdisk", "vfs"], "policy": { "restart": "on-failure", "deaths": 3 } }] }"#;
+    let manifest = Layout::parse("my.json", text).and_then(|layout| layout.manifest(&registered())).expect("it fits");
+    let policy = |name: &str| manifest.entries.iter().find(|entry| entry.name == name).expect("it is there").policy;
+    let named = Policy { restart: Restart::OnFailure, deaths: 3, ..Policy::default() };
+    assert_eq!((policy("vdisk"), policy("vfs")), (named, named));
+    assert_eq!(policy("ramdisk"), Policy { way: Way::Standby, ..Policy::default() });
+    assert_eq!(policy("ramfs"), Policy::default());
+}
+
+#[test]
 fn what_is_wrong_is_named_with_its_entry() {
+    let policies = |boundary: &str, policies: &str| {
+        format!(r#"{{ "about": "", "boundary": "{boundary}", "policies": [{policies}] }}"#)
+    };
     let domains = |domains: &str| format!(r#"{{ "about": "", "boundary": "process", "domains": [{domains}] }}"#);
     for (text, says) in [
         ("{".into(), "my.json is no placement: EOF while parsing"),
@@ -199,6 +216,29 @@ fn what_is_wrong_is_named_with_its_entry() {
         (
             r#"{ "about": "", "boundary": "process", "without": ["floppy"] }"#.into(),
             "my.json: `without`: there is no component `floppy`",
+        ),
+        (
+            policies("process", r#"{ "components": ["vdsk"], "policy": {} }"#),
+            "my.json: policy 1: there is no component `vdsk`; there are: vfs, ramfs,",
+        ),
+        (
+            policies("process", r#"{ "components": ["vdisk"], "policy": { "deaths": 0 } }"#),
+            "my.json: policy 1: `deaths` is 0, so that no death is followed by a restart: say `\"restart\": \"never\"`, or 1",
+        ),
+        (
+            policies("process", r#"{ "components": ["vdisk"], "policy": { "restart": "maybe" } }"#),
+            "my.json is no placement: unknown variant `maybe`, expected one of `always`, `on-failure`, `never`",
+        ),
+        (
+            policies(
+                "process",
+                r#"{ "components": ["vdisk"], "policy": {} }, { "components": ["vdisk"], "policy": {} }"#,
+            ),
+            "my.json: policy 2: `vdisk` is named before: name it once",
+        ),
+        (
+            policies("thread", r#"{ "components": ["vdisk"], "policy": {} }"#),
+            "my.json: `policies`: `vdisk` has no process of its own to restart: drop its policy, or place it `process`",
         ),
     ] {
         let error = error(&text);

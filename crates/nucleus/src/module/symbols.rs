@@ -20,24 +20,30 @@ pub struct Symbol {
 pub fn find(file: &[u8], part: &str) -> Option<Symbol> {
     let elf = object::File::parse(file).ok()?;
     let functions = elf.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.is_definition());
+    // Mangling leaves identifiers as they are, and takes longer to undo than everything else here.
+    let words = part.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let word = words.max_by_key(|word| word.len()).unwrap_or_default();
     let named = functions.chain(elf.dynamic_symbols()).filter_map(|symbol| {
-        let name = format!("{:#}", demangle(symbol.name().ok()?));
+        let mangled = symbol.name().ok().filter(|name| name.contains(word))?;
+        let name = format!("{:#}", demangle(mangled));
         let (address, size) = (usize::try_from(symbol.address()).ok()?, usize::try_from(symbol.size()).ok()?);
         (size > 0 && name.contains(part)).then_some(Symbol { name, address, size })
     });
     named.min_by(|a, b| (a.name.len(), a.address).cmp(&(b.name.len(), b.address)))
 }
 
-/// The function whose code holds an address that counts from the base the file is loaded at; none in a file without names.
-pub fn around(file: &[u8], address: usize) -> Option<Symbol> {
-    let elf = object::File::parse(file).ok()?;
-    let holds = |symbol: &Symbol| (symbol.address..symbol.address + symbol.size).contains(&address);
-    let functions = elf.symbols().chain(elf.dynamic_symbols()).filter(|symbol| symbol.kind() == SymbolKind::Text);
-    let named = functions.filter_map(|symbol| {
-        let (address, size) = (usize::try_from(symbol.address()).ok()?, usize::try_from(symbol.size()).ok()?);
-        Some(Symbol { name: format!("{:#}", demangle(symbol.name().ok()?)), address, size })
-    });
-    named.into_iter().find(holds)
+/// Where the functions begin whose code holds these addresses, counted as they are from the base that the file is loaded
+/// at; none for an address in no function that has a name.
+pub fn begins(file: &[u8], addresses: &[usize]) -> Vec<Option<usize>> {
+    let mut begins = vec![None; addresses.len()];
+    let Ok(elf) = object::File::parse(file) else { return begins };
+    for symbol in elf.symbols().chain(elf.dynamic_symbols()).filter(|symbol| symbol.kind() == SymbolKind::Text) {
+        let (from, size) = (symbol.address() as usize, symbol.size() as usize);
+        for (begin, _) in begins.iter_mut().zip(addresses).filter(|(_, at)| at.wrapping_sub(from) < size) {
+            *begin = Some(from);
+        }
+    }
+    begins
 }
 
 /// The functions whose demangled names `wanted` picks, each with its code, by address; one of several names for the same

@@ -101,10 +101,10 @@ pub fn process(seen: &mut Vec<Range<usize>>) -> io::Result<Vec<Finding>> {
         let file = if found.is_empty() { Vec::new() } else { std::fs::read(code.image).unwrap_or_default() };
         let first = maps.iter().find(|mapped| mapped.image == code.image && mapped.offset == 0);
         let base = first.map_or(code.range.start, |mapped| mapped.range.start);
-        for (offset, instruction) in found {
+        let addresses: Vec<usize> = found.iter().map(|(offset, _)| code.range.start + offset - base).collect();
+        for ((offset, instruction), begin) in found.into_iter().zip(symbols::begins(&file, &addresses)) {
             let address = code.range.start + offset;
-            let function = symbols::around(&file, address - base);
-            let begin = function.map_or(0, |function| (base + function.address).saturating_sub(code.range.start));
+            let begin = begin.map_or(0, |begin| (base + begin).saturating_sub(code.range.start));
             let kind = kind(bytes, begin.min(offset), offset);
             findings.push(Finding { instruction, address, image: code.image.into(), kind });
         }

@@ -241,7 +241,7 @@ pub fn returned(results: &Results, kernel: Kernel) -> Option<Return<'_>> {
     };
     let own: Vec<&Record> = answers.into_iter().filter(|r| Series::of(r) == series).collect();
     let wanted = |r: &&&Record| match kernel {
-        Kernel::Microkernel => r.workload.ends_with("/kill"),
+        Kernel::Microkernel => ["/kill", "/kill/warm"].iter().any(|end| r.workload.ends_with(end)),
         _ => r.workload.contains("reboot"),
     };
     let answer = own.iter().find(wanted).or(own.first()).copied()?;

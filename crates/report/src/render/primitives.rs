@@ -15,10 +15,11 @@ fn is_time(r: &Record) -> bool {
 }
 
 /// Ratios within one run, and what they set against what.
-const RATIOS: [(&str, &str); 3] = [
+const RATIOS: [(&str, &str); 4] = [
     ("limit_ratio", "over the bare limit: for spin two cache lines, one written by each side; for block a futex"),
     ("one_line_ratio", "over a bare exchange through one cache line that both sides write"),
     ("adaptive_ratio", "the adaptive wait over the better of yield and block"),
+    ("loaded_adaptive_ratio", "the same beside a process on each core that computes all the while"),
 ];
 
 fn is_ratio(r: &Record) -> bool {

@@ -10,12 +10,16 @@ use crate::schema::{Experiment, Record, Results};
 use std::collections::BTreeSet;
 
 /// Times, shown as median with p99 and maximum.
-const TIMES: [(&str, &str); 4] = [
+const TIMES: [(&str, &str); 5] = [
     ("notice_time", "noticed after"),
     ("restart_time", "restarted after"),
+    ("back_time", "answers again after"),
     ("first_answer_time", "first good answer after"),
     ("longest_gap", "longest gap for the app"),
 ];
+
+/// What a restart is held against; a column only where somebody measured it.
+const LIMITS: [(&str, &str); 2] = [("bare_time", "bare kill and fork"), ("over_bare", "over bare")];
 
 /// Totals over all trials; a column only where somebody counted it.
 const TOTALS: [(&str, &str); 6] = [
@@ -30,7 +34,8 @@ const TOTALS: [(&str, &str); 6] = [
 fn is_number(r: &Record) -> bool {
     let time = TIMES.iter().any(|(m, _)| *m == r.metric) && ["median", "p99", "max"].contains(&r.statistic.as_str());
     let total = TOTALS.iter().any(|(m, _)| *m == r.metric) && r.statistic == "total";
-    time || total
+    let limit = LIMITS.iter().any(|(m, _)| *m == r.metric);
+    time || total || limit
 }
 
 /// Whether the section shows a record.
@@ -38,9 +43,17 @@ pub fn shows(r: &Record) -> bool {
     r.experiment == Experiment::Restart && (is_number(r) || works::is_probe(r) || timeline::is_point(r))
 }
 
+/// Component and cause of a death, and the way back if several were tried: `ramdisk/kill` and `warm`.
+fn parts(workload: &str) -> (&str, &str) {
+    match workload.match_indices('/').nth(1) {
+        Some((at, _)) => (&workload[..at], &workload[at + 1..]),
+        None => (workload, ""),
+    }
+}
+
 fn time_cell(records: &[&Record], metric: &str, notes: &mut Notes) -> Cell {
     let of = |statistic: &str| records.iter().find(|r| r.metric == metric && r.statistic == statistic).copied();
-    let mut cell = Cell::figure(of("median"), notes);
+    let mut cell = Cell::figure(of("median").or(of("ratio")), notes);
     for name in ["p99", "max"] {
         if let Some(r) = of(name).filter(|r| r.value.is_some()) {
             cell.html += &format!("<small>{name} {}</small>", Cell::figure(Some(r), notes).html);
@@ -55,21 +68,29 @@ fn numbers(records: &[&Record]) -> String {
     }
     let counted = |(m, _): &&(&str, &str)| records.iter().any(|r| r.metric == *m);
     let totals: Vec<_> = TOTALS.iter().filter(counted).collect();
-    let columns = TIMES.iter().chain(totals.iter().copied()).map(|(_, name)| (*name).to_owned());
+    let limits: Vec<_> = LIMITS.iter().filter(counted).collect();
+    let columns = TIMES.iter().chain(limits.iter().copied()).chain(totals.iter().copied());
+    let columns = columns.map(|(_, name)| (*name).to_owned());
     let heads: Vec<String> = std::iter::once("kernel".into()).chain(columns).collect();
     let mut notes = Notes::default();
     let mut groups = Vec::new();
-    for workload in all_workloads(records) {
-        let here: Vec<&Record> = records.iter().filter(|r| r.workload == workload).copied().collect();
+    let mut deaths: Vec<String> = all_workloads(records).iter().map(|workload| parts(workload).0.to_owned()).collect();
+    deaths.dedup();
+    for death in deaths {
+        let here: Vec<&Record> = records.iter().filter(|r| parts(&r.workload).0 == death).copied().collect();
         let mut rows = Vec::new();
-        for (series, n) in here.iter().map(|r| (Series::of(r), r.cores)).collect::<BTreeSet<_>>() {
-            let own: Vec<&Record> = here.iter().filter(|r| Series::of(r) == series && r.cores == n).copied().collect();
+        let row = |r: &&Record| (Series::of(r), r.cores, parts(&r.workload).1.to_owned());
+        for (series, n, way) in here.iter().map(row).collect::<BTreeSet<_>>() {
+            let is_own = |r: &&&Record| row(r) == (series.clone(), n, way.clone());
+            let own: Vec<&Record> = here.iter().filter(is_own).copied().collect();
             let total = |m: &str| own.iter().find(|r| r.metric == m && r.statistic == "total").copied();
             let mut cells: Vec<Cell> = TIMES.iter().map(|(m, _)| time_cell(&own, m, &mut notes)).collect();
+            cells.extend(limits.iter().map(|(m, _)| time_cell(&own, m, &mut notes)));
             cells.extend(totals.iter().map(|(m, _)| Cell::figure(total(m), &mut notes)));
-            rows.push((format!("{}, {}", series.label(), cores(n)), cells));
+            let way = if way.is_empty() { way } else { format!(", {way}") };
+            rows.push((format!("{}{way}, {}", series.label(), cores(n)), cells));
         }
-        groups.push(Group { head: workload.replace('_', " "), rows });
+        groups.push(Group { head: death.replace('_', " "), rows });
     }
     table("What the app saw: median with 95 % interval, and totals over all trials", &heads, &groups, &notes)
 }

@@ -398,6 +398,7 @@ pub fn primitives() -> Vec<Record> {
     put(Kernel::Microkernel, "process", "spin", "process_crossing", "limit_ratio", "ratio", 2, 1.19);
     put(Kernel::Microkernel, "process", "spin", "process_crossing", "one_line_ratio", "ratio", 2, 2.38);
     put(Kernel::Microkernel, "process", "adaptive", "process_chain_3", "adaptive_ratio", "ratio", 2, 1.07);
+    put(Kernel::Microkernel, "process", "adaptive", "process_chain_2", "loaded_adaptive_ratio", "ratio", 1, 1.04);
     for (kernel, means, wait, v) in
         [(Kernel::Microkernel, "process", "spin", 250.0), (Kernel::Linux, "peer", "spin", 500.0)]
     {

@@ -1,0 +1,389 @@
+//! The ways in which a dead driver comes back, and the policies that decide whether it does.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU64;
+use std::time::{Duration, Instant};
+
+use kd_boot::board::Field;
+use kd_boot::control::{Entry, Event, Task, What};
+use kd_boot::manifest::Manifest;
+use kd_boot::policy::{Policy, Restart, Way};
+use kd_faults::Fault;
+use kernel_debate::boot::{Boot, RunningApp};
+use kernel_debate::experiments::faults::subjects;
+
+use crate::PROCESS;
+
+const LIMIT: Duration = Duration::from_secs(20);
+const KILL: i32 = 9;
+const TERMINATE: i32 = 15;
+
+fn boot(component: &str, apps: u32, policy: Policy) -> Boot {
+    let mut manifest = PROCESS.manifest(apps);
+    set(&mut manifest, component, policy);
+    Boot::new(&manifest).expect("boots")
+}
+
+fn set(manifest: &mut Manifest, component: &str, policy: Policy) {
+    let entry = manifest.entries.iter_mut().find(|entry| entry.name == component);
+    entry.expect("it is in the manifest").policy = policy;
+}
+
+fn load(boot: &Boot, app: u32, workload: &str) -> RunningApp {
+    let rounds = Task::Rounds { workload: workload.into(), rate: 0, entry: Entry::Call };
+    let app = boot.start(app, true, rounds).expect("starts");
+    assert!(app.wait_until(LIMIT, |board| board.get(Field::Good) > 10), "{workload} starts");
+    app
+}
+
+fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !condition() {
+        assert!(begin.elapsed() < LIMIT, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn goes_on(app: &RunningApp) {
+    let good = app.board.get(Field::Good);
+    assert!(app.wait_until(LIMIT, |board| board.get(Field::Good) > good + 10), "calls are answered again");
+}
+
+fn finish(app: &RunningApp) {
+    app.stop();
+    assert!(app.wait_until(LIMIT, |board| board.get(Field::Audited) == 1));
+    let bad = [Field::Failed, Field::Wrong, Field::Unknown, Field::Lost, Field::Corrupted];
+    assert_eq!(bad.map(|field| app.board.get(field)), [0; 5]);
+}
+
+/// The processes of a boot by their names: the children of the root that started `app`.
+fn processes(app: &RunningApp, name: &str) -> BTreeSet<i32> {
+    let stat = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let parent =
+        |pid| stat(pid).rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse::<i32>().ok());
+    let root = parent(app.pid);
+    let all = std::fs::read_dir("/proc").expect("it is there").flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let state = |pid| stat(pid).rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
+    pids.filter(|&pid| parent(pid) == root && state(pid) != Some('Z'))
+        .filter(|&pid| stat(pid).contains(&format!("({name})")))
+        .collect()
+}
+
+#[test]
+fn a_driver_comes_back_in_each_way_and_no_call_fails() {
+    for (driver, workload) in [("ramdisk", "ram0_write_4k"), ("vdisk", "vda_write_4k")] {
+        for way in Way::ALL {
+            let boot = boot(driver, 1, Policy { way, ..Policy::default() });
+            let app = load(&boot, 1, workload);
+            for round in 1..=4 {
+                let before = boot.component(driver).expect("it runs").pid;
+                boot.signal(driver, KILL).expect("it runs");
+                until("a restart", || {
+                    boot.component(driver).is_ok_and(|now| now.restarts == round && now.pid != before)
+                });
+                goes_on(&app);
+            }
+            finish(&app);
+            let events = boot.events().expect("the root lives");
+            let restarts = events.iter().filter(|event| event.what == What::Restarted).count();
+            assert_eq!(restarts, 4, "{way:?}: {events:?}");
+        }
+    }
+}
+
+#[test]
+fn a_standby_takes_the_place_and_another_stands_by() {
+    let boot = boot("ramdisk", 1, Policy { way: Way::Standby, ..Policy::default() });
+    let app = load(&boot, 1, "ram0_write_4k");
+    for round in 1..=3 {
+        let two = || processes(&app, "kd-ramdisk");
+        until("a standby", || two().len() == 2);
+        let pid = boot.component("ramdisk").expect("it runs").pid;
+        let standby = *two().iter().find(|other| **other != pid).expect("there are two");
+        boot.signal("ramdisk", KILL).expect("it runs");
+        until("a restart", || boot.component("ramdisk").is_ok_and(|now| now.restarts == round));
+        assert_eq!(boot.component("ramdisk").expect("it runs").pid, standby, "who stood by answers");
+        goes_on(&app);
+    }
+    finish(&app);
+}
+
+#[test]
+fn a_fault_is_told_by_the_dying_process_itself() {
+    let boot = boot("ramdisk", 1, Policy { way: Way::Standby, ..Policy::default() });
+    let app = load(&boot, 1, "ram0_write_4k");
+    let driver = subjects(false).into_iter().find(|subject| subject.name == "ramdisk").expect("it has a load");
+    let target = driver.target(&boot).expect("it has a function to fail");
+    let at = NonZeroU64::new(20).expect("executions count from one");
+    if let Err(why) = kd_faults::inject(target.pid, &target.site, target.room, Fault::StackOverflow, at, None) {
+        eprintln!("nothing injected: {why}");
+        return;
+    }
+    let mut events: Vec<Event> = Vec::new();
+    until("a restart", || {
+        events.extend(boot.events().expect("the root lives"));
+        events.iter().any(|event| event.what == What::Restarted)
+    });
+    let whats: Vec<&What> = events.iter().map(|event| &event.what).collect();
+    let signal = "SIGSEGV".to_owned();
+    assert_eq!(whats, [&What::Faulted(signal.clone()), &What::Died(signal), &What::Restarted]);
+    assert!(events.windows(2).all(|pair| pair[0].at <= pair[1].at), "in the order of time: {events:?}");
+    goes_on(&app);
+    finish(&app);
+}
+
+fn events_of(boot: &Boot, who: &str) -> Vec<What> {
+    boot.events()
+        .expect("the root lives")
+        .into_iter()
+        .filter(|event| event.who == who)
+        .map(|event| event.what)
+        .collect()
+}
+
+#[test]
+fn who_was_asked_to_end_comes_back_only_where_the_policy_always_wants_it() {
+    for (restart, comes_back) in [(Restart::Always, true), (Restart::OnFailure, false), (Restart::Never, false)] {
+        let boot = boot("ramdisk", 2, Policy { restart, ..Policy::default() });
+        let (disk, other) = (load(&boot, 1, "ram0_read_4k"), load(&boot, 2, "read_64"));
+        boot.signal("ramdisk", TERMINATE).expect("it runs");
+        let mut whats = Vec::new();
+        until("a decision", || {
+            whats.extend(events_of(&boot, "ramdisk"));
+            whats.iter().any(|what| matches!(what, What::Restarted | What::Stays))
+        });
+        assert_eq!(whats.contains(&What::Restarted), comes_back, "{restart:?}: {whats:?}");
+        goes_on(&other);
+        if comes_back {
+            goes_on(&disk);
+            finish(&disk);
+        } else {
+            let failed = disk.board.get(Field::Failed);
+            assert!(disk.wait_until(LIMIT, |board| board.get(Field::Failed) > failed + 10), "calls fail, none hangs");
+            assert_eq!(disk.board.get(Field::LastErrno), kd_api::Errno::EIO as u64);
+            disk.stop();
+        }
+        finish(&other);
+    }
+}
+
+#[test]
+fn a_failure_is_followed_by_a_restart_unless_there_never_is_one() {
+    for (restart, comes_back) in [(Restart::OnFailure, true), (Restart::Never, false)] {
+        let boot = boot("ramdisk", 1, Policy { restart, ..Policy::default() });
+        boot.signal("ramdisk", KILL).expect("it runs");
+        let mut whats = Vec::new();
+        until("a decision", || {
+            whats.extend(events_of(&boot, "ramdisk"));
+            whats.iter().any(|what| matches!(what, What::Restarted | What::Stays))
+        });
+        assert_eq!(whats.contains(&What::Restarted), comes_back, "{restart:?}: {whats:?}");
+    }
+}
+
+#[test]
+fn who_dies_more_often_than_its_policy_allows_is_given_up_whatever_the_way() {
+    for way in Way::ALL {
+        let boot = boot("ramdisk", 1, Policy { way, deaths: 2, within_ms: 100_000, ..Policy::default() });
+        let app = load(&boot, 1, "ram0_read_4k");
+        for death in 1..=3 {
+            if way == Way::Standby {
+                until("a standby", || boot.component("ramdisk").is_ok_and(|now| now.standby.is_some()));
+            }
+            boot.signal("ramdisk", KILL).expect("it runs");
+            if death < 3 {
+                until("a restart", || boot.component("ramdisk").is_ok_and(|now| now.restarts == death));
+            }
+        }
+        until("the end of patience", || events_of(&boot, "ramdisk").contains(&What::GivenUp));
+        until("nobody is left", || processes(&app, "kd-ramdisk").is_empty());
+        let failed = app.board.get(Field::Failed);
+        assert!(app.wait_until(LIMIT, |board| board.get(Field::Failed) > failed + 10), "calls fail, none hangs");
+        assert_eq!(app.board.get(Field::LastErrno), kd_api::Errno::EIO as u64);
+    }
+}
+
+#[test]
+fn who_backs_off_is_not_back_before() {
+    const BACK_OFF: u64 = 200;
+    let boot = boot("ramdisk", 1, Policy { back_off_ms: BACK_OFF, within_ms: 100_000, ..Policy::default() });
+    let app = load(&boot, 1, "ram0_write_4k");
+    for death in 1..=2 {
+        boot.events().expect("the root lives");
+        boot.signal("ramdisk", KILL).expect("it runs");
+        let mut events: Vec<Event> = Vec::new();
+        until("a restart", || {
+            events.extend(boot.events().expect("the root lives"));
+            events.iter().any(|event| event.what == What::Restarted)
+        });
+        let at = |of: fn(&What) -> bool| events.iter().find(|event| of(&event.what)).expect("it happened").at;
+        let waited = at(|what| *what == What::Restarted) - at(|what| matches!(what, What::Died(_)));
+        // A lower bound holds on any machine.
+        assert!(waited >= BACK_OFF * 1_000_000 * death, "death {death}: {waited} ns");
+        goes_on(&app);
+    }
+    finish(&app);
+}
+
+#[test]
+fn who_follows_is_restarted_after_what_it_imports_and_others_are_not() {
+    let mut manifest = PROCESS.manifest(1);
+    set(&mut manifest, "blk", Policy { follow: true, ..Policy::default() });
+    let boot = Boot::new(&manifest).expect("boots");
+    let app = load(&boot, 1, "vda_write_4k");
+    let restarts = |name: &str| boot.component(name).map(|now| now.restarts).ok();
+    boot.signal("vdisk", KILL).expect("it runs");
+    until("both are back", || restarts("vdisk") == Some(1) && restarts("blk") == Some(1));
+    goes_on(&app);
+    let events = boot.events().expect("the root lives");
+    let names = |event: &Event| (event.who.clone(), event.what.clone());
+    let seen: Vec<(String, What)> = events.iter().map(names).collect();
+    let (vdisk, blk) = ("vdisk".to_owned(), "blk".to_owned());
+    let expected = [
+        (vdisk.clone(), What::Died("SIGKILL".into())),
+        (vdisk.clone(), What::Restarted),
+        (blk.clone(), What::Followed(vdisk)),
+        (blk, What::Restarted),
+    ];
+    assert_eq!(seen, expected);
+    assert_eq!((restarts("jfs"), restarts("vfs")), (Some(0), Some(0)), "who does not ask to follow stays");
+    finish(&app);
+}
+
+#[test]
+fn two_that_die_at_once_come_back_in_the_order_of_their_imports() {
+    let mut manifest = PROCESS.manifest(1);
+    for (name, back_off_ms) in [("vdisk", 150), ("blk", 0)] {
+        set(&mut manifest, name, Policy { back_off_ms, ..Policy::default() });
+    }
+    let boot = Boot::new(&manifest).expect("boots");
+    let app = load(&boot, 1, "vda_write_4k");
+    boot.signal("vdisk", KILL).expect("it runs");
+    until("its death", || events_of(&boot, "vdisk").contains(&What::Died("SIGKILL".into())));
+    boot.signal("blk", KILL).expect("it runs");
+    let mut back: Vec<String> = Vec::new();
+    until("both are back", || {
+        let events = boot.events().expect("the root lives");
+        back.extend(events.into_iter().filter(|event| event.what == What::Restarted).map(|event| event.who));
+        back.len() == 2
+    });
+    assert_eq!(back, ["vdisk", "blk"], "`blk` has no back-off, but its disk has");
+    goes_on(&app);
+    finish(&app);
+}
+
+#[test]
+fn a_stopped_server_that_nobody_calls_is_noticed() {
+    const STOP: i32 = 19;
+    let boot = PROCESS.boot(1);
+    boot.signal("nullblk", STOP).expect("it runs");
+    until("a restart", || boot.component("nullblk").is_ok_and(|now| now.restarts == 1));
+    let whats = events_of(&boot, "nullblk");
+    assert!(matches!(&whats[..], [What::Hung(why), What::Restarted] if why.contains("bell")), "{whats:?}");
+}
+
+#[test]
+fn idle_servers_that_are_well_are_left_alone() {
+    let boot = PROCESS.boot(1);
+    std::thread::sleep(Duration::from_secs(4));
+    assert_eq!(boot.events().expect("the root lives").len(), 0);
+    let restarts: Vec<u32> = boot.status().expect("the root lives").iter().map(|status| status.restarts).collect();
+    assert!(restarts.iter().all(|&restarts| restarts == 0), "{restarts:?}");
+}
+
+#[test]
+fn a_slow_disk_gets_nobody_shot() {
+    use kd_boot::devices::Order;
+    let boot = PROCESS.boot(1);
+    let app = load(&boot, 1, "vda_write_4k");
+    // Longer than a hang would take to be noticed.
+    boot.device("vdisk", Order::Latency(800_000_000)).expect("it has a ring");
+    let good = app.board.get(Field::Good);
+    assert!(app.wait_until(LIMIT, |board| board.get(Field::Good) > good + 1), "slow, but alive");
+    boot.device("vdisk", Order::Latency(0)).expect("it has a ring");
+    goes_on(&app);
+    assert_eq!(boot.events().expect("the root lives").len(), 0);
+    finish(&app);
+}
+
+#[test]
+fn a_domain_has_limits_of_its_own() {
+    let boot = PROCESS.boot(1);
+    let pid = boot.component("ramdisk").expect("it runs").pid;
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).expect("it runs");
+    let limit = |name: &str| limits.lines().find(|line| line.starts_with(name)).expect("the host has it").to_owned();
+    assert!(limit("Max open files").contains(" 64 "), "{limits}");
+    assert!(limit("Max core file size").contains(" 0 "), "{limits}");
+    assert!(!limit("Max address space").contains("unlimited"), "{limits}");
+}
+
+#[test]
+fn policies_that_make_no_sense_are_refused_at_boot() {
+    let refused = |manifest: &Manifest| Boot::new(manifest).err().expect("it is refused").to_string();
+    let mut manifest = PROCESS.manifest(1);
+    set(&mut manifest, "ramdisk", Policy { deaths: 0, ..Policy::default() });
+    let error = refused(&manifest);
+    assert!(error.contains("`ramdisk`") && error.contains("`deaths` is 0"), "{error}");
+    let mut manifest = crate::COARSE.manifest(1);
+    set(&mut manifest, "jfs", Policy { follow: true, ..Policy::default() });
+    let error = refused(&manifest);
+    assert!(error.contains("`jfs`") && error.contains("share a domain"), "{error}");
+}
+
+/// What a boot has of the host: processes, descriptors of the root, and its mappings.
+fn holdings(app: &RunningApp) -> [usize; 3] {
+    let parent = std::fs::read_to_string(format!("/proc/{}/stat", app.pid)).expect("the app lives");
+    let root: i32 =
+        parent.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok()).expect("a pid");
+    let children = std::fs::read_to_string(format!("/proc/{root}/task/{root}/children")).expect("the root lives");
+    let descriptors = std::fs::read_dir(format!("/proc/{root}/fd")).expect("the root lives").count();
+    let maps = std::fs::read_to_string(format!("/proc/{root}/maps")).expect("the root lives");
+    [children.split_whitespace().count(), descriptors, maps.lines().filter(|line| line.contains("memfd:")).count()]
+}
+
+/// Kills each of the two drivers at random moments, so often in each way: `KD_KILLS` says how often.
+#[test]
+fn thousands_of_kills_lose_nothing_and_leak_nothing() {
+    let kills: u32 = std::env::var("KD_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(150);
+    for way in Way::ALL {
+        let mut manifest = PROCESS.manifest(2);
+        for driver in ["vdisk", "ramdisk"] {
+            set(&mut manifest, driver, Policy { way, deaths: u32::MAX, ..Policy::default() });
+        }
+        let boot = Boot::new(&manifest).expect("boots");
+        let (files, disk) = (load(&boot, 1, "disk_append_fsync"), load(&boot, 2, "ram0_write_4k"));
+        let settled = || {
+            ["vdisk", "ramdisk"]
+                .iter()
+                .all(|driver| boot.component(driver).is_ok_and(|now| now.standby.is_some() || way != Way::Standby))
+        };
+        until("all stand by", settled);
+        let before = holdings(&files);
+        let mut random = 0x9E37_79B9_7F4A_7C15u64;
+        for kill in 1..=kills {
+            for driver in ["vdisk", "ramdisk"] {
+                // Xorshift (Marsaglia, 2003): some moment within two milliseconds.
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                std::thread::sleep(Duration::from_nanos(random % 2_000_000));
+                boot.signal(driver, KILL).expect("it runs");
+            }
+            let back = |driver: &&str| boot.component(driver).is_ok_and(|now| now.restarts >= kill);
+            until("both are back", || ["vdisk", "ramdisk"].iter().all(back));
+            boot.events().expect("the root lives");
+        }
+        goes_on(&files);
+        goes_on(&disk);
+        until("all stand by", settled);
+        until("nothing is left of the dead", || holdings(&files) == before);
+        for driver in ["vdisk", "ramdisk", "blk", "jfs", "vfs"] {
+            assert_eq!(boot.component(driver).expect("it runs").counters[2], 0, "{driver}: no outcome is unknown");
+        }
+        let restarts = ["vdisk", "ramdisk"].map(|driver| boot.component(driver).expect("it runs").restarts);
+        assert_eq!(restarts, [kills; 2], "{way:?}: each death is followed by one restart");
+        finish(&files);
+        finish(&disk);
+    }
+}
