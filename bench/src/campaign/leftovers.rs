@@ -16,6 +16,9 @@ pub struct Held {
     children: usize,
 }
 
+/// What the first boot leaves for those that follow: the zygote, its socket and its pidfd.
+const ZYGOTE: Held = Held { descriptors: 2, threads: 0, children: 1 };
+
 /// Something more than before.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("trials left {count} {what} behind")]
@@ -35,27 +38,26 @@ impl Held {
         }
     }
 
-    /// Compares with what is held now. The zygote of the first boot stays, with its socket and its pidfd; what a dead
-    /// process held may take the host a moment.
+    /// Compares with what is held now, the zygote aside. What a dead process held may take the host a moment.
     ///
     /// # Errors
     /// What there is more of.
     pub fn compare(self) -> Result<(), Leftover> {
-        const ZYGOTE: (usize, usize) = (2, 1);
-        let look = || {
-            let now = Held::now();
-            let more = |what, before: usize, now: usize| (now > before).then(|| Leftover { what, count: now - before });
-            more("processes", self.children + ZYGOTE.1, now.children)
-                .or_else(|| more("descriptors", self.descriptors + ZYGOTE.0, now.descriptors))
-                .or_else(|| more("threads", self.threads, now.threads))
-        };
         for _ in 0..LOOKS {
-            if look().is_none() {
+            if self.more(Held::now()).is_none() {
                 return Ok(());
             }
             std::thread::sleep(BETWEEN);
         }
-        look().map_or(Ok(()), Err)
+        self.more(Held::now()).map_or(Ok(()), Err)
+    }
+
+    /// What there is more of later.
+    fn more(self, later: Held) -> Option<Leftover> {
+        let more = |what, before, later| (later > before).then(|| Leftover { what, count: later - before });
+        more("processes", self.children + ZYGOTE.children, later.children)
+            .or_else(|| more("descriptors", self.descriptors + ZYGOTE.descriptors, later.descriptors))
+            .or_else(|| more("threads", self.threads, later.threads))
     }
 }
 
@@ -83,16 +85,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_child_that_stays_is_told() {
-        let before = Held::now();
-        assert_eq!(before.compare(), Ok(()));
-        let mut children: Vec<_> =
-            (0..2).map(|_| std::process::Command::new("sleep").arg("60").spawn().expect("a process more")).collect();
-        // One is taken for the zygote.
-        assert!(descendants(std::process::id()) >= 2);
-        assert!(matches!(before.compare(), Err(Leftover { what: "processes", .. })));
-        for child in &mut children {
-            child.kill().and_then(|()| child.wait()).expect("it ends");
-        }
+    fn what_there_is_more_of_is_told() {
+        let before = Held { descriptors: 9, threads: 3, children: 0 };
+        let more = |descriptors, threads, children| before.more(Held { descriptors, threads, children });
+        // The zygote is no leftover.
+        assert_eq!(more(11, 3, 1), None);
+        assert_eq!(more(12, 3, 1), Some(Leftover { what: "descriptors", count: 1 }));
+        assert_eq!(more(9, 5, 0), Some(Leftover { what: "threads", count: 2 }));
+        assert_eq!(more(9, 3, 4), Some(Leftover { what: "processes", count: 3 }));
+    }
+
+    #[test]
+    fn children_are_counted() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("a process more");
+        let now = Held::now();
+        // Other tests of this program have children too.
+        assert!(now.children >= 1 && now.threads >= 1 && now.descriptors >= 3, "{now:?}");
+        child.kill().and_then(|()| child.wait()).expect("it ends");
     }
 }

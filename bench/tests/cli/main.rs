@@ -59,7 +59,10 @@ fn bad_input_is_answered_with_one_message_and_its_remedy() {
     let circle = files.path("circle.json").to_string_lossy().into_owned();
     for (arguments, expected) in [
         (&["bench", "--quik"][..], "a similar argument exists: '--quick'"),
-        (&["bench", "--only", "everything"], "[possible values: latency, macro, scaling, faults, restart, crash]"),
+        (
+            &["bench", "--only", "everything"],
+            "[possible values: latency, macro, scaling, faults, campaign, restart, crash]",
+        ),
         (&["bench", "--seed", "x"], "'x' for '--seed <N>'"),
         (&["bench", "--out", "file/out"], "cannot write to file/out"),
         (&["bench", "--out", "file"], "choose another output folder with `--out DIR`"),
