@@ -1,6 +1,6 @@
 //! A dying process's last words, and the moment from which it is dead.
 //!
-//! The host tells of a death when it has taken the address space down, most of a millisecond later. A process whose
+//! The host tells of a death when it has taken the address space down, which takes it a while. A process whose
 //! code faults can say so itself: a handler, on a stack of its own, notes when and why on a page that its supervisor maps
 //! too, rings, and ends the process. What it says needs no trust: a page that was scribbled on gets the process killed,
 //! which is what it deserves.
