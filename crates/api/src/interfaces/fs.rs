@@ -162,4 +162,8 @@ pub trait FileSystem {
     fn hold(&self, ino: Ino) -> Result<()>;
     /// Ends one hold.
     fn release(&self, ino: Ino) -> Result<()>;
+    /// There are so many holds of an inode, whatever was counted: said by a VFS that follows one that died. What the inode
+    /// is; `ENOENT` if it has gone, or goes now because it has neither names nor holds.
+    #[idempotent]
+    fn reclaim(&self, ino: Ino, holds: u32) -> Result<Stat>;
 }

@@ -240,4 +240,12 @@ impl FileSystem for Jfs {
         self.0.bury_if_gone(&inode);
         Ok(())
     }
+
+    fn reclaim(&self, ino: Ino, holds: u32) -> Result<Stat> {
+        let inode = self.0.get(ino)?;
+        inode.meta.lock().holds = holds;
+        self.0.bury_if_gone(&inode);
+        inode.check_alive()?;
+        Ok(inode.stat())
+    }
 }

@@ -255,4 +255,15 @@ impl FileSystem for RamFs {
         self.dispose(inode, gone);
         Ok(())
     }
+
+    fn reclaim(&self, ino: Ino, holds: u32) -> Result<Stat> {
+        let inode = self.get(ino)?;
+        match inode.counts.reclaim(holds)? {
+            true => {
+                self.dispose(inode, true);
+                Err(Errno::ENOENT)
+            }
+            false => Ok(inode.stat()),
+        }
+    }
 }

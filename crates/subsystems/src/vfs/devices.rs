@@ -166,4 +166,8 @@ impl FileSystem for Devices {
     fn release(&self, _: Ino) -> Result<()> {
         Ok(())
     }
+
+    fn reclaim(&self, ino: Ino, _: u32) -> Result<Stat> {
+        self.getattr(ino)
+    }
 }

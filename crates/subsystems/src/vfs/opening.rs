@@ -68,7 +68,8 @@ impl Walk<'_> {
             _ => self.check(node.at, node.stat.as_ref(), wanted(flags))?,
         }
         let known = self.vfs.failures.latest();
-        Ok(OpenFile::new(self.object(&node, flags & open::TRUNC != 0 && !made)?, flags, known))
+        let note = self.vfs.notes.file(node.kind, node.at, flags);
+        Ok(OpenFile::new(self.object(&node, flags & open::TRUNC != 0 && !made)?, flags, known, note))
     }
 
     fn object(&self, node: &Node, cut: bool) -> Result<Object> {
