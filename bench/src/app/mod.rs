@@ -30,7 +30,7 @@ pub fn main(app: App) {
         Task::Together { workloads, entry } => together::run(&env, &workloads, entry, &board, results),
         Task::Probe(workloads) => probe::run(&env, &workloads, results),
         Task::Text(paths) => text::run(&env, &paths, results),
-        Task::Script { under, calls } => script::run(&env, &under, &calls, results),
+        Task::Script { under, calls } => script::run(&env, &under, &calls, &board, results),
         Task::Interrupts { workload, budgets, operations } => {
             interrupts::run(&env, &workload, &budgets, operations, results, root);
         }

@@ -1,6 +1,6 @@
 //! Records in a store: what a component writes down for its successor, as it goes.
 //!
-//! A record has two words that stay and one that moves, each under a seal. It is there from the store of its seal on until
+//! A record has three words that stay and one that moves, each under a seal. It is there from the store of its seal on until
 //! that is zero again, and the moving word is its old value or its new one: so a component may die between any two stores.
 //! What a dying component scribbled over has a seal that does not fit, and is dropped by whoever opens the store next.
 //! That takes faults for noise: whoever wanted to could make a seal that fits.
@@ -18,8 +18,13 @@ use kd_sync::Mutex;
 const LINE: usize = 8;
 const SEAL: usize = 0;
 const STAYING: usize = 1;
-const MOVING_SEAL: usize = 3;
-const MOVING: [usize; 2] = [4, 5];
+const MOVING_SEAL: usize = STAYING + WORDS;
+const MOVING: [usize; 2] = [5, 6];
+
+/// Words of a record that stay.
+pub const WORDS: usize = 3;
+/// These.
+pub type Words = [u64; WORDS];
 
 /// Words of a store with room for so many records.
 pub const fn words(records: usize) -> usize {
@@ -48,14 +53,14 @@ pub struct Record {
 /// A record that a predecessor left.
 pub struct Found {
     pub record: Record,
-    pub words: [u64; 2],
+    pub words: Words,
     /// `None` if it is spoiled.
     pub moving: Option<u64>,
 }
 
 /// Never zero. After the finaliser of MurmurHash3.
-fn seal(place: usize, words: [u64; 2]) -> u64 {
-    let mixed = [place as u64, words[0], words[1]].into_iter().fold(0x9E37_79B9_7F4A_7C15, |hash: u64, word| {
+fn seal(place: usize, words: &[u64]) -> u64 {
+    let mixed = words.iter().fold(place as u64 ^ 0x9E37_79B9_7F4A_7C15, |hash, word| {
         let hash = (hash ^ word).wrapping_mul(0xFF51_AFD7_ED55_8CCD);
         hash ^ hash >> 33
     });
@@ -64,7 +69,7 @@ fn seal(place: usize, words: [u64; 2]) -> u64 {
 
 /// The seal of a moving word in one of the two places: its lowest bit says in which.
 fn moving_seal(of: u64, place: usize, value: u64) -> u64 {
-    seal(place, [of, value]) & !1 | place as u64
+    seal(place, &[of, value]) & !1 | place as u64
 }
 
 impl Records {
@@ -73,7 +78,7 @@ impl Records {
         let lines = store.len() / LINE;
         let known = store[1].load(Relaxed);
         let used = match usize::try_from(known) {
-            Ok(used) if store[SEAL].load(Acquire) == seal(0, [known, 0]) => used.min(lines),
+            Ok(used) if store[SEAL].load(Acquire) == seal(0, &[known]) => used.min(lines),
             _ => lines,
         };
         // A store of zeros is new.
@@ -91,11 +96,10 @@ impl Records {
     }
 
     /// Makes a record; `None` when the store is full.
-    pub fn make(self: &Arc<Records>, words: [u64; 2], moving: u64) -> Option<Record> {
+    pub fn make(self: &Arc<Records>, words: Words, moving: u64) -> Option<Record> {
         let line = self.take()?;
-        let sealed = seal(line, words);
-        self.put(line, STAYING, words[0]);
-        self.put(line, STAYING + 1, words[1]);
+        let sealed = seal(line, &words);
+        words.iter().enumerate().for_each(|(i, word)| self.put(line, STAYING + i, *word));
         self.put(line, MOVING[0], moving);
         self.put(line, MOVING_SEAL, moving_seal(sealed, 0, moving));
         // From here on it is there.
@@ -115,14 +119,14 @@ impl Records {
         free.used += 1;
         // Whoever finds one of these stores without the other reads all lines.
         self.put(0, 1, free.used as u64);
-        self.store[SEAL].store(seal(0, [free.used as u64, 0]), Release);
+        self.store[SEAL].store(seal(0, &[free.used as u64]), Release);
         Some(line)
     }
 
-    fn read(&self, line: usize) -> Option<([u64; 2], Option<u64>)> {
+    fn read(&self, line: usize) -> Option<(Words, Option<u64>)> {
         let sealed = self.store[line * LINE + SEAL].load(Acquire);
-        let words = [self.get(line, STAYING), self.get(line, STAYING + 1)];
-        if sealed != seal(line, words) {
+        let words = core::array::from_fn(|i| self.get(line, STAYING + i));
+        if sealed != seal(line, &words) {
             return None;
         }
         let found = self.get(line, MOVING_SEAL);
@@ -176,7 +180,7 @@ mod tests {
     }
 
     /// What a successor finds: words and the moving word, in order of lines.
-    fn found(store: Store) -> Vec<([u64; 2], Option<u64>)> {
+    fn found(store: Store) -> Vec<(Words, Option<u64>)> {
         Records::open(store)
             .1
             .into_iter()
@@ -192,16 +196,16 @@ mod tests {
         let store = store(3);
         let (records, before) = Records::open(store);
         assert!(before.is_empty());
-        let [one, two, three] = [1, 2, 3].map(|n| records.make([n, n + 10], n + 100).expect("there is room"));
-        assert!(records.make([4, 4], 4).is_none(), "three and no more");
+        let [one, two, three] = [1, 2, 3].map(|n| records.make([n, n + 10, 0], n + 100).expect("there is room"));
+        assert!(records.make([4; 3], 4).is_none(), "three and no more");
         one.moved(7);
         three.moved(8);
         three.moved(9);
         drop(two);
-        assert_eq!(found(store), [([1, 11], Some(7)), ([3, 13], Some(9))]);
-        let again = records.make([5, 6], 0).expect("its place is free");
+        assert_eq!(found(store), [([1, 11, 0], Some(7)), ([3, 13, 0], Some(9))]);
+        let again = records.make([5, 6, 7], 0).expect("its place is free");
         assert_eq!(again.number(), 2);
-        assert_eq!(found(store)[1], ([5, 6], Some(0)));
+        assert_eq!(found(store)[1], ([5, 6, 7], Some(0)));
     }
 
     /// However many of its stores were made before the end: the record is there or not, the word old or new.
@@ -209,7 +213,7 @@ mod tests {
     fn an_end_between_two_stores_leaves_old_or_new() {
         let store = store(1);
         let (records, _) = Records::open(store);
-        let record = records.make([1, 2], 3).expect("there is room");
+        let record = records.make([1, 2, 0], 3).expect("there is room");
         let snapshot = || store.iter().map(|word| word.load(Relaxed)).collect::<Vec<_>>();
         let before = snapshot();
         record.moved(4);
@@ -218,9 +222,9 @@ mod tests {
         for (at, word) in store.iter().enumerate() {
             word.store(if at == LINE + MOVING_SEAL { before[at] } else { after[at] }, Relaxed);
         }
-        assert_eq!(found(store), [([1, 2], Some(3))]);
+        assert_eq!(found(store), [([1, 2, 0], Some(3))]);
         store[LINE + MOVING_SEAL].store(after[LINE + MOVING_SEAL], Relaxed);
-        assert_eq!(found(store), [([1, 2], Some(4))]);
+        assert_eq!(found(store), [([1, 2, 0], Some(4))]);
         // All but the last store of the making.
         store[LINE].store(0, Relaxed);
         assert_eq!(found(store), []);
@@ -231,12 +235,12 @@ mod tests {
         let fresh = || {
             let store = store(2);
             let (records, _) = Records::open(store);
-            let made = [1, 2].map(|n| records.make([n, n], n).expect("there is room"));
+            let made = [1, 2].map(|n| records.make([n; 3], n).expect("there is room"));
             made[0].moved(5);
             core::mem::forget(made);
             store
         };
-        assert_eq!(found(fresh()), [([1, 1], Some(5)), ([2, 2], Some(2))]);
+        assert_eq!(found(fresh()), [([1; 3], Some(5)), ([2; 3], Some(2))]);
         for word in 0..words(2) {
             for value in [0, 1, u64::MAX, 0xDEAD_BEEF] {
                 let store = fresh();
@@ -244,10 +248,10 @@ mod tests {
                     continue;
                 }
                 let found = found(store);
-                let intact = [([1, 1], Some(5)), ([2, 2], Some(2))];
+                let intact = [([1; 3], Some(5)), ([2; 3], Some(2))];
                 let other = if word / LINE == 1 { intact[1] } else { intact[0] };
                 assert!(found.contains(&other), "word {word}: its neighbours are as they were");
-                let sound = |one: &([u64; 2], Option<u64>)| intact.contains(one) || one.1.is_none();
+                let sound = |one: &(Words, Option<u64>)| intact.contains(one) || one.1.is_none();
                 assert!(found.iter().all(sound), "word {word}: {found:?}");
             }
         }

@@ -17,7 +17,7 @@ use super::VirtualFileSystem;
 use super::credentials::App;
 use super::mounts::Location;
 use super::open_file::{Held, Object, OpenFile, PipeEnd};
-use crate::records::{Found, Record, Records, words};
+use crate::records::{Found, Record, Records, Words, words};
 
 /// Words of its store: an open file takes a record, and so does each of its descriptors.
 pub const STORE: usize = words(8191);
@@ -40,21 +40,27 @@ struct File {
     writer: bool,
     at: Location,
     flags: u32,
+    /// Which instance of the file system holds it; zero until it does.
+    instance: u64,
 }
 
 const KINDS: [Kind; 4] = [Kind::File, Kind::Directory, Kind::Block, Kind::Fifo];
 
 impl File {
-    fn words(self) -> [u64; 2] {
+    fn words(self) -> Words {
         let kind = KINDS.iter().position(|kind| *kind == self.kind).unwrap_or(KINDS.len()) as u64;
         let mount = u64::from(self.at.mount as u16);
-        [FILE | kind << 8 | u64::from(self.writer) << 15 | mount << 16 | u64::from(self.flags) << 32, self.at.ino.0]
+        [
+            FILE | kind << 8 | u64::from(self.writer) << 15 | mount << 16 | u64::from(self.flags) << 32,
+            self.at.ino.0,
+            self.instance,
+        ]
     }
 
-    fn of(words: [u64; 2]) -> Option<File> {
+    fn of(words: Words) -> Option<File> {
         let kind = *KINDS.get((words[0] >> 8 & 0x7F) as usize)?;
         let at = Location { mount: (words[0] >> 16) as u32 & 0xFFFF, ino: Ino(words[1]) };
-        Some(File { kind, writer: words[0] >> 15 & 1 == 1, at, flags: (words[0] >> 32) as u32 })
+        Some(File { kind, writer: words[0] >> 15 & 1 == 1, at, flags: (words[0] >> 32) as u32, instance: words[2] })
     }
 }
 
@@ -65,19 +71,19 @@ impl Notes {
         (Notes(Some(records)), found)
     }
 
-    fn make(&self, words: [u64; 2]) -> Option<Record> {
+    fn make(&self, words: Words) -> Option<Record> {
         self.0.as_ref()?.make(words, 0)
     }
 
-    /// Notes an inode that is about to be held for an open file.
-    pub fn file(&self, kind: Kind, at: Location, flags: u32) -> Option<Record> {
-        self.make(File { kind, writer: false, at, flags }.words())
+    /// Notes an inode of an open file: before it is held, with instance zero, and again by which instance it is.
+    pub fn file(&self, kind: Kind, at: Location, flags: u32, instance: u64) -> Option<Record> {
+        self.make(File { kind, writer: false, at, flags, instance }.words())
     }
 
     /// Notes one end of a pipe.
     pub fn pipe(&self, pipe: PipeId, writer: bool, flags: u32) -> Option<Record> {
         let at = Location { mount: 0, ino: Ino(pipe.0) };
-        self.make(File { kind: Kind::Fifo, writer, at, flags }.words())
+        self.make(File { kind: Kind::Fifo, writer, at, flags, instance: 0 }.words())
     }
 
     /// Notes that a descriptor leads to a file.
@@ -86,7 +92,7 @@ impl Notes {
     }
 
     fn lead(&self, app: AppId, fd: Fd, to: u64) -> Option<Record> {
-        self.make([DESCRIPTOR | (fd.0 as u64) << 8 & 0xFFFF_FF00 | u64::from(app.0) << 32, to])
+        self.make([DESCRIPTOR | (fd.0 as u64) << 8 & 0xFFFF_FF00 | u64::from(app.0) << 32, to, 0])
     }
 
     /// Notes who an app is now. `false` if there is no room for it.
@@ -94,7 +100,7 @@ impl Notes {
         let mut note = app.note.lock();
         let who = app.credentials();
         let words =
-            [APP | u64::from(who.umask) << 8 | u64::from(id.0) << 32, u64::from(who.uid) << 32 | u64::from(who.gid)];
+            [APP | u64::from(who.umask) << 8 | u64::from(id.0) << 32, u64::from(who.uid) << 32 | u64::from(who.gid), 0];
         // Until the call is answered, either may be found: the old one goes last.
         match self.make(words) {
             Some(new) => *note = Some(new),
@@ -160,7 +166,7 @@ impl VirtualFileSystem {
                 }
                 _ if !led_to || kinds.get(&at) != Some(&file.kind) => None,
                 kind => self.mounts.get(at).and_then(|mount| {
-                    let held = Held { fs: mount.fs.clone(), at };
+                    let held = Held { fs: mount.fs.clone(), at, instance: file.instance.into() };
                     match kind {
                         Kind::Directory => Some(Object::Directory(held)),
                         Kind::Block => Some(Object::Device(self.devices.device(at.ino).ok()?.clone(), held)),

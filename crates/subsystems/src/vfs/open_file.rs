@@ -5,7 +5,7 @@
 //! it releases what it held; a call still under way keeps it alive.
 
 use alloc::sync::Arc;
-use core::sync::atomic::AtomicU64;
+use core::sync::atomic::{AtomicU64, Ordering::AcqRel};
 
 use kd_api::ids::PipeId;
 use kd_api::interfaces::fs::{FileSystem, Kind, Stat};
@@ -31,6 +31,18 @@ pub enum Object {
 pub struct Held {
     pub fs: Arc<dyn FileSystem>,
     pub at: Location,
+    /// Which instance of the file system has what was written.
+    pub instance: AtomicU64,
+}
+
+impl Held {
+    /// Syncs it; `EIO` once if an instance died since it was opened, perhaps with what was written to it.
+    fn sync(&self, data_only: bool, failures: &Failures, known: &AtomicU64) -> Result<()> {
+        let synced = self.fs.fsync(self.at.ino, data_only);
+        let same = synced.is_ok_and(|instance| self.instance.swap(instance, AcqRel) == instance);
+        failures.tell(self.at, known, synced.map(drop))?;
+        if same { Ok(()) } else { Err(Errno::EIO) }
+    }
 }
 
 impl Drop for Held {
@@ -265,9 +277,7 @@ impl OpenFile {
     /// `fsync(2)`, or `fdatasync(2)`.
     pub fn sync(&self, data_only: bool, failures: &Failures) -> Result<()> {
         match &self.object {
-            Object::File(held) | Object::Directory(held) => {
-                failures.tell(held.at, &self.known_failures, held.fs.fsync(held.at.ino, data_only))
-            }
+            Object::File(held) | Object::Directory(held) => held.sync(data_only, failures, &self.known_failures),
             Object::Device(device, _) => device.flush(),
             Object::Pipe(_) => Err(Errno::EINVAL),
         }

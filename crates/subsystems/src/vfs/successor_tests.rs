@@ -110,8 +110,8 @@ fn holds_of_calls_under_way_end_with_their_vfs() {
     // As if two calls had died between holding and answering: both were noted before.
     for _ in 0..2 {
         let at = super::mounts::Location { mount: 0, ino };
-        core::mem::forget(rig.vfs.notes.file(kd_api::interfaces::fs::Kind::File, at, RW));
-        assert_eq!(rig.fs.hold(ino), Ok(()));
+        core::mem::forget(rig.vfs.notes.file(kd_api::interfaces::fs::Kind::File, at, RW, 0));
+        assert_eq!(rig.fs.hold(ino).map(drop), Ok(()));
     }
     assert_eq!(rig.vfs.unlink(A, "/f"), Ok(()));
     rig.restart();
@@ -189,4 +189,18 @@ fn a_spoiled_store_misleads_nobody() {
             }
         }
     }
+}
+
+/// What was written to a file system that died may be lost: a sync says so once, though the VFS died as well.
+#[test]
+fn a_sync_by_another_instance_fails_once() {
+    let mut rig = boot();
+    let root = rig.open("/", open::RDONLY);
+    rig.restart();
+    assert_eq!(rig.vfs.fsync(A, root), Ok(()), "the same one");
+    // Which has a root directory, and so does one that was started anew.
+    rig.imports.insert("ramfs", Handle::new::<dyn FileSystem>(Arc::new(RamFs::counting_from(9).expect("made"))));
+    rig.restart();
+    let syncs = [(); 3].map(|()| rig.vfs.fsync(A, root));
+    assert_eq!(syncs, [Err(Errno::EIO), Ok(()), Ok(())]);
 }
