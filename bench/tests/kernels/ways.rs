@@ -56,18 +56,32 @@ fn finish(app: &RunningApp) {
     assert_eq!(bad.map(|field| app.board.get(field)), [0; 5]);
 }
 
-/// The processes of a boot by their names: the children of the root that started `app`.
+/// What the host says of a process behind its name: its state, its parent, and more.
+fn status_words(pid: i32) -> Option<Vec<String>> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    Some(stat.rsplit(')').next()?.split_whitespace().map(String::from).collect())
+}
+
+fn state(pid: i32) -> Option<char> {
+    status_words(pid)?.first()?.chars().next()
+}
+
+fn parent(pid: i32) -> Option<i32> {
+    status_words(pid)?.get(1)?.parse().ok()
+}
+
+/// The root of the boot that an app is of.
+fn root_of(app: &RunningApp) -> i32 {
+    parent(app.pid).expect("the app lives")
+}
+
+/// The living processes of a boot that bear a name.
 fn processes(app: &RunningApp, name: &str) -> BTreeSet<i32> {
-    let stat = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let parent =
-        |pid| stat(pid).rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse::<i32>().ok());
-    let root = parent(app.pid);
+    let root = Some(root_of(app));
     let all = std::fs::read_dir("/proc").expect("it is there").flatten();
     let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    let state = |pid| stat(pid).rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
-    pids.filter(|&pid| parent(pid) == root && state(pid) != Some('Z'))
-        .filter(|&pid| stat(pid).contains(&format!("({name})")))
-        .collect()
+    let bears = |pid: &i32| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name);
+    pids.filter(|&pid| parent(pid) == root && state(pid) != Some('Z')).filter(bears).collect()
 }
 
 #[test]
@@ -331,11 +345,46 @@ fn policies_that_make_no_sense_are_refused_at_boot() {
     assert!(error.contains("`jfs`") && error.contains("share a domain"), "{error}");
 }
 
+/// With its supervisor stopped: nobody else can have told the standby.
+#[test]
+fn a_dying_server_hands_its_place_over_by_itself() {
+    let boot = boot("ramdisk", 1, Policy { way: Way::Standby, ..Policy::default() });
+    let app = load(&boot, 1, "ram0_write_4k");
+    until("a standby", || boot.component("ramdisk").is_ok_and(|now| now.standby.is_some()));
+    // The supervisor lets the server hand over at the look after that.
+    std::thread::sleep(Duration::from_millis(200));
+    let driver = subjects(false).into_iter().find(|subject| subject.name == "ramdisk").expect("it has a load");
+    let target = driver.target(&boot).expect("it has a function to fail");
+    let at = NonZeroU64::new(5_000).expect("executions count from one");
+    if let Err(why) = kd_faults::inject(target.pid, &target.site, target.room, Fault::NullDereference, at, None) {
+        eprintln!("nothing injected: {why}");
+        return;
+    }
+    let root = root_of(&app).to_string();
+    let tell =
+        |signal: &str| std::process::Command::new("kill").args([signal, &root]).status().expect("there is a kill");
+    assert!(tell("-STOP").success());
+    let dead = || matches!(state(target.pid), None | Some('Z'));
+    let begin = Instant::now();
+    while !dead() && begin.elapsed() < LIMIT {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let good = app.board.get(Field::Good);
+    let went_on = app.wait_until(LIMIT, |board| board.get(Field::Good) > good + 10);
+    // Before anything fails: the boot is waited for when it is dropped.
+    assert!(tell("-CONT").success());
+    assert!(dead() && went_on, "without its supervisor");
+    until("it is told of", || boot.component("ramdisk").is_ok_and(|now| now.restarts == 1));
+    goes_on(&app);
+    finish(&app);
+    let whats = events_of(&boot, "ramdisk");
+    let signal = "SIGSEGV".to_owned();
+    assert_eq!(whats, [What::Faulted(signal.clone()), What::Died(signal), What::Restarted]);
+}
+
 /// What a boot has of the host: processes, descriptors of the root, and its mappings.
 fn holdings(app: &RunningApp) -> [usize; 3] {
-    let parent = std::fs::read_to_string(format!("/proc/{}/stat", app.pid)).expect("the app lives");
-    let root: i32 =
-        parent.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok()).expect("a pid");
+    let root = root_of(app);
     let children = std::fs::read_to_string(format!("/proc/{root}/task/{root}/children")).expect("the root lives");
     let descriptors = std::fs::read_dir(format!("/proc/{root}/fd")).expect("the root lives").count();
     let maps = std::fs::read_to_string(format!("/proc/{root}/maps")).expect("the root lives");
@@ -345,7 +394,7 @@ fn holdings(app: &RunningApp) -> [usize; 3] {
 /// Kills each of the two drivers at random moments, so often in each way: `KD_KILLS` says how often.
 #[test]
 fn thousands_of_kills_lose_nothing_and_leak_nothing() {
-    let kills: u32 = std::env::var("KD_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(150);
+    let kills: u32 = std::env::var("KD_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(350);
     for way in Way::ALL {
         let mut manifest = PROCESS.manifest(2);
         for driver in ["vdisk", "ramdisk"] {

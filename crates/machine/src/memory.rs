@@ -140,8 +140,14 @@ impl Mapping {
 
     /// Keeps it from processes that are forked from now on.
     pub fn keep_from_children(&self) -> io::Result<()> {
+        self.share_with_children(false)
+    }
+
+    /// Whether processes that are forked from now on have it.
+    pub fn share_with_children(&self, share: bool) -> io::Result<()> {
+        let advice = if share { libc::MADV_DOFORK } else { libc::MADV_DONTFORK };
         // SAFETY: exactly the range that was mapped; nothing changes in this process.
-        match unsafe { libc::madvise(self.at.as_ptr().cast(), self.size, libc::MADV_DONTFORK) } {
+        match unsafe { libc::madvise(self.at.as_ptr().cast(), self.size, advice) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }

@@ -12,7 +12,8 @@
 
 use std::io;
 use std::sync::OnceLock;
-use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::AtomicI32;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use kd_machine::clock;
 use kd_machine::memory::Words;
@@ -42,6 +43,9 @@ pub struct Testament {
 }
 
 static TESTAMENT: OnceLock<Testament> = OnceLock::new();
+
+/// The threads that [`give_stack`] knows, by the host's numbers, as far as there is room; 0 where there is none.
+static THREADS: [AtomicI32; 64] = [const { AtomicI32::new(0) }; 64];
 
 /// From now on a fault of this process is noted, its place handed over, and its supervisor rung. To be called before there
 /// are threads; each one started by [`threads::spawn`] is given a stack for it.
@@ -87,9 +91,14 @@ extern "C" fn handler(signal: i32) {
         berth.hand_over();
         ring.ring();
     }
-    // All threads, before any of them does more harm.
-    // SAFETY: plain system calls.
+    // SAFETY: plain system calls, on a live parameter.
     unsafe {
+        // The host takes the address space down on a core that the successor needs more.
+        let idle: libc::sched_param = std::mem::zeroed();
+        for thread in THREADS.iter().map(|thread| thread.load(Relaxed)).take_while(|&thread| thread != 0) {
+            libc::sched_setscheduler(thread, libc::SCHED_IDLE, &raw const idle);
+        }
+        // All threads, before any of them does more harm.
         libc::kill(libc::getpid(), libc::SIGKILL);
         loop {
             libc::pause();
@@ -97,8 +106,11 @@ extern "C" fn handler(signal: i32) {
     }
 }
 
-/// Gives the calling thread a stack to handle faults on; it lives as long as the process.
+/// Gives the calling thread a stack to handle faults on, which lives as long as the process, and notes its number.
 fn give_stack() {
+    // SAFETY: plain system call.
+    let me = unsafe { libc::gettid() };
+    let _ = THREADS.iter().find(|thread| thread.compare_exchange(0, me, AcqRel, Relaxed).is_ok());
     let stack = Vec::<u8>::with_capacity(STACK).leak().as_mut_ptr();
     let stack = libc::stack_t { ss_sp: stack.cast(), ss_flags: 0, ss_size: STACK };
     // SAFETY: the memory is leaked, so it outlives the thread, and nobody else uses it; the host writes before it reads.

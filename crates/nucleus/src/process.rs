@@ -264,7 +264,7 @@ pub fn bind_thread(cores: &[usize]) {
 }
 
 /// Brings in the pages that this process is going to run and write, so that none of them is missing when time is short:
-/// all code, and private memory in pieces of up to `most` bytes, copied now instead of at the first write.
+/// all code and constants, and private memory in pieces of up to `most` bytes, copied now instead of at the first write.
 pub fn bring_in(most: usize) {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     for line in maps.lines() {
@@ -274,14 +274,14 @@ pub fn bring_in(most: usize) {
             .and_then(|(from, to)| Some((usize::from_str_radix(from, 16).ok()?, usize::from_str_radix(to, 16).ok()?)));
         let (Some((from, to)), Some(access)) = (ends, words.next()) else { continue };
         let advice = match access {
-            "r-xp" => libc::MADV_POPULATE_READ,
+            "r-xp" | "r--p" => libc::MADV_POPULATE_READ,
             "rw-p" => libc::MADV_POPULATE_WRITE,
             // What is shared begins with what is used first.
             "rw-s" => libc::MADV_POPULATE_WRITE,
             _ => continue,
         };
         let len = match access {
-            "r-xp" => to - from,
+            "r-xp" | "r--p" => to - from,
             "rw-p" => (to - from).min(most),
             _ => (to - from).min(4096),
         };

@@ -2,7 +2,7 @@
 
 mod sample;
 
-use kd_report::schema::{Experiment, Kernel, Results};
+use kd_report::schema::{Experiment, Kernel, Record, Results};
 use kd_report::{headline_svg, summary_table, write_report};
 use std::fs;
 
@@ -426,6 +426,37 @@ fn what_still_works_is_a_table_of_its_own() {
 
     let none = sample::restart(1_300.0).into_iter().filter(|r| r.metric != "still_works").collect();
     assert!(!page(&with(none), "works-none").contains(caption));
+}
+
+#[test]
+fn the_ways_of_a_restart_stand_side_by_side() {
+    let caption = "What the app saw: median with 95 % interval, and totals over all trials";
+    let mut records = sample::restart(1_300.0);
+    let ways = ["cold", "warm", "standby"];
+    let kills: Vec<Record> = records.iter().filter(|r| r.workload == "ramdisk/kill").cloned().collect();
+    let of = |way: &str| {
+        let named = format!("ramdisk/kill/{way}");
+        let mut own: Vec<Record> = kills.iter().map(|r| Record { workload: named.clone(), ..r.clone() }).collect();
+        own.push(Record {
+            metric: "over_bare".into(),
+            statistic: "ratio".into(),
+            unit: "ratio".into(),
+            ..own[0].clone()
+        });
+        own
+    };
+    records.retain(|r| r.workload != "ramdisk/kill");
+    records.extend(ways.into_iter().flat_map(of));
+    let html = page(&with(records), "ways");
+    let table = table_of(&html, caption);
+    assert_eq!(table.matches("ramdisk/kill").count(), 1, "one group: {table}");
+    for way in ways {
+        let row = format!("microkernel (process, adaptive), {way}, ");
+        assert_eq!(table.matches(&row).count(), 1, "{row} in {table}");
+        assert!(html.contains(&format!("ramdisk/kill/{way}, ")), "a timeline of its own");
+    }
+    assert!(table.contains("<th scope=\"col\">over bare</th>"), "{table}");
+    assert!(!table_of(&page(&with(sample::restart(1_300.0)), "no-ways"), caption).contains("over bare"));
 }
 
 #[test]

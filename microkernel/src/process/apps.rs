@@ -11,7 +11,7 @@ use kd_machine::memory::Memory;
 use kd_nucleus::process;
 use kd_workloads::{Env, PartnerBody};
 
-use super::wiring::{Client, Half, Result, Wiring};
+use super::wiring::{Client, Half, Result, Wire, Wiring};
 
 /// Forks an app.
 pub fn start(
@@ -21,11 +21,14 @@ pub fn start(
     (prepared, wiring, parts): (&[Prepared], &mut Wiring, Parts),
 ) -> Result<i32> {
     let app = run.app;
-    apps.fork(run, board, results, parts.app, || {
-        wiring.keep(|wire| matches!(wire.client, Client::App(number, _) if number == app));
-        let half = |half| wiring.imports(Client::App(app, half), prepared);
-        environment(app, half(Half::Main), Some(half(Half::Partner)), parts)
-    })
+    let own = |wire: &Wire| matches!(wire.client, Client::App(number, _) if number == app);
+    wiring.with_children(own, |wiring| {
+        apps.fork(run, board, results, parts.app, || {
+            wiring.keep(own);
+            let half = |half| wiring.imports(Client::App(app, half), prepared);
+            environment(app, half(Half::Main), Some(half(Half::Partner)), parts)
+        })
+    })?
 }
 
 fn environment(app: u32, services: Imports, partner: Option<Imports>, parts: Parts) -> Result<Env> {

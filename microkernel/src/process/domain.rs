@@ -25,7 +25,7 @@ use kd_nucleus::process::{self, Child};
 use kd_nucleus::ring::Ring;
 use kd_nucleus::{arena, last_words, threads};
 
-use super::wiring::{Client, Result, Wiring};
+use super::wiring::{Client, Result, Wire, Wiring};
 use crate::thread;
 
 /// Words of a domain's page: how far it is, when it was told to go, when it answered, its last words, and where each
@@ -101,21 +101,24 @@ impl Domain {
     ) -> Result<Domain> {
         let Together { name, members } = of;
         let page = Arc::new(Words::new(Memory::new("kd-domain", 4096)?.map()?));
-        let child = process::fork(|| {
-            process::set_name(&format!("kd-{name}"));
-            // It stays mapped as long as this process lives: last words are written to it.
-            let page: &'static Arc<Words> = Box::leak(Box::new(page.clone()));
-            let own = Own { name, members, prepared, page, shared };
-            match own.run(how, wiring) {
-                Ok(never) => never,
-                Err(error) => {
-                    log::say(&format!("{name}: {error}"));
-                    page.get(STATE).store(FAILED, Release);
-                    shared.ring.ring();
-                    1
+        let fork = |wiring: &mut Wiring| {
+            process::fork(|| {
+                process::set_name(&format!("kd-{name}"));
+                // It stays mapped as long as this process lives: last words are written to it.
+                let page: &'static Arc<Words> = Box::leak(Box::new(page.clone()));
+                let own = Own { name, members, prepared, page, shared };
+                match own.run(how, wiring) {
+                    Ok(never) => never,
+                    Err(error) => {
+                        log::say(&format!("{name}: {error}"));
+                        page.get(STATE).store(FAILED, Release);
+                        shared.ring.ring();
+                        1
+                    }
                 }
-            }
-        })?;
+            })
+        };
+        let child = wiring.with_children(|wire| is_own(wire, members), fork)??;
         Ok(Domain { child, page, members: members.len() })
     }
 
@@ -170,6 +173,11 @@ impl Domain {
     }
 }
 
+/// Whether a channel is of these components.
+fn is_own(wire: &Wire, members: &[usize]) -> bool {
+    members.contains(&wire.server) || matches!(wire.client, Client::Component(member) if members.contains(&member))
+}
+
 /// The domain's own half.
 struct Own<'a> {
     name: &'a str,
@@ -184,8 +192,7 @@ impl Own<'_> {
     fn run(&self, how: Begin, wiring: &mut Wiring) -> Result<i32> {
         let Own { name, members, page, .. } = *self;
         let Shared { ring, berth } = self.shared.clone();
-        let ours = |client| members.iter().any(|&member| client == Client::Component(member));
-        wiring.keep(|wire| members.contains(&wire.server) || ours(wire.client));
+        wiring.keep(|wire| is_own(wire, members));
         // A panic ends the domain, as every other fault does: its caller must not wait for a thread that is gone.
         log::panics(name.into(), || std::process::abort());
         arena::adopt(places(members[0]).0)?;

@@ -8,6 +8,7 @@ mod apps;
 mod domain;
 mod hang;
 mod pulse;
+mod restart;
 mod server;
 mod supervisor;
 mod wiring;

@@ -80,9 +80,23 @@ impl Wiring {
         let mut wires = Vec::new();
         for (client, server) in ends {
             let channel = Channel::new(&format!("kd-channel-{}", manifest.entries[server].name), &bells[server])?;
+            channel.share_with_children(false)?;
             wires.push(Wire { client, server, channel, exchanges: Exchanges::default() });
         }
         Ok(Wiring { wires, wait: manifest.wait.0, counts })
+    }
+
+    /// Runs `fork`, whose child has the channels that `keep` picks and no others; it still has to [keep](Wiring::keep) them.
+    pub fn with_children<R>(&mut self, keep: impl Fn(&Wire) -> bool, fork: impl FnOnce(&mut Wiring) -> R) -> Result<R> {
+        // What a child never had it need not unmap, and what the host need not copy makes the fork shorter.
+        let share = |wiring: &Wiring, share| {
+            let mut kept = wiring.wires.iter().filter(|wire| keep(wire));
+            kept.try_for_each(|wire| wire.channel.share_with_children(share))
+        };
+        share(self, true)?;
+        let forked = fork(self);
+        share(self, false)?;
+        Ok(forked)
     }
 
     /// Unmaps every channel that `keep` does not pick, and every bell that hangs at none of those left: a domain can

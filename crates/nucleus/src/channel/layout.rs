@@ -192,6 +192,11 @@ impl Channel {
         Ok(Channel { mapping: Arc::new(mapping), bell: bell.clone() })
     }
 
+    /// Whether processes that are forked from now on have it.
+    pub fn share_with_children(&self, share: bool) -> io::Result<()> {
+        self.mapping.share_with_children(share)
+    }
+
     #[inline]
     fn at<T>(&self, offset: usize) -> NonNull<T> {
         debug_assert!(offset + size_of::<T>() <= SIZE);
