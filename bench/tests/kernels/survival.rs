@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use kd_api::interfaces::vfs::{open, seek};
 use kd_boot::board::{Board, Field};
 use kd_boot::control::{Entry, Task};
+use kd_boot::policy::Way;
 use kd_boot::script::{Call, Data, Outcome};
 use kernel_debate::boot::Boot;
 
@@ -39,15 +40,22 @@ fn restarts(boot: &Boot, component: &str) -> Option<u32> {
     boot.component(component).ok().map(|one| one.restarts)
 }
 
-/// Kills a component and waits until its successor answers.
-fn kill(boot: &Boot, component: &str) {
-    let before = restarts(boot, component).expect("it runs");
-    boot.signal(component, KILL).expect("it runs");
+fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let begin = Instant::now();
-    while restarts(boot, component).is_none_or(|now| now == before) {
-        assert!(begin.elapsed() < LIMIT, "{component} does not come back");
+    while !condition() {
+        assert!(begin.elapsed() < LIMIT, "waited in vain: {what}");
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Kills components and waits until their successors answer.
+fn kill(boot: &Boot, victims: &[&str]) {
+    let before: Vec<_> = victims.iter().map(|victim| restarts(boot, victim).expect("it runs")).collect();
+    for victim in victims {
+        boot.signal(victim, KILL).expect("it runs");
+    }
+    let back = |(victim, before): (&&str, &u32)| restarts(boot, victim).is_some_and(|now| now > *before);
+    until("a restart", || victims.iter().zip(&before).all(back));
 }
 
 /// One thing that an app has, by what it asks afterwards, and what it is told if nothing was lost.
@@ -114,32 +122,49 @@ fn lost(component: &str, what: &str) -> Vec<Outcome> {
     }
 }
 
+/// Boots, makes the state, kills these at once, and looks what is left.
+fn look_after_the_death_of(victims: &[&str], way: Way) {
+    let mut manifest = PROCESS.manifest(1);
+    for entry in manifest.entries.iter_mut().filter(|entry| victims.contains(&entry.name.as_str())) {
+        entry.policy.way = way;
+    }
+    let boot = Boot::new(&manifest).expect("boots");
+    let (before, belongings) = (state(), belongings());
+    let mut calls = before.clone();
+    calls.push(Call::Pause);
+    calls.extend(belongings.iter().map(|had| had.ask.clone()));
+    let mut app = PROCESS.script(&boot, 1, &calls);
+    for call in before {
+        let made = outcome(&mut app);
+        assert!(matches!(made, Outcome::Number(_)), "{call:?}: {made:?}");
+    }
+    if way == Way::Standby {
+        until("standbys", || {
+            victims.iter().all(|victim| boot.component(victim).is_ok_and(|one| one.standby.is_some()))
+        });
+    }
+    kill(&boot, victims);
+    app.board.set(Field::Stop, 1);
+    assert_eq!(outcome(&mut app), Outcome::Skipped, "the pause");
+    for Had { what, told, .. } in belongings {
+        let now = outcome(&mut app);
+        let allowed = match victims.iter().flat_map(|victim| lost(victim, what)).collect::<Vec<_>>() {
+            none if none.is_empty() => vec![told],
+            lost => lost,
+        };
+        assert!(allowed.contains(&now), "{victims:?} were killed, {way:?}: {what}: {now:?}, not {allowed:?}");
+    }
+}
+
 #[test]
 fn each_component_loses_what_the_table_says() {
     for entry in PROCESS.manifest(1).entries {
-        let victim = entry.name.as_str();
-        let boot = PROCESS.boot(1);
-        let (before, belongings) = (state(), belongings());
-        let mut calls = before.clone();
-        calls.push(Call::Pause);
-        calls.extend(belongings.iter().map(|had| had.ask.clone()));
-        let mut app = PROCESS.script(&boot, 1, &calls);
-        for call in before {
-            let made = outcome(&mut app);
-            assert!(matches!(made, Outcome::Number(_)), "{call:?}: {made:?}");
-        }
-        kill(&boot, victim);
-        app.board.set(Field::Stop, 1);
-        assert_eq!(outcome(&mut app), Outcome::Skipped, "the pause");
-        for Had { what, told, .. } in belongings {
-            let now = outcome(&mut app);
-            let allowed = match lost(victim, what) {
-                none if none.is_empty() => vec![told],
-                lost => lost,
-            };
-            assert!(allowed.contains(&now), "{victim} was killed: {what}: {now:?}, not {allowed:?}");
-        }
+        look_after_the_death_of(&[&entry.name], Way::Warm);
     }
+    for way in Way::ALL {
+        look_after_the_death_of(&["vfs"], way);
+    }
+    look_after_the_death_of(&["vfs", "jfs"], Way::Warm);
 }
 
 #[test]
@@ -148,7 +173,7 @@ fn a_store_of_values_in_memory_is_empty_after_its_death() {
     let rounds = Task::Rounds { workload: "kv_get".into(), rate: 0, entry: Entry::Call };
     let app = PROCESS.start(&boot, 1, rounds);
     assert!(app.wait_until(LIMIT, |board| board.get(Field::Good) > 10), "it starts");
-    kill(&boot, "kv");
+    kill(&boot, &["kv"]);
     let missed = |board: &Board| board.get(Field::Wrong) + board.get(Field::Failed) > 0;
     assert!(app.wait_until(LIMIT, missed), "values that were put before are missed");
     app.stop();
@@ -238,7 +263,7 @@ fn random_kills_lose_nothing_that_was_synced_and_do_nothing_twice() {
                 let victim = ["vfs", "jfs", "vdisk"][random.below(3) as usize];
                 std::thread::sleep(Duration::from_micros(random.below(20_000)));
                 if !reader.is_finished() {
-                    kill(&boot, victim);
+                    kill(&boot, &[victim]);
                     kills += 1;
                     // Not so often in a second that it is given up.
                     std::thread::sleep(Duration::from_millis(20));
