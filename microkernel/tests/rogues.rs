@@ -96,6 +96,7 @@ fn components() -> Vec<Component> {
         interface: RogueClient::INFO,
         imports: &[],
         apps: true,
+        store: 0,
         type_name: "Fool",
         start: Box::new(|_| Ok(Handle::new::<dyn Mask>(Arc::new(Fool)))),
         client: Handle::client::<dyn Rogue>,

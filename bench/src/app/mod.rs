@@ -32,7 +32,7 @@ pub fn main(app: App) {
         Task::Probe(workloads) => probe::run(&env, &workloads, results),
         Task::Steps { load, probes } => steps::run(&env, &load, &probes, &board),
         Task::Text(paths) => text::run(&env, &paths, results),
-        Task::Script { under, calls } => script::run(&env, &under, &calls, results),
+        Task::Script { under, calls } => script::run(&env, &under, &calls, &board, results),
         Task::Interrupts { workload, budgets, operations } => {
             interrupts::run(&env, &workload, &budgets, operations, results, root);
         }

@@ -4,10 +4,12 @@
 //! on every kernel as long as the kernels agree.
 
 use std::fs::File;
+use std::time::Duration;
 
 use kd_api::interfaces::fs::{Kind, Stat};
 use kd_api::interfaces::vfs::{PATH_MAX, open, seek};
 use kd_api::{Blocks, Errno, Fd, InBuf, OutBuf, Result};
+use kd_boot::board::{Board, Field};
 use kd_boot::script::{Call, Outcome, Seen};
 use kd_workloads::Env;
 
@@ -28,7 +30,7 @@ const SET: u64 = 1_000_000_000_000_000;
 const FILE_MAX: usize = 1 << 20;
 
 /// Runs one, in a directory of its own in `under`.
-pub fn run(env: &Env, under: &str, calls: &[Call], mut results: File) {
+pub fn run(env: &Env, under: &str, calls: &[Call], board: &Board, mut results: File) {
     let directory = format!("{under}/script-{}{AROUND}", env.caller.app.0);
     let mut script = Script { env, directory, handles: Vec::new(), pipes: Vec::new() };
     let ends = script.directory.match_indices('/').map(|(at, _)| at).skip(1).chain([script.directory.len()]);
@@ -39,7 +41,14 @@ pub fn run(env: &Env, under: &str, calls: &[Call], mut results: File) {
             Err(errno) => return emit(&mut results, &failed(errno)),
         }
     }
+    let mut pauses = 0;
     for call in calls {
+        if *call == Call::Pause {
+            pauses += 1;
+            while board.get(Field::Stop) < pauses {
+                std::thread::sleep(Duration::from_micros(100));
+            }
+        }
         let outcome = script.make(call);
         emit(&mut results, &outcome);
     }
@@ -260,6 +269,7 @@ impl Script<'_> {
             },
             Call::Wait(handle) => self.read(1, |out| sys.read(me, self.fd(*handle), out)),
             Call::Fd(handle) => Outcome::Number(self.fd(*handle).0 as u64),
+            Call::Pause => Outcome::Skipped,
             Call::Getpid => number(sys.getpid(me).map(|pid| u64::from(pid > 0))),
             Call::Tree => {
                 let mut tree = Vec::new();

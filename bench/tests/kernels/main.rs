@@ -14,6 +14,7 @@ mod proc;
 mod random;
 mod restarts;
 mod scaling;
+mod survival;
 mod ways;
 
 use kd_boot::control::Task;

@@ -5,6 +5,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::any::Any;
+use core::sync::atomic::AtomicU64;
 
 use crate::around::Observer;
 use crate::client::Port;
@@ -92,10 +93,15 @@ impl Handle {
     }
 }
 
+/// Words that are one component's alone and outlive its instances: a successor finds in them what its predecessor stored
+/// last, be it spoiled. They are zeros at the boot.
+pub type Store = &'static [AtomicU64];
+
 /// What a component is handed at its start: its imports, by name.
 #[derive(Default, Clone)]
 pub struct Imports {
     handles: BTreeMap<String, Handle>,
+    store: Option<Store>,
 }
 
 /// Why a component could not start.
@@ -149,7 +155,17 @@ impl Imports {
     /// The same imports with an observer around every operation.
     pub fn observed(&self, observer: &Arc<dyn Observer>) -> Imports {
         let handles = self.handles.iter().map(|(name, handle)| (name.clone(), handle.observed(observer.clone())));
-        Imports { handles: handles.collect() }
+        Imports { handles: handles.collect(), store: self.store }
+    }
+
+    /// The words that outlive the component, if it asked for some and this kernel restarts it without them.
+    pub fn store(&self) -> Option<Store> {
+        self.store
+    }
+
+    /// Hands it these.
+    pub fn set_store(&mut self, store: Store) {
+        self.store = Some(store);
     }
 
     /// All imports that offer one interface, by name: what a VFS finds under `/dev`.
@@ -171,6 +187,8 @@ pub struct Component {
     pub imports: &'static [&'static str],
     /// Whether apps may call it.
     pub apps: bool,
+    /// Words it wants that outlive it, so that a successor finds what it knew.
+    pub store: usize,
     /// Its Rust type's full name, by which a fault injector finds its methods among the symbols.
     pub type_name: &'static str,
     /// Starts it.
@@ -191,6 +209,7 @@ impl Component {
             interface: I::info(),
             imports,
             apps: false,
+            store: 0,
             type_name: core::any::type_name::<T>(),
             start: Box::new(move |given| Ok(Handle::new(start(given)?))),
             client: Handle::client::<I>,
@@ -200,5 +219,10 @@ impl Component {
     /// The same, open to apps.
     pub fn for_apps(self) -> Component {
         Component { apps: true, ..self }
+    }
+
+    /// The same with a store of so many words.
+    pub fn with_store(self, words: usize) -> Component {
+        Component { store: words, ..self }
     }
 }

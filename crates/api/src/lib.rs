@@ -49,7 +49,7 @@ pub mod generated {
 pub use blocks::Blocks;
 pub use buf::{InBuf, OutBuf};
 pub use completion::Completion;
-pub use component::{Component, Handle, Imports, Interface};
+pub use component::{Component, Handle, Imports, Interface, Store};
 pub use errno::{Errno, Result};
 pub use grant::Grant;
 pub use ids::{AppId, Caller, Fd, Ino};

@@ -73,6 +73,8 @@ pub enum Call {
     Wait(Handle),
     /// The kernel's own number of a handle's descriptor.
     Fd(Handle),
+    /// Waits until the app's board has been told to stop as often as there were pauses, this one included.
+    Pause,
     /// Every file and directory of the app, with its contents.
     Tree,
 }

@@ -9,10 +9,10 @@ use kd_api::interfaces::block::{BlockDevice, BlockDeviceAround};
 use kd_api::interfaces::kernel::{self, KernelInfo};
 use kd_api::interfaces::syscalls::Syscalls;
 use kd_api::module::{DriverEnv, HostTable, Medium};
-use kd_api::{Component, Handle, Imports, Operation};
+use kd_api::{Component, Handle, Imports, Operation, Store};
 use kd_machine::device::port::Port;
 use kd_machine::disk::DiskMedium;
-use kd_machine::memory::Memory;
+use kd_machine::memory::{Memory, Words};
 use kd_nucleus::module::{MappedModule, ModuleError, ModuleFile, room};
 use kd_nucleus::pkey::KeyError;
 use kd_nucleus::{arena, futex};
@@ -170,6 +170,8 @@ pub struct Prepared {
     pub disk: Option<Memory>,
     /// The way to its device, where that has a ring.
     pub link: Option<Link>,
+    /// What it keeps where it outlives its instances; only where they come and go without the kernel.
+    store: Option<Memory>,
     /// The disk as this process maps it, once: a driver started anew in the same process finds it where it was.
     medium: OnceLock<&'static DiskMedium>,
 }
@@ -208,6 +210,7 @@ pub fn prepare(manifest: &Manifest, parts: &Parts) -> Result<Vec<Prepared>, Boot
             image: OnceLock::new(),
             disk,
             link,
+            store: None,
             medium: OnceLock::new(),
         });
     }
@@ -229,6 +232,7 @@ fn module_component(name: &str) -> Component {
 pub struct Loaded<'a> {
     prepared: &'a Prepared,
     module: Option<LoadedDriver>,
+    store: Option<Store>,
     host: &'static HostTable,
     /// Where its code can be patched: beside its module, or beside the program it is compiled into.
     pub patch: Option<Patch>,
@@ -249,7 +253,9 @@ impl Loaded<'_> {
     fn start_code(&self, imports: &Imports) -> Result<Handle, BootError> {
         let entry = &self.prepared.entry;
         let Some(LoadedDriver { mapped, medium, device }) = &self.module else {
-            let started = (self.prepared.component.start)(imports);
+            let mut imports = imports.clone();
+            self.store.into_iter().for_each(|store| imports.set_store(store));
+            let started = (self.prepared.component.start)(&imports);
             return started.map_err(|error| BootError::Start(entry.name.clone(), error));
         };
         let Source::Module(parameters) = &entry.source else { unreachable!("a module has parameters") };
@@ -329,13 +335,26 @@ impl Prepared {
         Ok(())
     }
 
+    /// Has it find again what it stored when it is started anew, with the machine still up.
+    ///
+    /// # Errors
+    /// The host's, for want of memory.
+    pub fn keep_store(&mut self) -> std::io::Result<()> {
+        if self.component.store > 0 {
+            self.store = Some(Memory::new(&format!("kd-store-{}", self.entry.name), 8 * self.component.store)?);
+        }
+        Ok(())
+    }
+
     /// Brings everything into this process that it needs, without running any of its code.
     pub fn load(&self, place: usize, host: &'static HostTable) -> Result<Loaded<'_>, BootError> {
         let Some(file) = &self.module else {
             // A host that does not tell where its programs lie only takes the fault experiments away.
             let room = room::reserve_beside_program().ok();
             let patch = room.map(|(base, code, data)| Patch { base, code, data });
-            return Ok(Loaded { prepared: self, module: None, host, patch });
+            let map = |memory: &Memory| Ok(Words::new(memory.map()?).leak());
+            let store = self.store.as_ref().map(map).transpose().map_err(BootError::Host)?;
+            return Ok(Loaded { prepared: self, module: None, store, host, patch });
         };
         let Source::Module(parameters) = &self.entry.source else { unreachable!("a module has parameters") };
         let medium = self.medium(place)?;
@@ -345,7 +364,8 @@ impl Prepared {
             None => Arc::new(file.map(&self.entry.name, parameters)?),
         };
         let patch = Patch { base: mapped.range.start, code: mapped.patch_code, data: mapped.patch_data };
-        Ok(Loaded { prepared: self, module: Some(LoadedDriver { mapped, medium, device }), host, patch: Some(patch) })
+        let module = Some(LoadedDriver { mapped, medium, device });
+        Ok(Loaded { prepared: self, module, store: None, host, patch: Some(patch) })
     }
 
     fn medium(&self, place: usize) -> Result<Option<&'static DiskMedium>, BootError> {

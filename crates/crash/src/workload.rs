@@ -245,9 +245,9 @@ impl Runner {
             Op::Link { node, directory, name } => _ = fs.link(ino(*node), ino(*directory), name)?,
             Op::Unlink { directory, name } => fs.unlink(ino(*directory), name)?,
             Op::Rmdir { directory, name } => fs.rmdir(ino(*directory), name)?,
-            Op::Hold { node } => fs.hold(ino(*node))?,
+            Op::Hold { node } => _ = fs.hold(ino(*node))?,
             Op::Release { node } => fs.release(ino(*node))?,
-            Op::Fsync { node, data_only } => fs.fsync(ino(*node), *data_only)?,
+            Op::Fsync { node, data_only } => _ = fs.fsync(ino(*node), *data_only)?,
             Op::Sync => fs.sync()?,
         }
         self.inodes.extend(made.map(|stat| Ino(stat.ino)));

@@ -196,6 +196,15 @@ impl Words {
         self.len() == 0
     }
 
+    /// All of them, for as long as the process lives.
+    pub fn leak(self) -> &'static [std::sync::atomic::AtomicU64] {
+        let len = self.len();
+        let at = self.mapping.leak();
+        // SAFETY: the mapping is never undone; it has `len` words, aligned because mappings start at pages, valid for any
+        // bits, and only ever accessed atomically.
+        unsafe { std::slice::from_raw_parts(at.as_ptr().cast(), len) }
+    }
+
     /// The lower half of one of them, where 32 bits are wanted (a futex); panics beyond the end.
     #[inline]
     pub fn get_half(&self, index: usize) -> &std::sync::atomic::AtomicU32 {

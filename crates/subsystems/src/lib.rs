@@ -21,6 +21,7 @@ pub mod pipe;
 pub mod proc;
 pub mod procfs;
 pub mod ramfs;
+mod records;
 mod registry;
 mod sharded;
 pub mod syscalls;

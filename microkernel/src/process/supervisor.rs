@@ -66,7 +66,8 @@ impl Supervisor {
     pub fn boot(manifest: Manifest, parts: Parts) -> Result<Supervisor, BootError> {
         let order = groups(&manifest, |entry| manifest.process_of(entry))?;
         let policies = order.iter().map(|of| policy_of(of, &manifest)).collect::<Result<Vec<_>, _>>()?;
-        let prepared = prepare(&manifest, &parts)?;
+        let mut prepared = prepare(&manifest, &parts)?;
+        prepared.iter_mut().try_for_each(Prepared::keep_store)?;
         let devices = Devices::start(prepared.iter().filter_map(|prepared| prepared.link.as_ref()))?;
         let counts = manifest.trace.then(Counts::new).transpose()?;
         let mut wiring = Wiring::new(&manifest, counts)?;

@@ -149,17 +149,22 @@ pub trait FileSystem {
     fn allocate(&self, ino: Ino, offset: u64, bytes: u64, keep_size: bool) -> Result<()>;
     /// Returns once what was written to the file is as stable as the file system can make it; with `data_only`, as
     /// `fdatasync(2)`, attributes that are not needed to find the data may stay behind. An earlier failure to write back
-    /// is told to each holder of the file once, since `fsync` is where Linux tells it.
+    /// is told to each holder of the file once, since `fsync` is where Linux tells it. Answers which instance of the file
+    /// system it was: what was written to another one, which died, may be lost.
     #[idempotent]
-    fn fsync(&self, ino: Ino, data_only: bool) -> Result<()>;
+    fn fsync(&self, ino: Ino, data_only: bool) -> Result<u64>;
     /// The same for everything that was written to the file system.
     #[idempotent]
     fn sync(&self) -> Result<()>;
     /// Room and inodes, in all and free.
     #[idempotent]
     fn statfs(&self) -> Result<StatFs>;
-    /// Holds an inode although its names may go.
-    fn hold(&self, ino: Ino) -> Result<()>;
+    /// Holds an inode although its names may go; answers which instance of the file system does, as `fsync`.
+    fn hold(&self, ino: Ino) -> Result<u64>;
     /// Ends one hold.
     fn release(&self, ino: Ino) -> Result<()>;
+    /// There are so many holds of an inode, whatever was counted: said by a VFS that follows one that died. What the inode
+    /// is; `ENOENT` if it has gone, or goes now because it has neither names nor holds.
+    #[idempotent]
+    fn reclaim(&self, ino: Ino, holds: u32) -> Result<Stat>;
 }

@@ -203,8 +203,9 @@ impl FileSystem for Jfs {
         self.0.allocate(&self.0.get(ino)?, offset, bytes, keep_size)
     }
 
-    fn fsync(&self, ino: Ino, data_only: bool) -> Result<()> {
-        self.0.fsync(&self.0.get(ino)?, data_only)
+    fn fsync(&self, ino: Ino, data_only: bool) -> Result<u64> {
+        self.0.fsync(&self.0.get(ino)?, data_only)?;
+        Ok(self.0.instance)
     }
 
     fn sync(&self) -> Result<()> {
@@ -222,14 +223,14 @@ impl FileSystem for Jfs {
         })
     }
 
-    fn hold(&self, ino: Ino) -> Result<()> {
+    fn hold(&self, ino: Ino) -> Result<u64> {
         let inode = self.0.get(ino)?;
         let mut meta = inode.meta.lock();
         if meta.dying {
             return Err(Errno::ENOENT);
         }
         meta.holds = meta.holds.checked_add(1).ok_or(Errno::EOVERFLOW)?;
-        Ok(())
+        Ok(self.0.instance)
     }
 
     fn release(&self, ino: Ino) -> Result<()> {
@@ -239,5 +240,13 @@ impl FileSystem for Jfs {
         drop(meta);
         self.0.bury_if_gone(&inode);
         Ok(())
+    }
+
+    fn reclaim(&self, ino: Ino, holds: u32) -> Result<Stat> {
+        let inode = self.0.get(ino)?;
+        inode.meta.lock().holds = holds;
+        self.0.bury_if_gone(&inode);
+        inode.check_alive()?;
+        Ok(inode.stat())
     }
 }

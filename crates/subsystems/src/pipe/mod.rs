@@ -14,7 +14,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use kd_api::ids::PipeId;
 use kd_api::interfaces::pipe::{PIPE_BUF, Pipe};
 use kd_api::{Completion, Component, Errno, InBuf, OutBuf, Result};
-use kd_sync::{Mutex, WaitQueue};
+use kd_sync::{Mutex, WaitQueue, now};
 
 use crate::sharded::Sharded;
 use ring::Ring;
@@ -51,9 +51,10 @@ pub fn component() -> Component {
 }
 
 impl Pipes {
-    /// No pipes yet.
+    /// No pipes yet. They are counted from the time of the start, so that what still names a pipe of one that died finds
+    /// none here.
     pub fn new() -> Pipes {
-        Pipes { pipes: Sharded::new(), next: AtomicU64::new(1) }
+        Pipes { pipes: Sharded::new(), next: AtomicU64::new(now().max(1)) }
     }
 
     fn get(&self, pipe: PipeId) -> Result<Arc<Channel>> {

@@ -220,6 +220,15 @@ impl Counts {
         self.change(|counts| Counts::holds(counts, -1)).map(|counts| counts == 0)
     }
 
+    /// So many holds from now on; `true` if the inode goes, `ENOENT` if it has gone.
+    pub fn reclaim(&self, holds: u32) -> Result<bool> {
+        let set = |counts: u64| match counts {
+            0 => Err(Errno::ENOENT),
+            _ => Ok(counts & !(Counts::LINK - 1) | u64::from(holds)),
+        };
+        self.change(set).map(|counts| counts == 0)
+    }
+
     fn holds(counts: u64, by: i32) -> Result<u64> {
         let holds = (counts as u32).checked_add_signed(by).ok_or(Errno::EINVAL)?;
         Ok(counts & !(Counts::LINK - 1) | u64::from(holds))

@@ -30,6 +30,7 @@ use inode::{Body, Inode};
 pub struct RamFs {
     inodes: Sharded<Inode>,
     next: AtomicU64,
+    instance: u64,
     renaming: Mutex<()>,
 }
 
@@ -50,14 +51,19 @@ fn check_name(name: &str) -> Result<()> {
 }
 
 impl RamFs {
-    /// One with an empty root directory.
+    /// One with an empty root directory. Its inodes are counted from the time of the start, so that what still names an
+    /// inode of one that died finds nothing here.
     pub fn new() -> Result<RamFs> {
+        RamFs::counting_from(now())
+    }
+
+    /// The same from another number.
+    pub(crate) fn counting_from(first: u64) -> Result<RamFs> {
         let inodes = Sharded::new();
         let owner = Owner { uid: 0, gid: 0, mode: 0o755 };
         inodes.insert(ROOT.0, Inode::new(ROOT, ROOT, owner, Body::empty(Kind::Directory)?));
-        // Counted from the time of the start, so that what still names an inode of one that died finds nothing here.
-        let first = now().max(ROOT.0) + 1;
-        Ok(RamFs { inodes, next: AtomicU64::new(first), renaming: Mutex::new(()) })
+        let first = first.max(ROOT.0) + 1;
+        Ok(RamFs { inodes, next: AtomicU64::new(first), instance: first, renaming: Mutex::new(()) })
     }
 
     fn get(&self, ino: Ino) -> Result<Arc<Inode>> {
@@ -233,8 +239,8 @@ impl FileSystem for RamFs {
         Ok(())
     }
 
-    fn fsync(&self, ino: Ino, _: bool) -> Result<()> {
-        self.get(ino).map(drop)
+    fn fsync(&self, ino: Ino, _: bool) -> Result<u64> {
+        self.get(ino).map(|_| self.instance)
     }
 
     fn sync(&self) -> Result<()> {
@@ -245,8 +251,8 @@ impl FileSystem for RamFs {
         Ok(StatFs { block_size: PAGE as u32, blocks: 0, free: 0, files: 0, free_files: 0 })
     }
 
-    fn hold(&self, ino: Ino) -> Result<()> {
-        self.get(ino)?.counts.hold()
+    fn hold(&self, ino: Ino) -> Result<u64> {
+        self.get(ino)?.counts.hold().map(|()| self.instance)
     }
 
     fn release(&self, ino: Ino) -> Result<()> {
@@ -254,5 +260,16 @@ impl FileSystem for RamFs {
         let gone = inode.counts.release()?;
         self.dispose(inode, gone);
         Ok(())
+    }
+
+    fn reclaim(&self, ino: Ino, holds: u32) -> Result<Stat> {
+        let inode = self.get(ino)?;
+        match inode.counts.reclaim(holds)? {
+            true => {
+                self.dispose(inode, true);
+                Err(Errno::ENOENT)
+            }
+            false => Ok(inode.stat()),
+        }
     }
 }

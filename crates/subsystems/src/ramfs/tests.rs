@@ -57,7 +57,7 @@ fn links_and_sizes_follow_tmpfs() {
 fn a_held_file_outlives_its_name() {
     let fs = fs();
     let f = make(&fs, ROOT, "f", Kind::File);
-    assert_eq!(fs.hold(f), Ok(()));
+    assert_eq!(fs.hold(f).map(drop), Ok(()));
     assert_eq!(fs.write(f, 0, &mut InBuf::new(b"kept")), Ok(4));
     assert_eq!(fs.unlink(ROOT, "f"), Ok(()));
     assert_eq!(fs.lookup(ROOT, "f"), Err(Errno::ENOENT));
@@ -66,7 +66,7 @@ fn a_held_file_outlives_its_name() {
     assert_eq!((&room, fs.getattr(f).map(|s| s.links)), (b"kept", Ok(0)));
     assert_eq!(fs.release(f), Ok(()));
     assert_eq!(fs.getattr(f), Err(Errno::ENOENT));
-    assert_eq!(fs.hold(f), Err(Errno::ENOENT));
+    assert_eq!(fs.hold(f).map(drop), Err(Errno::ENOENT));
     assert_eq!(fs.inodes.len(), 1, "only the root is left");
 }
 
@@ -106,7 +106,7 @@ fn nothing_grows_in_a_removed_directory() {
     let old = make(&fs, ROOT, "old", Kind::Directory);
     make(&fs, ROOT, "new", Kind::Directory);
     make(&fs, ROOT, "f", Kind::File);
-    assert_eq!(fs.hold(old), Ok(()));
+    assert_eq!(fs.hold(old).map(drop), Ok(()));
     assert_eq!(fs.rename(ROOT, "new", ROOT, "old", 0), Ok(()));
     assert_eq!(fs.create(old, "x", Kind::File, owner(0)), Err(Errno::ENOENT));
     assert_eq!(fs.rename(ROOT, "f", old, "x", 0), Err(Errno::ENOENT));
@@ -156,7 +156,7 @@ fn names_of_a_file_are_counted() {
     assert_eq!(fs.link(d, ROOT, "e"), Err(Errno::EPERM));
     assert_eq!(fs.rename(ROOT, "f", d, "g", 0), Ok(()), "the same file: nothing happens");
     assert_eq!(fs.getattr(f).map(|stat| stat.links), Ok(2));
-    assert_eq!((fs.unlink(ROOT, "f"), fs.hold(f), fs.unlink(d, "g")), (Ok(()), Ok(()), Ok(())));
+    assert_eq!((fs.unlink(ROOT, "f"), fs.hold(f).map(drop), fs.unlink(d, "g")), (Ok(()), Ok(()), Ok(())));
     assert_eq!(fs.link(f, d, "h"), Err(Errno::ENOENT), "held, but nameless for good");
     assert_eq!(fs.release(f), Ok(()));
     assert_eq!(fs.getattr(f), Err(Errno::ENOENT));

@@ -8,8 +8,10 @@ use core::sync::atomic::{
 
 use kd_api::interfaces::fs::{Kind, Owner, Stat};
 use kd_api::{Errno, Result};
+use kd_sync::Mutex;
 
 use super::descriptors::Descriptors;
+use crate::records::Record;
 
 /// To read, to write, to search: bits of what is asked for.
 pub const READ: u16 = 4;
@@ -21,14 +23,15 @@ pub const SET_GID: u16 = 0o2000;
 pub const STICKY: u16 = 0o1000;
 const GROUP_EXECUTE: u16 = 0o010;
 
-/// What the VFS knows of an app. A successor of a VFS that died knows nothing: descriptors are gone, and apps are the
-/// superuser's as at their start.
+/// What the VFS knows of an app.
 #[derive(Default)]
 pub struct App {
     pub descriptors: Descriptors,
     /// User in the upper half, group in the lower.
     ids: AtomicU64,
     umask: AtomicU32,
+    /// What is noted of the two, once they were changed.
+    pub note: Mutex<Option<Record>>,
 }
 
 /// Who calls.
@@ -64,6 +67,12 @@ impl App {
         }
         self.ids.store(u64::from(uid) << 32 | u64::from(gid), Release);
         Ok(())
+    }
+
+    /// Who it was according to a VFS that died: user in the upper half, group in the lower.
+    pub fn restore(&self, ids: u64, umask: u32) {
+        self.ids.store(ids, Release);
+        self.umask.store(umask, Relaxed);
     }
 
     pub fn set_umask(&self, mask: u32) -> u32 {

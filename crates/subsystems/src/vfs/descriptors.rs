@@ -11,6 +11,7 @@ use kd_api::{Errno, Fd, Result};
 use kd_sync::RwLock;
 
 use super::open_file::OpenFile;
+use crate::records::Record;
 
 const FIRST: usize = 3;
 
@@ -30,7 +31,15 @@ struct Slots {
 enum Slot {
     Free,
     Reserved,
-    Open(Arc<OpenFile>),
+    /// Its note is erased before the file is dropped.
+    Open {
+        file: Arc<OpenFile>,
+        _note: Option<Record>,
+    },
+    /// It led to a file that a VFS before this one had open, and that could not be taken over.
+    Lost {
+        _note: Option<Record>,
+    },
 }
 
 /// A number that is taken and leads nowhere yet; given back unless a file is installed.
@@ -44,10 +53,11 @@ fn index(fd: Fd) -> Result<usize> {
 }
 
 impl Descriptors {
-    /// The file behind a descriptor.
+    /// The file behind a descriptor; `EIO` if it was lost.
     pub fn get(&self, fd: Fd) -> Result<Arc<OpenFile>> {
         match self.0.read().slots.get(index(fd)?) {
-            Some(Slot::Open(file)) => Ok(file.clone()),
+            Some(Slot::Open { file, .. }) => Ok(file.clone()),
+            Some(Slot::Lost { .. }) => Err(Errno::EIO),
             _ => Err(Errno::EBADF),
         }
     }
@@ -69,18 +79,34 @@ impl Descriptors {
         Ok(Reserved { table: self, index })
     }
 
-    /// Frees a descriptor; the file is the caller's to drop.
-    pub fn close(&self, fd: Fd) -> Result<Arc<OpenFile>> {
+    /// Frees a descriptor; the file is the caller's to drop, if it was not lost.
+    pub fn close(&self, fd: Fd) -> Result<Option<Arc<OpenFile>>> {
         let index = index(fd)?;
         let mut table = self.0.write();
         match table.slots.get_mut(index) {
-            Some(slot @ Slot::Open(_)) => {
+            Some(slot @ (Slot::Open { .. } | Slot::Lost { .. })) => {
                 let closed = core::mem::replace(slot, Slot::Free);
                 table.lowest = table.lowest.min(index);
-                let Slot::Open(file) = closed else { return Err(Errno::EBADF) };
-                Ok(file)
+                match closed {
+                    Slot::Open { file, .. } => Ok(Some(file)),
+                    _ => Ok(None),
+                }
             }
             _ => Err(Errno::EBADF),
+        }
+    }
+
+    /// A descriptor as a VFS that died noted it; `None` for a file that was lost.
+    pub fn restore(&self, fd: Fd, file: Option<Arc<OpenFile>>, note: Option<Record>) {
+        let Some(index) = index(fd).ok().filter(|index| index + FIRST < OPEN_MAX) else { return };
+        let mut table = self.0.write();
+        let length = table.slots.len().max(index + 1);
+        table.slots.resize_with(length, || Slot::Free);
+        if matches!(table.slots[index], Slot::Free) {
+            table.slots[index] = match file {
+                Some(file) => Slot::Open { file, _note: note },
+                None => Slot::Lost { _note: note },
+            };
         }
     }
 
@@ -91,20 +117,25 @@ impl Descriptors {
         let slots = core::mem::take(&mut table.slots);
         table.lowest = 0;
         slots.into_iter().filter_map(|slot| match slot {
-            Slot::Open(file) => Some(file),
+            Slot::Open { file, .. } => Some(file),
             _ => None,
         })
     }
 }
 
 impl Reserved<'_> {
-    /// Puts a file behind the number.
-    pub fn install(self, file: Arc<OpenFile>) -> Result<Fd> {
+    /// The number.
+    pub fn fd(&self) -> Fd {
+        Fd((self.index + FIRST) as i32)
+    }
+
+    /// Puts a file behind the number, with what is noted of that.
+    pub fn install(self, file: Arc<OpenFile>, note: Option<Record>) -> Result<Fd> {
+        let fd = self.fd();
         let mut table = self.table.0.write();
         match table.slots.get_mut(self.index) {
             Some(slot @ Slot::Reserved) => {
-                *slot = Slot::Open(file);
-                let fd = Fd((self.index + FIRST) as i32);
+                *slot = Slot::Open { file, _note: note };
                 core::mem::forget(self);
                 Ok(fd)
             }

@@ -147,8 +147,8 @@ impl FileSystem for Devices {
         Err(Errno::EOPNOTSUPP)
     }
 
-    fn fsync(&self, _: Ino, _: bool) -> Result<()> {
-        Ok(())
+    fn fsync(&self, _: Ino, _: bool) -> Result<u64> {
+        Ok(0)
     }
 
     fn sync(&self) -> Result<()> {
@@ -159,11 +159,15 @@ impl FileSystem for Devices {
         Ok(StatFs { block_size: 4096, blocks: 0, free: 0, files: 0, free_files: 0 })
     }
 
-    fn hold(&self, ino: Ino) -> Result<()> {
-        self.getattr(ino).map(drop)
+    fn hold(&self, ino: Ino) -> Result<u64> {
+        self.getattr(ino).map(|_| 0)
     }
 
     fn release(&self, _: Ino) -> Result<()> {
         Ok(())
+    }
+
+    fn reclaim(&self, ino: Ino, _: u32) -> Result<Stat> {
+        self.getattr(ino)
     }
 }

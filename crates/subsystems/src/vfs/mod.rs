@@ -19,9 +19,12 @@ mod devices;
 mod failures;
 mod mounts;
 mod names;
+mod notes;
 mod open_file;
 mod opening;
 mod path;
+#[cfg(test)]
+mod successor_tests;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -37,11 +40,13 @@ use kd_api::{AppId, Blocks, Caller, Component, Errno, Fd, Imports, InBuf, OutBuf
 use crate::sharded::Sharded;
 use cache::Cache;
 use credentials::{App, Attributes, Credentials, WRITE};
+use descriptors::Reserved;
 use devices::Devices;
 pub use devices::device_name;
 use failures::Failures;
 pub use mounts::MOUNTS;
 use mounts::{Location, Mounts};
+use notes::Notes;
 use open_file::{Object, OpenFile, PipeEnd};
 use path::Path;
 use walk::{Child, Dentry, Node, Walk};
@@ -63,6 +68,7 @@ pub struct VirtualFileSystem {
     /// Which inode an answer is about is known only afterwards, so one count of changes stands for all. They are rare.
     inodes: Cache<Location, Attributes>,
     failures: Failures,
+    notes: Notes,
 }
 
 /// The component `vfs`. Besides the imports it names, it takes every file system it knows a place for, and every block
@@ -72,13 +78,16 @@ pub fn component() -> Component {
         Ok(Arc::new(VirtualFileSystem::new(imports)?))
     })
     .for_apps()
+    .with_store(notes::STORE)
 }
 
 impl VirtualFileSystem {
-    /// One over the imports `ramfs`, `pipe`, further file systems and all block devices; makes the mount points.
+    /// One over the imports `ramfs`, `pipe`, further file systems and all block devices; makes the mount points, and takes
+    /// over what it finds in its store.
     pub fn new(imports: &Imports) -> core::result::Result<VirtualFileSystem, StartError> {
         let devices = Arc::new(Devices::new(imports));
-        Ok(VirtualFileSystem {
+        let (notes, found) = Notes::open(imports.store());
+        let vfs = VirtualFileSystem {
             mounts: Mounts::new(imports, devices.clone())?,
             devices,
             pipes: imports.get::<dyn Pipe>("pipe")?,
@@ -86,7 +95,10 @@ impl VirtualFileSystem {
             names: Cache::new(NAME_SETS, NAME_SETS),
             inodes: Cache::new(INODE_SETS, 1),
             failures: Failures::default(),
-        })
+            notes,
+        };
+        vfs.take_over(found);
+        Ok(vfs)
     }
 
     fn app(&self, caller: Caller) -> Arc<App> {
@@ -96,6 +108,12 @@ impl VirtualFileSystem {
     /// Who calls: the superuser, unless it said otherwise.
     fn who(&self, caller: Caller) -> Credentials {
         self.apps.get(caller.app.0.into()).map_or_else(Credentials::default, |app| app.credentials())
+    }
+
+    /// Puts a file behind the number that was reserved for it.
+    fn install(&self, caller: Caller, reserved: Reserved<'_>, file: Arc<OpenFile>) -> Result<Fd> {
+        let note = self.notes.descriptor(caller.app, reserved.fd(), &file);
+        reserved.install(file, note)
     }
 
     fn file(&self, caller: Caller, fd: Fd) -> Result<Arc<OpenFile>> {
@@ -165,7 +183,7 @@ impl Vfs for VirtualFileSystem {
         let app = self.app(caller);
         let reserved = app.descriptors.reserve()?;
         let file = self.walk(caller, |walk| walk.open(&path, flags, mode))?;
-        reserved.install(Arc::new(file))
+        self.install(caller, reserved, Arc::new(file))
     }
 
     fn close(&self, caller: Caller, fd: Fd) -> Result<()> {
@@ -249,7 +267,7 @@ impl Vfs for VirtualFileSystem {
     fn dup(&self, caller: Caller, fd: Fd) -> Result<Fd> {
         let app = self.apps.get(caller.app.0.into()).ok_or(Errno::EBADF)?;
         let file = app.descriptors.get(fd)?;
-        app.descriptors.reserve()?.install(file)
+        self.install(caller, app.descriptors.reserve()?, file)
     }
 
     fn stat(&self, caller: Caller, path: &str) -> Result<Stat> {
@@ -284,11 +302,17 @@ impl Vfs for VirtualFileSystem {
     }
 
     fn umask(&self, caller: Caller, mask: u32) -> Result<u32> {
-        Ok(self.app(caller).set_umask(mask))
+        let app = self.app(caller);
+        let before = app.set_umask(mask);
+        self.notes.app(caller.app, &app);
+        Ok(before)
     }
 
     fn set_user(&self, caller: Caller, uid: u32, gid: u32) -> Result<()> {
-        self.app(caller).set_user(uid, gid)
+        let app = self.app(caller);
+        app.set_user(uid, gid)?;
+        // A successor that does not know would take it for the superuser.
+        if self.notes.app(caller.app, &app) { Ok(()) } else { Err(Errno::EAGAIN) }
     }
 
     fn mkdir(&self, caller: Caller, path: &str, mode: u32) -> Result<()> {
@@ -343,9 +367,12 @@ impl Vfs for VirtualFileSystem {
         let app = self.app(caller);
         let (reading, writing) = (app.descriptors.reserve()?, app.descriptors.reserve()?);
         let pipe = self.pipes.create()?;
-        let end = |writer| Object::Pipe(PipeEnd { pipes: self.pipes.clone(), pipe, writer });
-        let (reader, writer) = (OpenFile::new(end(false), open::RDONLY, 0), OpenFile::new(end(true), open::WRONLY, 0));
-        Ok((reading.install(Arc::new(reader))?, writing.install(Arc::new(writer))?))
+        let end = |writer, flags| {
+            let end = PipeEnd { pipes: self.pipes.clone(), pipe, writer };
+            Arc::new(OpenFile::new(Object::Pipe(end), flags, 0, self.notes.pipe(pipe, writer, flags)))
+        };
+        let (reader, writer) = (end(false, open::RDONLY), end(true, open::WRONLY));
+        Ok((self.install(caller, reading, reader)?, self.install(caller, writing, writer)?))
     }
 
     fn app_exited(&self, app: AppId) {

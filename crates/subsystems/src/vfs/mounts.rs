@@ -65,6 +65,11 @@ impl Mounts {
         &self.0[at.mount as usize]
     }
 
+    /// The mount of a location that may be none.
+    pub fn get(&self, at: Location) -> Option<&Mount> {
+        self.0.get(at.mount as usize)
+    }
+
     /// The root of what is mounted over `name` in a directory.
     pub fn over(&self, directory: Location, name: &str) -> Option<Location> {
         if directory != TOP {

@@ -5,7 +5,7 @@
 //! it releases what it held; a call still under way keeps it alive.
 
 use alloc::sync::Arc;
-use core::sync::atomic::AtomicU64;
+use core::sync::atomic::{AtomicU64, Ordering::AcqRel};
 
 use kd_api::ids::PipeId;
 use kd_api::interfaces::fs::{FileSystem, Kind, Stat};
@@ -17,6 +17,7 @@ use kd_sync::{Mutex, rendezvous};
 use super::device::Device;
 use super::failures::Failures;
 use super::mounts::Location;
+use crate::records::Record;
 
 /// What a file is.
 pub enum Object {
@@ -30,6 +31,18 @@ pub enum Object {
 pub struct Held {
     pub fs: Arc<dyn FileSystem>,
     pub at: Location,
+    /// Which instance of the file system has what was written.
+    pub instance: AtomicU64,
+}
+
+impl Held {
+    /// Syncs it; `EIO` once if an instance died since it was opened, perhaps with what was written to it.
+    fn sync(&self, data_only: bool, failures: &Failures, known: &AtomicU64) -> Result<()> {
+        let synced = self.fs.fsync(self.at.ino, data_only);
+        let same = synced.is_ok_and(|instance| self.instance.swap(instance, AcqRel) == instance);
+        failures.tell(self.at, known, synced.map(drop))?;
+        if same { Ok(()) } else { Err(Errno::EIO) }
+    }
 }
 
 impl Drop for Held {
@@ -83,6 +96,8 @@ pub struct OpenFile {
     position: Mutex<u64>,
     /// Up to which number it knows failures of writing back.
     known_failures: AtomicU64,
+    /// What is noted of it: the last to be dropped, when nothing is held any more.
+    note: Option<Record>,
 }
 
 /// A position from which a transfer of `len` bytes stays within what a signed offset can say, else `EINVAL`.
@@ -93,8 +108,27 @@ fn check(offset: u64, len: usize) -> Result<u64> {
 
 impl OpenFile {
     /// One that knows failures of writing back up to this number.
-    pub fn new(object: Object, flags: u32, known_failures: u64) -> OpenFile {
-        OpenFile { object, flags, position: Mutex::new(0), known_failures: AtomicU64::new(known_failures) }
+    pub fn new(object: Object, flags: u32, known_failures: u64, note: Option<Record>) -> OpenFile {
+        let known_failures = AtomicU64::new(known_failures);
+        OpenFile { object, flags, position: Mutex::new(0), known_failures, note }
+    }
+
+    /// One as a VFS that died had it.
+    pub fn restored(object: Object, flags: u32, known_failures: u64, position: u64, note: Record) -> OpenFile {
+        OpenFile { position: Mutex::new(position), ..OpenFile::new(object, flags, known_failures, Some(note)) }
+    }
+
+    /// What is noted of it.
+    pub fn note(&self) -> Option<&Record> {
+        self.note.as_ref()
+    }
+
+    /// Moves the position, whose lock the caller has.
+    fn set(&self, position: &mut u64, to: u64) {
+        *position = to;
+        if let Some(note) = &self.note {
+            note.moved(to);
+        }
     }
 
     /// The regular file that a call of `bytes` bytes may change.
@@ -126,8 +160,9 @@ impl OpenFile {
             return end.read(out);
         }
         let mut position = self.position.lock();
-        let count = self.read_at(*position, out)?;
-        *position += count as u64;
+        let at = *position;
+        let count = self.read_at(at, out)?;
+        self.set(&mut position, at + count as u64);
         Ok(count)
     }
 
@@ -139,7 +174,7 @@ impl OpenFile {
         }
         let mut position = self.position.lock();
         let (count, end) = self.write_at(*position, data)?;
-        *position = end;
+        self.set(&mut position, end);
         Ok(count)
     }
 
@@ -235,16 +270,14 @@ impl OpenFile {
         if !(0..=farthest).contains(&target) {
             return Err(Errno::EINVAL);
         }
-        *position = target as u64;
-        Ok(*position)
+        self.set(&mut position, target as u64);
+        Ok(target as u64)
     }
 
     /// `fsync(2)`, or `fdatasync(2)`.
     pub fn sync(&self, data_only: bool, failures: &Failures) -> Result<()> {
         match &self.object {
-            Object::File(held) | Object::Directory(held) => {
-                failures.tell(held.at, &self.known_failures, held.fs.fsync(held.at.ino, data_only))
-            }
+            Object::File(held) | Object::Directory(held) => held.sync(data_only, failures, &self.known_failures),
             Object::Device(device, _) => device.flush(),
             Object::Pipe(_) => Err(Errno::EINVAL),
         }
@@ -292,7 +325,7 @@ impl OpenFile {
             Object::Directory(held) => held.fs.readdir(held.at.ino, *position, out)?,
             _ => return Err(Errno::ENOTDIR),
         };
-        *position = next;
+        self.set(&mut position, next);
         Ok(count)
     }
 }

@@ -1,5 +1,7 @@
 //! `open(2)`: finding or making what is opened, the checks, and the hold.
 
+use core::sync::atomic::Ordering::Relaxed;
+
 use kd_api::interfaces::fs::Kind;
 use kd_api::interfaces::vfs::open;
 use kd_api::{Errno, Result};
@@ -68,14 +70,19 @@ impl Walk<'_> {
             _ => self.check(node.at, node.stat.as_ref(), wanted(flags))?,
         }
         let known = self.vfs.failures.latest();
-        Ok(OpenFile::new(self.object(&node, flags & open::TRUNC != 0 && !made)?, flags, known))
+        let mut note = self.vfs.notes.file(node.kind, node.at, flags, 0);
+        let object = self.object(&node, flags & open::TRUNC != 0 && !made)?;
+        if let Object::File(held) | Object::Directory(held) | Object::Device(_, held) = &object {
+            note = self.vfs.notes.file(node.kind, node.at, flags, held.instance.load(Relaxed));
+        }
+        Ok(OpenFile::new(object, flags, known, note))
     }
 
     fn object(&self, node: &Node, cut: bool) -> Result<Object> {
         let fs = &self.vfs.mounts.of(node.at).fs;
         let hold = || -> Result<Held> {
-            self.with(node, |fs, ino| fs.hold(ino))?;
-            Ok(Held { fs: fs.clone(), at: node.at })
+            let instance = self.with(node, |fs, ino| fs.hold(ino))?;
+            Ok(Held { fs: fs.clone(), at: node.at, instance: instance.into() })
         };
         match node.kind {
             Kind::Directory => Ok(Object::Directory(hold()?)),
