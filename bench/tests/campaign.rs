@@ -182,6 +182,10 @@ fn outcomes_hang_neither_on_order_nor_on_how_many_trials_are_made_at_once() {
     let Some(alone) = classes(1) else { return eprintln!("no fault is made on this host") };
     assert!(alone.iter().flatten().any(|class| class.is_activated()), "{alone:?}");
     for jobs in [2, 4] {
-        assert_eq!(Some(&alone), classes(jobs).as_ref(), "with {jobs} jobs");
+        let together = classes(jobs).expect("faults were made a moment ago");
+        // What hung on time in either is no evidence.
+        let pairs: Vec<_> = alone.iter().zip(&together).filter_map(|(one, other)| one.zip(*other)).collect();
+        assert!(pairs.len() >= alone.len() - 4, "too many hang on time: {alone:?}, {together:?}");
+        assert!(pairs.iter().all(|(one, other)| one == other), "with {jobs} jobs: {pairs:?}");
     }
 }
