@@ -97,7 +97,11 @@ impl ChannelPort {
 
 impl Port for ChannelPort {
     fn claim(&self) -> Result<Slot<'_>> {
-        let claimed = self.used.iter().position(|used| !used.load(Relaxed) && !used.swap(true, Acquire));
+        // Where a request of a client that died is still in hand, its server has the window. One that never answers it takes
+        // no more than it could by never answering.
+        let free = |slot: usize| self.channel.lines()[slot].state().what() != REQUEST;
+        let mut slots = self.used.iter().enumerate();
+        let claimed = slots.position(|(slot, used)| !used.load(Relaxed) && free(slot) && !used.swap(true, Acquire));
         claimed.map(|index| Slot { index, window: self.channel.window(index) }).ok_or(Errno::EAGAIN)
     }
 
