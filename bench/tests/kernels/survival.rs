@@ -167,6 +167,27 @@ fn each_component_loses_what_the_table_says() {
     look_after_the_death_of(&["vfs", "jfs"], Way::Warm);
 }
 
+/// A read that waited when its VFS died takes no bytes from the next one.
+#[test]
+fn who_waits_at_a_pipe_for_a_vfs_that_died_takes_nothing() {
+    let boot = PROCESS.boot(1);
+    let calls = [Call::Pipe, Call::Wait(0), Call::Write(1, data(7, 3)), Call::Wait(0), Call::Wait(0), Call::Wait(0)];
+    let mut app = PROCESS.script(&boot, 1, &calls);
+    assert!(matches!(outcome(&mut app), Outcome::Number(_)));
+    // Until it was killed with the read in hand.
+    let waited: Option<Outcome> = loop {
+        kill(&boot, &["vfs"]);
+        if let Ok(line) = app.line_within(Duration::from_millis(200)) {
+            break line;
+        }
+    };
+    assert_eq!(waited, Some(failed("EUNKNOWN")));
+    let read = data(7, 3).bytes().into_iter().map(|byte| bytes(&[byte], 1));
+    for expected in [Outcome::Number(3)].into_iter().chain(read) {
+        assert_eq!(app.line_within(LIMIT).expect("nothing was taken along"), Some(expected));
+    }
+}
+
 #[test]
 fn a_store_of_values_in_memory_is_empty_after_its_death() {
     let boot = PROCESS.boot(1);
@@ -198,7 +219,7 @@ fn the_table_is_complete() {
 const ROUNDS: usize = 60;
 const RECORD: usize = 8;
 /// Kills in all; more are no different.
-const KILLS: usize = 150;
+const KILLS: usize = 200;
 
 fn record(round: usize) -> Data {
     data(round as u8, RECORD)

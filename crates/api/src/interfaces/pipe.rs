@@ -23,6 +23,10 @@ pub trait Pipe {
     /// Answers, without holding a thread meanwhile, once a read would not wait.
     #[idempotent]
     fn wait_readable(&self, pipe: PipeId, done: Completion<()>);
+    /// Ends all waits in a pipe with `ECANCELED`, so that they take nothing: said by a VFS that follows one that died with
+    /// them.
+    #[idempotent]
+    fn interrupt(&self, pipe: PipeId) -> Result<()>;
     /// Drops one count of the reading (`writer` false) or writing end.
     fn close(&self, pipe: PipeId, writer: bool) -> Result<()>;
 }

@@ -35,6 +35,8 @@ struct State {
     ring: Ring,
     readers: u32,
     writers: u32,
+    /// How often all who waited were sent away.
+    interrupted: u64,
     /// Answered once a read would not wait.
     asked: Vec<Completion<()>>,
 }
@@ -81,7 +83,8 @@ impl Channel {
 impl Pipe for Pipes {
     fn create(&self) -> Result<PipeId> {
         let id = self.next.fetch_add(1, Relaxed);
-        let state = Mutex::new(State { ring: Ring::default(), readers: 1, writers: 1, asked: Vec::new() });
+        let state =
+            Mutex::new(State { ring: Ring::default(), readers: 1, writers: 1, interrupted: 0, asked: Vec::new() });
         let channel = Channel { state, readable: WaitQueue::new(), writable: WaitQueue::new() };
         self.pipes.insert(id, Arc::new(channel));
         Ok(PipeId(id))
@@ -92,7 +95,13 @@ impl Pipe for Pipes {
         if out.remaining() == 0 {
             return Ok(0);
         }
-        let mut state = channel.readable.wait_while(channel.state.lock(), |state| state.would_wait());
+        let state = channel.state.lock();
+        let since = state.interrupted;
+        let waits = |state: &mut State| state.would_wait() && state.interrupted == since;
+        let mut state = channel.readable.wait_while(state, waits);
+        if state.interrupted != since {
+            return Err(Errno::ECANCELED);
+        }
         let count = state.ring.drain(out);
         drop(state);
         channel.writable.wake_all();
@@ -104,10 +113,15 @@ impl Pipe for Pipes {
         let total = data.remaining();
         // A short write goes in as one piece; a longer one goes in as room comes free.
         let piece = if total <= PIPE_BUF { total } else { 1 };
+        let since = channel.state.lock().interrupted;
         while data.remaining() > 0 {
-            let full = |state: &mut State| state.readers > 0 && state.ring.room() < piece;
+            let full = |state: &mut State| state.readers > 0 && state.ring.room() < piece && state.interrupted == since;
             let mut state = channel.writable.wait_while(channel.state.lock(), full);
-            let moved = if state.readers == 0 { Err(Errno::EPIPE) } else { state.ring.fill(data) };
+            let moved = match &mut *state {
+                state if state.interrupted != since => Err(Errno::ECANCELED),
+                state if state.readers == 0 => Err(Errno::EPIPE),
+                state => state.ring.fill(data),
+            };
             let asked = core::mem::take(&mut state.asked);
             drop(state);
             channel.notify_readers(asked);
@@ -132,6 +146,17 @@ impl Pipe for Pipes {
             drop(state);
             done.complete(Ok(()));
         }
+    }
+
+    fn interrupt(&self, pipe: PipeId) -> Result<()> {
+        let channel = self.get(pipe)?;
+        let mut state = channel.state.lock();
+        state.interrupted += 1;
+        let asked = core::mem::take(&mut state.asked);
+        drop(state);
+        channel.notify_readers(asked);
+        channel.writable.wake_all();
+        Ok(())
     }
 
     fn close(&self, pipe: PipeId, writer: bool) -> Result<()> {

@@ -130,3 +130,28 @@ fn wait_readable_answers_once_there_is_something() {
     pipes.wait_readable(PipeId(99), done);
     assert_eq!(waiter.wait(), Err(Errno::EBADF));
 }
+
+#[test]
+fn who_is_interrupted_takes_and_leaves_nothing() {
+    let (pipes, id) = made();
+    let interrupt_until = |done: &dyn Fn() -> bool| {
+        while !done() {
+            assert_eq!(pipes.interrupt(id), Ok(()));
+            std::thread::yield_now();
+        }
+    };
+    scope(|scope| {
+        let reader = scope.spawn(|| read(&pipes, id, 3));
+        interrupt_until(&|| reader.is_finished());
+        assert_eq!(reader.join().expect("no panic"), Err(Errno::ECANCELED));
+    });
+    let full = vec![1; PIPE_CAPACITY];
+    assert_eq!(write(&pipes, id, &full), Ok(PIPE_CAPACITY));
+    scope(|scope| {
+        let writer = scope.spawn(|| write(&pipes, id, b"abc"));
+        interrupt_until(&|| writer.is_finished());
+        assert_eq!(writer.join().expect("no panic"), Err(Errno::ECANCELED));
+    });
+    assert_eq!(read(&pipes, id, PIPE_CAPACITY + 3), Ok(full), "and who comes later waits and reads as ever");
+    assert_eq!(pipes.interrupt(PipeId(0)), Err(Errno::EBADF));
+}

@@ -162,6 +162,8 @@ impl VirtualFileSystem {
                 // One end that nothing leads to is closed by being dropped here.
                 Kind::Fifo => {
                     let pipe = PipeId(at.ino.0);
+                    // Who waits there waits for a VFS that is gone. A pipe that is gone as well says so to whoever uses it.
+                    let _ = self.pipes.interrupt(pipe);
                     Some(Object::Pipe(PipeEnd { pipes: self.pipes.clone(), pipe, writer: file.writer }))
                 }
                 _ if !led_to || kinds.get(&at) != Some(&file.kind) => None,
