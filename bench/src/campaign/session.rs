@@ -21,6 +21,11 @@ use crate::meta;
 /// Replays of a class at most, until one shows it again.
 const TRIES: usize = 3;
 
+/// Trials at once, unless said otherwise: trials that hang mostly sleep until that is certain.
+pub fn default_jobs() -> usize {
+    meta::cores().len() * 3
+}
+
 /// What is to be run.
 #[derive(Clone, Debug)]
 pub struct Options {

@@ -10,8 +10,8 @@ use kd_campaign::{Log, Record, Shard, merge, summarise};
 use kd_report::campaign::{Class, FILE, Summary, activated};
 
 use super::CommandError;
-use crate::campaign::session::{Options, Session};
-use crate::{meta, suite};
+use crate::campaign::session::{Options, Session, default_jobs};
+use crate::suite;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,7 +33,7 @@ pub struct Arguments {
     /// From which faults are drawn
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
-    /// Trials at once; as many as there are cores unless given
+    /// Trials at once; three for each core unless given, since those that hang mostly sleep
     #[arg(long, value_name = "J", value_parser = clap::value_parser!(u32).range(1..=256))]
     jobs: Option<u32>,
     /// The log, begun or gone on with; reports/latest/campaign.log unless given
@@ -82,7 +82,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), CommandErro
     let session = Session::new(Options {
         trials: arguments.trials,
         seed: arguments.seed,
-        jobs: arguments.jobs.map_or_else(|| meta::cores().len(), |jobs| jobs as usize),
+        jobs: arguments.jobs.map_or_else(default_jobs, |jobs| jobs as usize),
         shard: arguments.shard,
         log: arguments.log.clone().unwrap_or_else(|| suite::default_out().join("campaign.log")),
     })?;

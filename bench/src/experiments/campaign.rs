@@ -11,7 +11,7 @@ use kd_report::schema::{Entry, Experiment, Kernel, Record};
 use super::records::Subject as Columns;
 use super::{Plan, Progress};
 use crate::budget;
-use crate::campaign::session::{CampaignError, Options, Session};
+use crate::campaign::session::{CampaignError, Options, Session, default_jobs};
 
 /// More trials than any budget allows.
 const TRIALS_MAX: u64 = 1_000_000;
@@ -22,7 +22,7 @@ pub fn run(plan: &Plan, out: &Path, progress: Progress<'_>) -> Result<Summary, C
     let session = Session::new(Options {
         trials: TRIALS_MAX,
         seed: plan.seed,
-        jobs: plan.cores.len(),
+        jobs: default_jobs(),
         shard: Shard::WHOLE,
         log: log.clone(),
     })?;
