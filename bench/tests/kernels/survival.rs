@@ -183,7 +183,9 @@ fn who_waits_at_a_pipe_for_a_vfs_that_died_takes_nothing() {
     };
     assert_eq!(waited, Some(failed("EUNKNOWN")));
     let read = data(7, 3).bytes().into_iter().map(|byte| bytes(&[byte], 1));
-    assert_eq!(outcomes(&mut app), [Outcome::Number(3)].into_iter().chain(read).collect::<Vec<_>>());
+    for expected in [Outcome::Number(3)].into_iter().chain(read) {
+        assert_eq!(app.line_within(LIMIT).expect("nothing was taken along"), Some(expected));
+    }
 }
 
 #[test]

@@ -293,6 +293,9 @@ impl Pipe for Full {
     fn write(&self, pipe: kd_api::ids::PipeId, data: &mut InBuf<'_>) -> Result<usize> {
         self.0.write(pipe, data)
     }
+    fn interrupt(&self, pipe: kd_api::ids::PipeId) -> Result<()> {
+        self.0.interrupt(pipe)
+    }
     fn wait_readable(&self, pipe: kd_api::ids::PipeId, done: kd_api::Completion<()>) {
         self.1.fetch_add(100, SeqCst);
         self.0.wait_readable(pipe, done);
