@@ -156,10 +156,12 @@ fn calls(port: &Arc<Liar>) -> Vec<(String, Call)> {
             symlink(ROOT, "a", "b", OWNER); readlink(ROOT, room(100)); link(Ino(2), ROOT, "a"); unlink(ROOT, "a");
             rmdir(ROOT, "a"); rename(ROOT, "a", Ino(2), "b", 0); read(ROOT, 0, room(100)); write(ROOT, 0, data(b"abc"));
             append(ROOT, data(b"")); truncate(ROOT, 9); readdir(ROOT, 0, room(64)); allocate(ROOT, 0, 9, true);
-            fsync(ROOT, false); sync(); statfs(); hold(ROOT); release(ROOT);
+            fsync(ROOT, false); sync(); statfs(); hold(ROOT); release(ROOT); reclaim(ROOT, 1);
         }
         KernelInfoClient { component(0); uptime(); command_line(room(100)); log(room(100)); }
-        PipeClient { create(); read(PipeId(1), room(10)); write(PipeId(1), data(b"x")); close(PipeId(1), true); }
+        PipeClient {
+            create(); read(PipeId(1), room(10)); write(PipeId(1), data(b"x")); interrupt(PipeId(1)); close(PipeId(1), true);
+        }
         ProcClient { getpid(ME); }
         VfsClient {
             open(ME, "/a", 0, 0); close(ME, Fd(3)); read(ME, Fd(3), room(10)); write(ME, Fd(3), data(b"abc"));
