@@ -163,13 +163,22 @@ fn run(call: &str) -> ((u64, u64), Vec<Event>, Status) {
         assert!(begin.elapsed() < LIMIT, "{call}: the app never gets its answer");
         std::thread::sleep(Duration::from_millis(1));
     }
-    let control::Answer::Events(events) = ask(&control, &Request::Events, &[]) else {
-        panic!("not what was asked for")
+    // A successor answers before the supervisor has noted it: what happened and what stands must agree first.
+    let mut events = Vec::new();
+    let status = loop {
+        let control::Answer::Events(more) = ask(&control, &Request::Events, &[]) else {
+            panic!("not what was asked for")
+        };
+        events.extend(more);
+        let control::Answer::Status(all) = ask(&control, &Request::Status, &[]) else {
+            panic!("not what was asked for")
+        };
+        let status = all.into_iter().find(|status| status.name == "rogue");
+        match status.filter(|status| happened(&events, |what| *what == What::Restarted) == status.restarts as usize) {
+            Some(status) => break status,
+            None => assert!(begin.elapsed() < LIMIT, "{call}: it never runs again: {events:?}"),
+        }
     };
-    let control::Answer::Status(status) = ask(&control, &Request::Status, &[]) else {
-        panic!("not what was asked for")
-    };
-    let status = status.into_iter().find(|status| status.name == "rogue").expect("it runs again");
     let others = events.iter().filter(|event| !["rogue", "app 1"].contains(&event.who.as_str()));
     assert_eq!(others.count(), 0, "nobody else is shot: {events:?}");
     ((board.get(Field::Failed), board.get(Field::LastErrno)), events, status)
