@@ -17,10 +17,10 @@ pub const BUDGETS: [Budget; 10] = [
     Budget { experiment: "primitives", quick: 7, full: 35 },
     // Within `primitives`.
     Budget { experiment: "payload", quick: 2, full: 10 },
-    Budget { experiment: "latency", quick: 16, full: 120 },
-    Budget { experiment: "macro", quick: 9, full: 110 },
+    Budget { experiment: "latency", quick: 13, full: 105 },
+    Budget { experiment: "macro", quick: 7, full: 90 },
     Budget { experiment: "scaling", quick: 4, full: 30 },
-    Budget { experiment: "faults", quick: 14, full: 70 },
+    Budget { experiment: "faults", quick: 11, full: 65 },
     Budget { experiment: "campaign", quick: 3, full: 20 },
     Budget { experiment: "restart", quick: 10, full: 55 },
     Budget { experiment: "crash", quick: 2, full: 10 },
