@@ -11,7 +11,7 @@ pub struct Budget {
     pub full: u64,
 }
 
-/// All of them: together below 90 s quick and 10 minutes in full, with room for booting, analysis and rendering.
+/// All of them: together below two minutes quick and 10 minutes in full, with room for booting, analysis and rendering.
 pub const BUDGETS: [Budget; 10] = [
     Budget { experiment: "ipc", quick: 4, full: 20 },
     Budget { experiment: "primitives", quick: 7, full: 35 },

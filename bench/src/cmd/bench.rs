@@ -21,7 +21,7 @@ Examples:
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Fewer boots and shorter budgets: under 90 seconds
+    /// Fewer boots and shorter budgets: under two minutes
     #[arg(long)]
     pub quick: bool,
     /// One experiment alone
