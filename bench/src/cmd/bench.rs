@@ -12,7 +12,7 @@ use crate::suite::{self, Options};
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo debate bench --quick              everything, in a minute and a half
+  cargo debate bench --quick              everything, in under two minutes
   cargo debate bench --only restart       one experiment
   cargo debate bench --quick --seed 7     the same faults in the same order as any other run with seed 7
   cargo debate bench --out reports/mine   another output folder";

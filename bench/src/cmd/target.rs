@@ -73,7 +73,7 @@ pub fn usage(name: &'static str, about: &'static str) -> Command {
         .args(FLAGS.map(|name| hidden(name).action(ArgAction::SetTrue)))
         .args(VALUES.map(|name| hidden(name).num_args(1)));
     usage.arg(Arg::new("filter").num_args(0..).help("Run the benches that match; the main job is `suite`")).after_help(
-        "Examples:\n  cargo bench -- --quick                   everything, in a minute and a half\n  \
+        "Examples:\n  cargo bench -- --quick                   everything, in under two minutes\n  \
          cargo bench -- direct_call               one bench of criterion's\n  \
          cargo bench --bench ipc -- --quick       the same exchange by other means alone, without a report\n  \
          cargo bench --bench suite -- --seed 7    the main job alone, with a seed",

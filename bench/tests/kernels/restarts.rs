@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 const KILL: i32 = 9;
 const STOP: i32 = 19;
 
-fn load(boot: &Boot, app: u32, workload: &str) -> RunningApp {
+pub fn load(boot: &Boot, app: u32, workload: &str) -> RunningApp {
     load_on(PROCESS, boot, app, workload)
 }
 
@@ -28,7 +28,7 @@ fn load_on(config: Config, boot: &Boot, app: u32, workload: &str) -> RunningApp 
     app
 }
 
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !condition() {
         assert!(begin.elapsed() < LIMIT, "waited in vain: {what}");
@@ -36,7 +36,7 @@ fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-fn goes_on(app: &RunningApp) {
+pub fn goes_on(app: &RunningApp) {
     let good = app.board.get(Field::Good);
     assert!(app.wait_until(LIMIT, |board| board.get(Field::Good) > good + 10), "calls are answered again");
 }

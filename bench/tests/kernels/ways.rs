@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 use kd_boot::board::Field;
-use kd_boot::control::{Entry, Event, Task, What};
+use kd_boot::control::{Event, What};
 use kd_boot::manifest::Manifest;
 use kd_boot::policy::{Policy, Restart, Way};
 use kd_faults::Fault;
@@ -13,6 +13,7 @@ use kernel_debate::boot::{Boot, RunningApp};
 use kernel_debate::experiments::faults::subjects;
 
 use crate::PROCESS;
+use crate::restarts::{goes_on, load, until};
 
 const LIMIT: Duration = Duration::from_secs(20);
 const KILL: i32 = 9;
@@ -27,26 +28,6 @@ fn boot(component: &str, apps: u32, policy: Policy) -> Boot {
 fn set(manifest: &mut Manifest, component: &str, policy: Policy) {
     let entry = manifest.entries.iter_mut().find(|entry| entry.name == component);
     entry.expect("it is in the manifest").policy = policy;
-}
-
-fn load(boot: &Boot, app: u32, workload: &str) -> RunningApp {
-    let rounds = Task::Rounds { workload: workload.into(), rate: 0, entry: Entry::Call };
-    let app = boot.start(app, true, rounds).expect("starts");
-    assert!(app.wait_until(LIMIT, |board| board.get(Field::Good) > 10), "{workload} starts");
-    app
-}
-
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !condition() {
-        assert!(begin.elapsed() < LIMIT, "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
-fn goes_on(app: &RunningApp) {
-    let good = app.board.get(Field::Good);
-    assert!(app.wait_until(LIMIT, |board| board.get(Field::Good) > good + 10), "calls are answered again");
 }
 
 fn finish(app: &RunningApp) {

@@ -200,7 +200,7 @@ words! {
 words! {
     /// Which plan a run followed.
     Mode {
-        /// Few boots, a minute and a half.
+        /// Few boots, under two minutes.
         Quick = "quick",
         /// All boots.
         Full = "full",
