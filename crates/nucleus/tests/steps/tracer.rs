@@ -51,16 +51,16 @@ impl Traced {
         }
     }
 
-    /// Kills it, and takes note of the end of all its threads.
+    /// Kills it, and takes note of the end of all its threads, the first one's last, and of nobody else's: the other
+    /// process may end at the same moment, and its end belongs to whoever waits for that.
     fn end(self) -> io::Result<()> {
+        let threads = threads(self.pid);
         // SAFETY: a plain system call, on a child of ours that was not waited for yet.
         unsafe { libc::kill(self.pid, libc::SIGKILL) };
-        loop {
-            let (who, status) = wait_for(-1)?;
-            if who == self.pid && !libc::WIFSTOPPED(status) {
-                return Ok(());
-            }
+        for thread in threads.into_iter().filter(|thread| *thread != self.pid) {
+            wait_for_end(thread)?;
         }
+        wait_for_end(self.pid)
     }
 }
 
@@ -84,6 +84,12 @@ pub fn wait_for(pid: i32) -> io::Result<(i32, i32)> {
         -1 => Err(io::Error::last_os_error()),
         who => Ok((who, status)),
     }
+}
+
+/// Waits for the end of a thread that we trace, past all stops that come before.
+fn wait_for_end(thread: i32) -> io::Result<()> {
+    while libc::WIFSTOPPED(wait_for(thread)?.1) {}
+    Ok(())
 }
 
 /// Ends this test, and its children with it, unless called again in time.
