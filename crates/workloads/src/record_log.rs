@@ -7,7 +7,7 @@
 use kd_api::interfaces::vfs::open;
 use kd_api::{Errno, Fd, OutBuf};
 
-use crate::calls::{with_file, write};
+use crate::calls::{make_directory, with_file, write};
 use crate::{Audit, Env, Verdict, Wrong};
 
 /// Bytes of a record: its number, over and over.
@@ -56,17 +56,14 @@ impl RecordLog {
         }
         let fd = match self.fd {
             Some(fd) => fd,
-            None => {
-                let flags = open::CREAT | open::APPEND | open::RDWR;
-                *self.fd.insert(self.env.sys.open(self.env.caller, &self.path(), flags, 0o600)?)
-            }
+            None => self.open()?,
         };
         let number = self.acknowledged.len();
         self.acknowledged.push(false);
         let data = record(number as u64);
         let made = write(&self.env, fd, &data).and_then(|()| self.env.sys.fsync(self.env.caller, fd));
-        if made == Err(Errno::EBADF) {
-            // Its server has forgotten it.
+        if matches!(made, Err(Errno::EBADF | Errno::ENOENT)) {
+            // Its server has forgotten it, or its file system the log, of which nothing was stable yet.
             self.fd = None;
         }
         made?;
@@ -75,6 +72,19 @@ impl RecordLog {
         let (last, mut read) = (size.saturating_sub(RECORD as u64) as i64, [0; RECORD]);
         self.env.sys.pread(self.env.caller, fd, last, &mut OutBuf::new(&mut read))?;
         if read == data { Ok(()) } else { Err(Wrong::Answer(format!("the last record is not number {number}"))) }
+    }
+
+    fn open(&mut self) -> Result<Fd, Errno> {
+        let open = || {
+            let flags = open::CREAT | open::APPEND | open::RDWR;
+            self.env.sys.open(self.env.caller, &self.path(), flags, 0o600)
+        };
+        let fd = match open() {
+            // The directory was not stable either.
+            Err(Errno::ENOENT) => make_directory(&self.env, &self.directory).and_then(|()| open())?,
+            other => other?,
+        };
+        Ok(*self.fd.insert(fd))
     }
 
     /// Looks through the log at hand and begins another one.
