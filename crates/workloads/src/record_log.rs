@@ -89,7 +89,11 @@ impl RecordLog {
 
     /// Looks through the log at hand and begins another one.
     fn turn_over(&mut self) -> Result<(), Wrong> {
-        let found = self.look(&self.read()?);
+        let found = match self.read() {
+            // Whoever lost the name has lost all of it, and a name that was stable with a record must be there.
+            Err(Errno::ENOENT) => self.look(&[]),
+            read => self.look(&read?),
+        };
         if let Some(fd) = self.fd.take() {
             // Names are used once, so what a kernel in trouble does not close or remove is in nobody's way.
             let _ = self.env.sys.close(self.env.caller, fd);

@@ -97,9 +97,9 @@ impl InTurn {
         InTurn(cases)
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
+    /// The numbers of all cases.
+    pub fn numbers(&self) -> std::ops::Range<usize> {
+        0..self.0.len()
     }
 
     /// One boot of one of them.

@@ -153,7 +153,13 @@ pub(super) fn wait_for(app: &RunningApp, rounds: u64) -> Result<(), BootFailure>
     let goal = app.board.get(Field::Good) + rounds;
     match app.wait_until(PATIENCE, |board| board.get(Field::Good) >= goal) {
         true => Ok(()),
-        false => Err(BootFailure::App("the load does not get on".into())),
+        false => {
+            let [good, failed, errno] =
+                [Field::Good, Field::Failed, Field::LastErrno].map(|field| app.board.get(field));
+            let why =
+                format!("the load does not get on: {good} rounds were good, {failed} failed, last with errno {errno}");
+            Err(BootFailure::App(why))
+        }
     }
 }
 

@@ -17,12 +17,12 @@
 //! | [`timeline`] | completed rounds around the kill |
 
 mod cause;
-mod each_second;
-mod in_turn;
+pub mod each_second;
+pub mod in_turn;
 pub mod keyed;
 mod killing;
 mod oopsing;
-mod random_kills;
+pub mod random_kills;
 mod timeline;
 
 use std::time::{Duration, Instant};
@@ -83,7 +83,7 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
         if round > 0 && begun.elapsed() >= time {
             break;
         }
-        for number in 0..in_turn.len() {
+        for number in in_turn.numbers() {
             tell(&format!("{}, boot {}", in_turn.name(number), round + 1));
             in_turn.boot(number, &mut random)?;
         }

@@ -110,9 +110,6 @@ pub fn section(results: &Results) -> Result<String, ReportError> {
     let points = pick(results, Experiment::Restart, |r| timeline::is_point(r) && r.value.is_some());
     let records = pick(results, Experiment::Restart, is_number);
     let works = works::table_of(results);
-    if points.is_empty() && records.is_empty() && works.is_empty() {
-        return Ok(String::from("<p class=\"empty\">No restart was measured in this run.</p>"));
-    }
     let mut out = targets::table_of(results);
     let panels = panels(&points);
     let mut entries: Vec<(String, Ink, super::ink::Shape)> = Vec::new();
@@ -130,8 +127,10 @@ pub fn section(results: &Results) -> Result<String, ReportError> {
         }
         out += "</div>";
     }
-    let rest = [components::table_of(results), availability::section(results), works];
-    Ok(out + &numbers(&records) + &delays::section(results)? + &rest.concat())
+    out += &numbers(&records);
+    out += &delays::section(results)?;
+    out += &[components::table_of(results), availability::section(results), works].concat();
+    Ok(if out.is_empty() { "<p class=\"empty\">No restart was measured in this run.</p>".into() } else { out })
 }
 
 /// What a timeline shows, for those who cannot see it.
