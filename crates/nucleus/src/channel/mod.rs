@@ -44,7 +44,7 @@ pub enum Wait {
     Yield,
     /// Sleeps on a futex at once.
     Block,
-    /// Polls as `Yield` for a while, then sleeps as `Block`; with one core that others compete for, where an offered core
+    /// Polls as `Yield` for a while, then sleeps as `Block`; where others compete for its cores, so that an offered core
     /// comes back late, it sleeps at once.
     Adaptive,
 }
@@ -63,10 +63,10 @@ impl Wait {
         }
     }
 
-    /// How to wait at this moment: on one core that came back late not long ago, an adaptive waiter blocks.
+    /// How to wait at this moment: where a core came back late not long ago, an adaptive waiter blocks.
     #[inline]
     fn now(self) -> Wait {
-        if self != Wait::Adaptive || !crate::process::has_one_core() {
+        if self != Wait::Adaptive {
             return self;
         }
         match LATE.load(Relaxed) {
@@ -104,7 +104,7 @@ const IDLE_POLLS: u32 = 10_000;
 /// Offers of the only core before an adaptive waiter sleeps: enough for a chain of servers, each of which offers the core as well.
 const YIELDS_ALONE: u32 = 16;
 /// Nanoseconds after which an offered core came back late: no short call takes so long, but any slice of the host's
-/// scheduler does, so that somebody else wants this core and a waiter who sleeps is woken in its place.
+/// scheduler does, so that somebody else wants this core, and a waiter who sleeps is woken in their place.
 const LATE_AFTER: u64 = 300_000;
 /// Waits of this process that block after that.
 const LATE_FOR: u32 = 1000;
@@ -114,7 +114,6 @@ static LATE: AtomicU32 = AtomicU32::new(0);
 /// Polls of one wait, counted; says what to do between two of them.
 struct Patience {
     wait: Wait,
-    alone: bool,
     polls: u32,
 }
 
@@ -136,7 +135,7 @@ impl Patience {
             (true, Wait::Adaptive) => SPINS + YIELDS - YIELDS_ALONE,
             (true, _) => SPINS,
         };
-        Patience { wait, alone, polls }
+        Patience { wait, polls }
     }
 
     /// Passes the time until the next poll; `false` when it is time to sleep instead.
@@ -153,8 +152,8 @@ impl Patience {
         if self.wait == Wait::Adaptive && self.polls > SPINS + YIELDS {
             return false;
         }
-        if self.wait == Wait::Adaptive && self.alone {
-            return offer_alone();
+        if self.wait == Wait::Adaptive {
+            return offer();
         }
         std::thread::yield_now();
         true
@@ -173,8 +172,8 @@ impl Patience {
     }
 }
 
-/// Offers the only core; `false` if it came back late.
-fn offer_alone() -> bool {
+/// Offers the core; `false` if it came back late.
+fn offer() -> bool {
     let before = clock::now();
     std::thread::yield_now();
     let late = clock::now() - before > LATE_AFTER;
