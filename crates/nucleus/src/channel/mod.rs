@@ -106,10 +106,15 @@ const YIELDS_ALONE: u32 = 16;
 /// Nanoseconds after which an offered core came back late: no short call takes so long, but any slice of the host's
 /// scheduler does, so that somebody else wants this core, and a waiter who sleeps is woken in their place.
 const LATE_AFTER: u64 = 300_000;
-/// Waits of this process that block after that.
-const LATE_FOR: u32 = 1000;
+/// Waits of this process that block after that, at first and at most: each time that the core comes back late again they are
+/// `LATE_GROWTH` times as many, and each time that it comes back soon a few less, so that who once had to wait for a
+/// slice of somebody's loses little, and who waits beside load loses a slice in tens of thousands of calls.
+const LATE_FOR: (u32, u32) = (32, 32_768);
+const LATE_GROWTH: u32 = 32;
 /// How many of them are left.
 static LATE: AtomicU32 = AtomicU32::new(0);
+/// How many there will be the next time.
+static LATE_NEXT: AtomicU32 = AtomicU32::new(LATE_FOR.0);
 
 /// Polls of one wait, counted; says what to do between two of them.
 struct Patience {
@@ -177,8 +182,12 @@ fn offer() -> bool {
     let before = clock::now();
     std::thread::yield_now();
     let late = clock::now() - before > LATE_AFTER;
+    let next = LATE_NEXT.load(Relaxed);
     if late {
-        LATE.store(LATE_FOR, Relaxed);
+        LATE.store(next, Relaxed);
+        LATE_NEXT.store((next * LATE_GROWTH).min(LATE_FOR.1), Relaxed);
+    } else if next > LATE_FOR.0 {
+        LATE_NEXT.store((next - next / 16).max(LATE_FOR.0), Relaxed);
     }
     !late
 }
