@@ -118,7 +118,7 @@ fn measure(
     shuffle(&mut order, random);
     for index in order {
         let cell = &mut cells[index];
-        if cell.load && round % LOADED_EVERY != 0 {
+        if cell.load && !round.is_multiple_of(LOADED_EVERY) {
             continue;
         }
         let cores = &cores[..cell.cores];
