@@ -106,7 +106,7 @@ impl Samples {
                 // The audit comes at the end of a boot, after deaths of all causes.
                 By::Kill => cause.audit(&app.board),
                 // What every kernel can suffer is what is shown on one axis.
-                By::Fault => faults.iter().for_each(|&fault| cause.timeline.add(&app.board, fault)),
+                By::Fault => faults.iter().for_each(|&fault| cause.timeline.add(&[&app.board], fault)),
                 By::Loop | By::Stop => {}
             }
         }

@@ -77,7 +77,7 @@ impl Samples {
         self.oopses += 1;
         if let Some(oops) = oops {
             self.notice.push(oops.at.saturating_sub(app.board.get(Field::LastStart)));
-            self.oops_timeline.add(&app.board, oops.at);
+            self.oops_timeline.add(&[&app.board], oops.at);
         }
         self.calls_failed += app.board.get(Field::Failed) + app.board.get(Field::Killed);
         let before = canary.board.get(Field::Good);
@@ -115,7 +115,9 @@ impl Samples {
         self.reboots += 1;
         if let (Some(died), Some(restarted)) = (died, restarted) {
             self.restart.push(restarted.saturating_sub(died));
-            self.reboot_timeline.add(&app.board, died);
+            // The load of the old kernel has died with it; the harness has started it anew at once.
+            Timeline::wait_for_its_end(died);
+            self.reboot_timeline.add(&[&app.board, &again.board], died);
         }
         if let (Some(oops), true) = (oops.or(died), answered) {
             self.first_answer.push(first.saturating_sub(oops));

@@ -85,7 +85,8 @@ fn numbers(records: &[&Record]) -> String {
     let mut notes = Notes::default();
     let mut groups = Vec::new();
     let mut deaths: Vec<String> = all_workloads(records).iter().map(|workload| parts(workload).0.to_owned()).collect();
-    deaths.dedup();
+    let mut seen = BTreeSet::new();
+    deaths.retain(|death| seen.insert(death.clone()));
     for death in deaths {
         let here: Vec<&Record> = records.iter().filter(|r| parts(&r.workload).0 == death).copied().collect();
         let mut rows = Vec::new();
@@ -110,7 +111,7 @@ pub fn section(results: &Results) -> Result<String, ReportError> {
     let points = pick(results, Experiment::Restart, |r| timeline::is_point(r) && r.value.is_some());
     let records = pick(results, Experiment::Restart, is_number);
     let works = works::table_of(results);
-    let mut out = targets::table_of(results);
+    let mut out = String::new();
     let panels = panels(&points);
     let mut entries: Vec<(String, Ink, super::ink::Shape)> = Vec::new();
     for line in panels.iter().flat_map(|panel| &panel.lines) {
@@ -127,6 +128,7 @@ pub fn section(results: &Results) -> Result<String, ReportError> {
         }
         out += "</div>";
     }
+    out += &targets::table_of(results);
     out += &numbers(&records);
     out += &delays::section(results)?;
     out += &[components::table_of(results), availability::section(results), works].concat();

@@ -113,13 +113,13 @@ pub fn table_of(results: &Results) -> String {
             let who = r.workload.split('/').next().unwrap_or_default().replace('+', " and ");
             let (verdict, class) = target.verdict(r);
             let verdict = Cell { html: Cell::text(&verdict).html, class };
-            let cells = vec![Cell::text(&target.limit(&r.unit)), Cell::figure(Some(r), &mut notes), verdict];
+            let cells = vec![verdict, Cell::figure(Some(r), &mut notes), Cell::text(&target.limit(&r.unit))];
             rows.push((format!("{}, {who}", target.what), cells));
         }
     }
     if rows.is_empty() {
         return String::new();
     }
-    let heads = ["target", "limit", "this run", "verdict"].map(str::to_owned);
+    let heads = ["target", "verdict", "this run", "limit"].map(str::to_owned);
     table("Targets, and what this run shows of them", &heads, &[Group { head: String::new(), rows }], &notes)
 }
