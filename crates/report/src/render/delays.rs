@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 const SIZE: (u32, u32) = (880, 400);
 const LEFT: i32 = 110;
-const RIGHT: i32 = 840;
+const RIGHT: i32 = 815;
 const TOP: i32 = 60;
 const FLOOR: i32 = 330;
 
