@@ -24,7 +24,7 @@ const FIGURES: [(&str, &str); 6] = [
     ("leaked_processes", "processes left"),
     ("leaked_threads", "threads left"),
     ("leaked_descriptors", "descriptors left"),
-    ("leaked_memory_objects", "mappings of memory objects left"),
+    ("leaked_memory_objects", "memory objects left"),
 ];
 
 /// Nanoseconds that a record's share of requests was later than.
