@@ -51,13 +51,14 @@ pub struct Samples {
 }
 
 impl Samples {
-    /// One boot that oopses and goes on, and one that ends itself and reboots.
-    pub fn boot(&mut self, subject: &Subject, random: &mut Random) -> Result<(), BootFailure> {
+    /// One boot that oopses and goes on, in which everything is tried if it is to be probed, and one that ends itself and
+    /// reboots.
+    pub fn boot(&mut self, subject: &Subject, probed: bool, random: &mut Random) -> Result<(), BootFailure> {
         for times in [&mut self.notice, &mut self.restart, &mut self.first_answer] {
             times.new_boot();
         }
         for panic_on_oops in [false, true] {
-            let result = if panic_on_oops { self.reboot(subject, random) } else { self.oops(subject, random) };
+            let result = if panic_on_oops { self.reboot(subject, random) } else { self.oops(subject, probed, random) };
             match result {
                 // A host that does not let us inject takes the experiment away, not the run.
                 Err(BootFailure::App(why)) => self.obstacle = Some(why),
@@ -67,7 +68,7 @@ impl Samples {
         Ok(())
     }
 
-    fn oops(&mut self, subject: &Subject, random: &mut Random) -> Result<(), BootFailure> {
+    fn oops(&mut self, subject: &Subject, probed: bool, random: &mut Random) -> Result<(), BootFailure> {
         let (boot, app, canary) = start(subject, random, false)?;
         arm(&boot, subject)?;
         let events = until(&boot, |what| matches!(what, What::Oops(_)))?;
@@ -76,13 +77,14 @@ impl Samples {
         self.oopses += 1;
         if let Some(oops) = oops {
             self.notice.push(oops.at.saturating_sub(app.board.get(Field::LastStart)));
-            self.oops_timeline.add(&app.board, oops.at);
+            self.oops_timeline.add(&[&app.board], oops.at);
         }
         self.calls_failed += app.board.get(Field::Failed) + app.board.get(Field::Killed);
         let before = canary.board.get(Field::Good);
         let mut prober = PROBER;
         // One at a point of a scale shows nothing that the same call without many files does not.
-        for workload in kd_workloads::workloads().iter().filter(|workload| workload.group() != Group::Scaling) {
+        for workload in kd_workloads::workloads().iter().filter(|workload| probed && workload.group() != Group::Scaling)
+        {
             let works = probe(&boot, prober, workload.name())?;
             prober = if works { prober } else { (prober + 1).min(PROBER + PROBERS - 1) };
             let found = self.works.iter_mut().find(|(name, ..)| name == workload.name());
@@ -113,7 +115,9 @@ impl Samples {
         self.reboots += 1;
         if let (Some(died), Some(restarted)) = (died, restarted) {
             self.restart.push(restarted.saturating_sub(died));
-            self.reboot_timeline.add(&app.board, died);
+            // The load of the old kernel has died with it; the harness has started it anew at once.
+            Timeline::wait_for_its_end(died);
+            self.reboot_timeline.add(&[&app.board, &again.board], died);
         }
         if let (Some(oops), true) = (oops.or(died), answered) {
             self.first_answer.push(first.saturating_sub(oops));
@@ -127,8 +131,8 @@ impl Samples {
 
     /// All records.
     pub fn records(&self, subject: &Subject, plan: &Plan) -> Vec<Record> {
-        let oops = columns(Configuration::MONOLITHIC, subject, "null_dereference", plan);
-        let reboot = columns(Configuration::MONOLITHIC, subject, "panic_reboot", plan);
+        let oops = columns(Configuration::MONOLITHIC, &subject.name, "null_dereference", plan);
+        let reboot = columns(Configuration::MONOLITHIC, &subject.name, "panic_reboot", plan);
         if let (Some(why), 0) = (&self.obstacle, self.oopses) {
             return vec![
                 oops.unavailable("notice_time", "median", "us", why),
@@ -143,6 +147,8 @@ impl Samples {
             records.push(oops.value("still_works", workload, "share", *times as f64 / *tried as f64, *tried));
         }
         records.extend(self.oops_timeline.records(&oops));
+        // What a year of failures is computed from.
+        records.push(reboot.value("rate_due", "stated", "1/s", f64::from(RATE), self.reboots));
         records.extend(self.restart.records(&reboot, "restart_time", plan.seed));
         records.extend(self.first_answer.records(&reboot, "first_answer_time", plan.seed));
         records.push(reboot.value("acknowledged_bytes_lost", "total", "bytes", self.lost as f64, self.reboots));
