@@ -231,6 +231,8 @@ impl Watch {
                 Ok(status) => format!("{who} restarted as process {}", status.pid),
                 Err(_) => format!("{who} restarted"),
             },
+            What::Upgraded(how) => format!("{who} upgraded {how}"),
+            What::NotUpgraded(why) => format!("{who} was not upgraded and goes on as it was: {why}"),
             What::GivenUp => format!("{who} died too often and stays dead"),
             What::Oops(what) => format!("{who} oops: {what}"),
             What::Panic(what) => format!("{who} panic: {what}"),

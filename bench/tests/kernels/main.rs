@@ -15,6 +15,7 @@ mod random;
 mod restarts;
 mod scaling;
 mod survival;
+mod upgrades;
 mod ways;
 
 use kd_boot::control::Task;

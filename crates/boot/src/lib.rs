@@ -5,6 +5,7 @@
 //! | [`manifest`] | components, parameters and placement, as data |
 //! | [`layout`] | placement files: which components share a domain, what stands between domains |
 //! | [`order`] | the order in which components and domains start; circles and missing imports |
+//! | [`version`] | a driver module in one of its versions, and what a newcomer must answer |
 //! | [`start`] | one component started from its manifest entry, built in or loaded |
 //! | [`devices`] | the processes of devices with rings, and the way to them |
 //! | [`control`] | what the harness asks of a root process, and what it answers |
@@ -41,5 +42,6 @@ pub mod script;
 pub mod stamps;
 pub mod start;
 pub mod trace;
+pub mod version;
 
 pub use manifest::{Manifest, Placement};

@@ -15,11 +15,12 @@ use kd_boot::control::Patch;
 use kd_boot::manifest::Entry;
 use kd_boot::order::Together;
 use kd_boot::start::{BootError, Loaded, Prepared, host_table};
+use kd_boot::version::check_health;
 use kd_boot::{Placement, log};
 use kd_machine::clock;
 use kd_machine::memory::{Memory, Words};
 use kd_nucleus::berth::{Berth, Succession};
-use kd_nucleus::channel::Pool;
+use kd_nucleus::channel::{Gate, Pool};
 use kd_nucleus::last_words::Testament;
 use kd_nucleus::process::{self, Child};
 use kd_nucleus::ring::Ring;
@@ -28,13 +29,14 @@ use kd_nucleus::{arena, last_words, threads};
 use super::wiring::{Client, Result, Wire, Wiring};
 use crate::thread;
 
-/// Words of a domain's page: how far it is, when it was told to go, when it answered, its last words, and where each
-/// member's code can be patched.
+/// Words of a domain's page: how far it is, when it was told to go, when it answered, its last words, its gate, and where
+/// each member's code can be patched.
 const STATE: usize = 0;
 const GO_AT: usize = 1;
 const READY_AT: usize = 2;
 const LAST_WORDS: usize = 3;
-const PATCH: usize = LAST_WORDS + last_words::WORDS;
+const GATE: usize = LAST_WORDS + last_words::WORDS;
+const PATCH: usize = GATE + 1;
 
 /// States after the first, in which it prepares: it waits for the word; it answers; it could not.
 const PREPARED: u64 = 1;
@@ -58,6 +60,8 @@ pub enum Begin {
     AtOnce,
     /// To prepare when the cores have nothing better to do, and wait until the one behind this pidfd dies.
     Standby(i32),
+    /// To prepare, wait until the one behind this pidfd is idle, and answer nobody before it has been found well.
+    Successor(i32),
 }
 
 /// What a supervisor shares with its domains.
@@ -101,6 +105,9 @@ impl Domain {
     ) -> Result<Domain> {
         let Together { name, members } = of;
         let page = Arc::new(Words::new(Memory::new("kd-domain", 4096)?.map()?));
+        if let Begin::Successor(_) = how {
+            Gate::new(page.get_half(GATE)).begin_shut();
+        }
         let fork = |wiring: &mut Wiring| {
             process::fork(|| {
                 process::set_name(&format!("kd-{name}"));
@@ -163,6 +170,11 @@ impl Domain {
         last_words::said(&self.page, LAST_WORDS)
     }
 
+    /// What keeps it from taking requests up; it has one if it has one member.
+    pub fn gate(&self) -> Gate<'_> {
+        Gate::new(self.page.get_half(GATE))
+    }
+
     /// Where the code of each member can be patched.
     pub fn patches(&self) -> impl Iterator<Item = Option<Patch>> + '_ {
         let word = |i: usize| self.page.get(i).load(Acquire) as usize;
@@ -202,10 +214,10 @@ impl Own<'_> {
         let testament = Testament { page, first: LAST_WORDS, berth: berth.clone(), ring };
         let _ = last_words::install(testament);
         let loaded = match how {
-            Begin::AtOnce => self.load()?,
+            Begin::AtOnce | Begin::Successor(_) => self.load()?,
             Begin::Standby(_) => self.load_politely()?,
         };
-        if let Begin::Standby(predecessor) = how {
+        if let Begin::Standby(predecessor) | Begin::Successor(predecessor) = how {
             process::close_descriptors_but([ring.fd(), predecessor]);
             let threads: u32 = members.iter().map(|&member| self.prepared[member].entry.threads).sum();
             threads::reserve(threads as usize)?;
@@ -220,7 +232,8 @@ impl Own<'_> {
             }
         }
         process::close_descriptors_but([ring.fd()]);
-        self.go(loaded, wiring)?;
+        let check = matches!(how, Begin::Successor(_));
+        self.go(loaded, wiring, check)?;
         page.get(READY_AT).store(clock::now(), Release);
         page.get(STATE).store(READY, Release);
         ring.ring();
@@ -244,8 +257,8 @@ impl Own<'_> {
         })
     }
 
-    /// Starts the components and their servers.
-    fn go(&self, loaded: Vec<Loaded<'_>>, wiring: &Wiring) -> Result<()> {
+    /// Starts the components, asks them for their health if so, and starts their servers.
+    fn go(&self, loaded: Vec<Loaded<'_>>, wiring: &Wiring, check: bool) -> Result<()> {
         let prepared = self.prepared;
         let mut started: Vec<(usize, Handle)> = Vec::new();
         for (i, (&number, loaded)) in self.members.iter().zip(loaded).enumerate() {
@@ -257,6 +270,9 @@ impl Own<'_> {
                 }
             }
             let component = loaded.run(&imports)?;
+            if check {
+                check_health(&component.handle).map_err(|why| BootError::Unhealthy(mine.entry.name.clone(), why))?;
+            }
             if let Some(patch) = component.patch {
                 for (word, address) in [patch.base, patch.code, patch.data].into_iter().enumerate() {
                     self.page.get(PATCH + 3 * i + word).store(address as u64, Release);
@@ -268,7 +284,8 @@ impl Own<'_> {
             // Without a bell there is no channel: nobody outside may call it.
             let Some(bell) = wiring.bell(number) else { continue };
             let threads = prepared[number].entry.threads;
-            Pool::new(wiring.clients_of(number), bell, handle.serve(), wiring.wait(), threads).start();
+            let gate = (self.members.len() == 1).then(|| Gate::new(self.page.get_half(GATE)));
+            Pool::gated(wiring.clients_of(number), bell, handle.serve(), wiring.wait(), threads, gate).start();
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ mod pulse;
 mod restart;
 mod server;
 mod supervisor;
+mod upgrade;
 mod wiring;
 
 pub use supervisor::Supervisor;

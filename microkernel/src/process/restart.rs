@@ -59,6 +59,7 @@ impl Supervisor {
 
     /// Ends what is left of a server, answers its clients, and decides what becomes of it.
     pub(super) fn bury(&mut self, number: usize, what: What, events: &mut Vec<Event>) {
+        self.drop_upgrade(number, events);
         let server = &mut self.servers[number];
         let Some(domain) = server.take_domain() else { return };
         let heir = if server.shared.berth.close() { server.standby.take() } else { None };
@@ -73,7 +74,7 @@ impl Supervisor {
         log::say(&format!("{name}: {what:?}"));
         let next = match what {
             // It did nothing wrong itself.
-            What::Followed(_) => Next::RestartAt(now),
+            What::Followed(_) | What::NotUpgraded(_) => Next::RestartAt(now),
             _ => server.history.died(&server.policy, asked, now),
         };
         events.push(Event { at, who: name, what });

@@ -8,6 +8,7 @@ use kd_nucleus::process::Child;
 use super::domain::{Domain, Shared};
 use super::hang::Progress;
 use super::pulse::Pulse;
+use super::upgrade::Upgrading;
 
 /// Standbys in a row that died before they were needed: then none is made any more, and restarts are warm.
 const STANDBYS_LOST: u32 = 5;
@@ -36,6 +37,8 @@ pub struct Server {
     pub shared: Shared,
     /// Who waits to take its place.
     pub standby: Option<Domain>,
+    /// Who is to replace it, of another version.
+    pub upgrading: Option<Upgrading>,
     /// Standbys lost since one was of use.
     pub standbys_lost: u32,
     /// Its deaths.
@@ -60,6 +63,7 @@ impl Server {
             life: Life::Down,
             shared,
             standby: None,
+            upgrading: None,
             standbys_lost: 0,
             history: History::default(),
             restarts: 0,
@@ -98,7 +102,8 @@ impl Server {
 
     /// Whether a standby is to be made for it now.
     pub fn wants_standby(&self) -> bool {
-        let wanted = self.policy.way == Way::Standby && self.policy.restart != Restart::Never;
+        let wanted =
+            self.policy.way == Way::Standby && self.policy.restart != Restart::Never && self.upgrading.is_none();
         wanted && self.standby.is_none() && self.standbys_lost < STANDBYS_LOST && matches!(self.life, Life::Up(_))
     }
 
@@ -123,7 +128,8 @@ impl Server {
 
     /// Descriptors that are readable when something of it ended.
     pub fn watched(&self) -> impl Iterator<Item = i32> + '_ {
-        self.domain().into_iter().chain(&self.standby).map(|domain| domain.child.pidfd())
+        let successor = self.upgrading.iter().map(|upgrading| &upgrading.successor);
+        self.domain().into_iter().chain(&self.standby).chain(successor).map(|domain| domain.child.pidfd())
     }
 
     /// Tells the kernel's components where this server runs.

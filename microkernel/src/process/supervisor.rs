@@ -14,6 +14,7 @@ use kd_boot::policy::{Policy, Way};
 use kd_boot::root::{Apps, Core, TICK};
 use kd_boot::start::{BootError, Parts, Prepared, prepare};
 use kd_boot::trace::Counts;
+use kd_boot::version::{Upgrade, UpgradeError};
 use kd_boot::{Manifest, info};
 use kd_machine::clock;
 use kd_machine::memory::Memory;
@@ -141,7 +142,8 @@ impl Supervisor {
         if broken {
             return Some(What::Violated);
         }
-        if !up || !look {
+        // One that is being replaced keeps calls waiting on purpose.
+        if !up || !look || server.upgrading.is_some() {
             return None;
         }
         let pid = domain.child.pid();
@@ -163,6 +165,7 @@ impl Supervisor {
         if let Some(what) = self.diagnose(number, look, events) {
             self.bury(number, what, events);
         }
+        self.look_after_upgrade(number, events);
         let server = &mut self.servers[number];
         if let Life::Starting(domain) = &server.life
             && let Some(at) = domain.ready_at()
@@ -263,6 +266,10 @@ impl Core for Supervisor {
 
     fn kill_app(&mut self, app: u32) -> bool {
         self.apps.kill(app)
+    }
+
+    fn upgrade(&mut self, upgrade: Upgrade, _: &mut Vec<Event>) -> std::result::Result<(), UpgradeError> {
+        self.begin_upgrade(&upgrade)
     }
 
     fn devices(&self) -> Option<&Devices> {

@@ -9,6 +9,7 @@ mod kernel;
 mod page;
 mod ports;
 mod root;
+mod upgrade;
 
 pub use kernel::ARENA;
 pub use page::{Fate, KernelPage, News, Oops};

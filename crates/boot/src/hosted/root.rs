@@ -1,6 +1,6 @@
 //! The root's half of a kernel in one process.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use kd_machine::clock;
@@ -10,7 +10,7 @@ use kd_nucleus::socket::Socket;
 use kd_nucleus::{arena, channel};
 
 use super::Wiring;
-use super::kernel::{self, Command};
+use super::kernel::{self, Command, Outcome};
 use super::page::{Fate, KernelPage, News, Oops};
 use super::ports::{Ports, SYSCALLS, exports};
 use crate::Manifest;
@@ -19,7 +19,11 @@ use crate::control::{AppRun, Event, Status, What};
 use crate::devices::Devices;
 use crate::root::{Apps, Core};
 use crate::start::{BootError, Parts, Prepared, prepare};
+use crate::version::{Upgrade, UpgradeError};
 use crate::{info, log};
+
+/// How long a module may take to load.
+const LOADING: Duration = Duration::from_secs(5);
 
 /// The core of a kernel in one process.
 pub struct Hosted {
@@ -228,6 +232,19 @@ impl Core for Hosted {
 
     fn kill_app(&mut self, app: u32) -> bool {
         self.apps.kill(app)
+    }
+
+    fn upgrade(&mut self, upgrade: Upgrade, events: &mut Vec<Event>) -> Result<(), UpgradeError> {
+        let Some((_, commands)) = &self.kernel else { return Err(UpgradeError::NotUp(upgrade.component)) };
+        let who = upgrade.component.clone();
+        commands.send(&Command::Upgrade(upgrade), &[])?;
+        // As on Linux, it is the loading thread that a module's start keeps; nothing says how long.
+        if process::poll(&[commands.fd().as_raw_fd()], Some(LOADING)) != [true] {
+            return Err(UpgradeError::Within(format!("the kernel has been loading `{who}` for {LOADING:?}")));
+        }
+        let what = commands.receive::<Outcome>()?.0.map_err(UpgradeError::Within)?;
+        events.push(Event { at: clock::now(), who, what: What::Upgraded(what) });
+        Ok(())
     }
 
     fn devices(&self) -> Option<&Devices> {
