@@ -117,8 +117,13 @@ impl Version {
         }
     }
 
+    /// What an upgrade from it to another is called.
+    pub fn to(&self, new: &Version) -> String {
+        format!("from {} to {}", self.describe(), new.describe())
+    }
+
     /// What people call it: its version, what it was told, and the beginning of its file's hash.
-    pub fn describe(&self) -> String {
+    fn describe(&self) -> String {
         let told: Vec<String> = self.parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let told = if told.is_empty() { String::new() } else { format!(" with {}", told.join(" ")) };
         format!("version {}{told} ({})", self.file.info().version, &self.file.sha256()[..12])

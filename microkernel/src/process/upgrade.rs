@@ -50,6 +50,8 @@ pub struct Upgrading {
     /// The newcomer.
     pub successor: Domain,
     version: Arc<Version>,
+    /// From which version to which, said before anybody waits.
+    what: String,
     step: Step,
     /// When the step must be done.
     until: u64,
@@ -65,9 +67,7 @@ impl Supervisor {
         let member = self.prepared.iter().position(|prepared| prepared.entry.name == *name);
         let member = member.ok_or_else(|| UpgradeError::Unknown(name.clone()))?;
         let mine = &self.prepared[member];
-        if mine.version().is_none() {
-            return Err(UpgradeError::NoModule(name.clone()));
-        }
+        let old = mine.version().ok_or_else(|| UpgradeError::NoModule(name.clone()))?;
         let number = self.servers.iter().position(|server| server.of.members.contains(&member));
         let number = number.ok_or_else(|| UpgradeError::Unknown(name.clone()))?;
         let server = &mut self.servers[number];
@@ -75,6 +75,7 @@ impl Supervisor {
             return Err(UpgradeError::Shared(name.clone(), server.of.name.clone()));
         }
         let version = Arc::new(Version::find(name, upgrade.file.as_deref(), &upgrade.parameters)?);
+        let what = old.to(&version);
         if server.policy.way != Way::Cold {
             version.warm_up(name)?;
         }
@@ -87,12 +88,12 @@ impl Supervisor {
         let standby = server.standby.take().map(|standby| standby.child);
         self.dying.extend(standby.inspect(|child| child.signal(SIGKILL)));
         server.shared.berth.reset();
-        let old = mine.exchange(version.clone());
+        mine.exchange(version.clone());
         let begun = Domain::begin(how, &server.of, &self.prepared, &mut self.wiring, &server.shared);
-        old.and_then(|old| self.prepared[member].exchange(old));
+        self.prepared[member].exchange(old);
         let successor = begun.map_err(|error| UpgradeError::Within(error.to_string()))?;
         let until = clock::now() + PREPARE;
-        server.upgrading = Some(Upgrading { successor, version, step: Step::Prepare, until });
+        server.upgrading = Some(Upgrading { successor, version, what, step: Step::Prepare, until });
         Ok(())
     }
 
@@ -156,21 +157,19 @@ impl Supervisor {
     /// The newcomer is well: it takes the place.
     fn promote(&mut self, number: usize, events: &mut Vec<Event>) {
         let server = &mut self.servers[number];
-        let Some(Upgrading { successor, version, .. }) = server.upgrading.take() else { return };
+        let Some(Upgrading { successor, version, what, .. }) = server.upgrading.take() else { return };
         if let Some(old) = server.take_domain() {
             last_words::silence(old.child.pidfd());
             self.dying.push(old.child);
         }
         self.wiring.server_died(&server.of.members);
-        let new = version.describe();
-        let old = server.of.members.first().and_then(|&member| self.prepared[member].exchange(version));
+        server.of.members.first().map(|&member| self.prepared[member].exchange(version));
         successor.gate().open();
         server.life = Life::Up(successor);
         server.forget_progress();
         server.show();
         server.shared.berth.reset();
         self.ring(number);
-        let what = format!("from {} to {new}", old.map_or_else(String::new, |old| old.describe()));
         let who = self.servers[number].of.name.clone();
         log::say(&format!("{who}: upgraded {what}"));
         events.push(Event { at: clock::now(), who, what: What::Upgraded(what) });

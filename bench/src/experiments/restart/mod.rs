@@ -10,12 +10,14 @@
 //! | [`killing`] | kills and faults in the microkernel |
 //! | [`keyed`] | faults behind protection keys |
 //! | [`oopsing`] | the same fault in the monolithic kernel: what still works, and the way back |
+//! | [`upgrade`] | another version of a driver, in both |
 //! | [`timeline`] | completed rounds around the kill |
 
 pub mod keyed;
 mod killing;
 mod oopsing;
 mod timeline;
+mod upgrade;
 
 use std::time::{Duration, Instant};
 
@@ -49,6 +51,7 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
         (0..subjects.len()).map(|subject| ways(subject).map(killing::Samples::new).collect()).collect();
     let mut keyed: Vec<keyed::Keyed> = subjects.iter().map(|_| keyed::Keyed::default()).collect();
     let mut oopsed: Vec<oopsing::Samples> = subjects.iter().map(|_| oopsing::Samples::default()).collect();
+    let mut upgraded: Vec<Vec<upgrade::Samples>> = subjects.iter().map(upgrade::samples).collect();
     for boot in 0..BOOTS_MAX {
         if boot >= budget::boots(plan.quick) && begin.elapsed() >= budget {
             break;
@@ -61,6 +64,9 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
             }
             keyed[number].boots(subject, 1, &mut random)?;
             oopsed[number].boot(subject, &mut random)?;
+            for kernel in &mut upgraded[number] {
+                kernel.boot(subject, &mut random)?;
+            }
         }
     }
     let mut records = Vec::new();
@@ -69,6 +75,7 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
         records.extend(keyed[number].records(subject, plan));
         records.extend(killing::unkillable(subject, plan));
         records.extend(oopsed[number].records(subject, plan));
+        records.extend(upgraded[number].iter().flat_map(|kernel| kernel.records(subject, plan)));
     }
     Ok(records)
 }

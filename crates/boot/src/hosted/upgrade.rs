@@ -43,6 +43,7 @@ impl Kernel {
             return Err(UpgradeError::Placement(name.clone(), prepared.placement.name()));
         }
         let new = Arc::new(Version::find(name, upgrade.file.as_deref(), &upgrade.parameters)?);
+        let what = old.to(&new);
         let holders = self.let_go(number)?;
         prepared.exchange(new.clone());
         let loaded = self.load(number);
@@ -56,7 +57,6 @@ impl Kernel {
             holders.iter().for_each(|holder| holder.plug(name, handle));
         }
         loaded.map_err(|error| UpgradeError::Within(error.to_string()))?;
-        let what = format!("from {} to {}", old.describe(), new.describe());
         log::say(&format!("{name}: upgraded {what}"));
         Ok(what)
     }

@@ -31,6 +31,7 @@ mod scaling;
 mod series;
 mod summary;
 mod timeline;
+mod upgrades;
 mod whatif;
 mod works;
 

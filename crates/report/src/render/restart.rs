@@ -4,7 +4,7 @@ use super::html::{Cell, Group, Notes, table};
 use super::ink::{Place, legend, picture};
 use super::number::cores;
 use super::series::{Series, all_workloads, pick};
-use super::{timeline, works};
+use super::{timeline, upgrades, works};
 use crate::ReportError;
 use crate::schema::{Experiment, Record, Results};
 use std::collections::BTreeSet;
@@ -40,7 +40,8 @@ fn is_number(r: &Record) -> bool {
 
 /// Whether the section shows a record.
 pub fn shows(r: &Record) -> bool {
-    r.experiment == Experiment::Restart && (is_number(r) || works::is_probe(r) || timeline::is_point(r))
+    let ours = is_number(r) || works::is_probe(r) || timeline::is_point(r) || upgrades::is_upgrade(r);
+    r.experiment == Experiment::Restart && ours
 }
 
 /// Component and cause of a death, and the way back if several were tried: `ramdisk/kill` and `warm`.
@@ -99,7 +100,7 @@ fn numbers(records: &[&Record]) -> String {
 pub fn section(results: &Results) -> Result<String, ReportError> {
     let points = pick(results, Experiment::Restart, |r| timeline::is_point(r) && r.value.is_some());
     let records = pick(results, Experiment::Restart, is_number);
-    let works = works::table_of(results);
+    let works = works::table_of(results) + &upgrades::table_of(results);
     if points.is_empty() && records.is_empty() && works.is_empty() {
         return Ok(String::from("<p class=\"empty\">No restart was measured in this run.</p>"));
     }
