@@ -111,7 +111,6 @@ fn belongings() -> Vec<Had> {
 fn lost(component: &str, what: &str) -> Vec<Outcome> {
     match (component, what) {
         ("ramfs", "bytes in memory" | "name in memory") => vec![failed("ENOENT")],
-        ("pipe", "bytes in the pipe") => vec![failed("EBADF")],
         // Its writer of old pages may have been there before.
         ("jfs", "other bytes on the disk") => {
             let all = [data(50, 6).bytes(), data(90, 4).bytes()].concat();
