@@ -126,6 +126,9 @@ pub enum BootError {
     /// A component's process ended before it was ready.
     #[error("`{0}` ended before it was ready: {1}")]
     Ended(String, String),
+    /// A component's process does not get ready.
+    #[error("`{0}` hung while it started: it {1}")]
+    Hung(String, &'static str),
     /// A component that runs and does not answer as it should.
     #[error("`{0}` started but failed its health check: {1}")]
     Unhealthy(String, String),

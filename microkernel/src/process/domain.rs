@@ -14,6 +14,7 @@ use kd_api::{Caller, Handle};
 use kd_boot::control::Patch;
 use kd_boot::manifest::Entry;
 use kd_boot::order::Together;
+use kd_boot::root::TICK;
 use kd_boot::start::{BootError, Loaded, Prepared, host_table};
 use kd_boot::version::check_health;
 use kd_boot::{Placement, log};
@@ -129,8 +130,9 @@ impl Domain {
         Ok(Domain { child, page, members: members.len() })
     }
 
-    /// Waits until it answers.
-    pub fn wait(&mut self, name: &str) -> Result<()> {
+    /// Waits until it answers; `look`, called at every [`TICK`] with its number, may say that it never will.
+    pub fn wait(&mut self, name: &str, mut look: impl FnMut(i32) -> Option<&'static str>) -> Result<()> {
+        let mut last = clock::now();
         loop {
             match self.page.get(STATE).load(Acquire) {
                 READY => return Ok(()),
@@ -139,6 +141,12 @@ impl Domain {
             }
             if let Some(exit) = self.child.poll() {
                 return Err(BootError::Ended(name.into(), exit.to_string()));
+            }
+            if clock::now() - last >= TICK.as_nanos() as u64 {
+                last = clock::now();
+                if let Some(why) = look(self.child.pid()) {
+                    return Err(BootError::Hung(name.into(), why));
+                }
             }
             // The newcomer needs this core if it is the only one; a futex would cost it a system call more.
             std::thread::sleep(Duration::from_micros(5));

@@ -20,6 +20,8 @@ use super::supervisor::Supervisor;
 
 /// The signal that cannot be caught.
 const SIGKILL: i32 = 9;
+/// Starts in a row that hang, after which a server is given up.
+const HUNG_STARTS: u32 = 3;
 /// The one that asks to end.
 const SIGTERM: &str = "SIGTERM";
 
@@ -61,6 +63,8 @@ impl Supervisor {
     pub(super) fn bury(&mut self, number: usize, what: What, events: &mut Vec<Event>) {
         self.drop_upgrade(number, events);
         let server = &mut self.servers[number];
+        let hung = matches!((&what, &server.life), (What::Hung(_), Life::Starting(_)));
+        server.hung_starts += u32::from(hung);
         let Some(domain) = server.take_domain() else { return };
         let heir = if server.shared.berth.close() { server.standby.take() } else { None };
         last_words::silence(domain.child.pidfd());
@@ -75,6 +79,8 @@ impl Supervisor {
         let next = match what {
             // It did nothing wrong itself.
             What::Followed(_) | What::NotUpgraded(_) => Next::RestartAt(now),
+            // Each takes longer than deaths are counted together.
+            What::Hung(_) if server.hung_starts >= HUNG_STARTS => Next::GiveUp,
             _ => server.history.died(&server.policy, asked, now),
         };
         events.push(Event { at, who: name, what });

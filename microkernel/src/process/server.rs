@@ -6,7 +6,7 @@ use kd_boot::policy::{History, Policy, Restart, Way};
 use kd_nucleus::process::Child;
 
 use super::domain::{Domain, Shared};
-use super::hang::Progress;
+use super::hang::{Progress, Start};
 use super::pulse::Pulse;
 use super::upgrade::Upgrading;
 
@@ -45,6 +45,10 @@ pub struct Server {
     pub history: History,
     /// How often it came back.
     pub restarts: u32,
+    /// Starts in a row that came to nothing, not even a death.
+    pub hung_starts: u32,
+    /// Of all members, until they answer.
+    pub start: Start,
     /// Of each member.
     pub progress: Vec<Progress>,
     /// Of all of them.
@@ -67,6 +71,8 @@ impl Server {
             standbys_lost: 0,
             history: History::default(),
             restarts: 0,
+            hung_starts: 0,
+            start: Start::default(),
             progress,
             pulse: Pulse::default(),
             violations: 0,
@@ -85,6 +91,7 @@ impl Server {
     pub fn forget_progress(&mut self) {
         self.progress.fill_with(Progress::default);
         self.pulse = Pulse::default();
+        self.start = Start::default();
     }
 
     /// Takes its process away; the next state is its caller's to set.

@@ -83,7 +83,8 @@ impl Supervisor {
         }
         for server in &mut servers {
             let mut domain = Domain::begin(Begin::AtOnce, &server.of, &prepared, &mut wiring, &server.shared)?;
-            domain.wait(&server.of.name)?;
+            let (start, members) = (&mut server.start, &server.of.members);
+            domain.wait(&server.of.name, |pid| start.look(pid, members, &wiring, manifest.patience))?;
             server.life = Life::Up(domain);
         }
         let own = wiring.imports(Client::Supervisor, &prepared);
@@ -142,11 +143,14 @@ impl Supervisor {
         if broken {
             return Some(What::Violated);
         }
+        let pid = domain.child.pid();
+        if !up && look && domain.ready_at().is_none() {
+            return server.start.look(pid, members, &self.wiring, self.patience).map(|why| What::Hung(why.into()));
+        }
         // One that is being replaced keeps calls waiting on purpose.
         if !up || !look || server.upgrading.is_some() {
             return None;
         }
-        let pid = domain.child.pid();
         // As one that waits for another server, a driver that waits for its device is excused, and who calls it directly.
         let busy = members.iter().any(|&member| self.devices.busy(&self.prepared[member].entry.name));
         let mut looks = members.iter().zip(&mut server.progress);
@@ -174,6 +178,7 @@ impl Supervisor {
                 server.life = Life::Up(domain);
             }
             server.restarts += 1;
+            server.hung_starts = 0;
             server.show();
             events.push(Event { at, who: server.of.name.clone(), what: What::Restarted });
             self.call_followers(number, events);
