@@ -6,6 +6,7 @@ mod counts;
 mod devices;
 mod differential;
 mod host_disk;
+mod kexec;
 mod pkey;
 mod power;
 mod proc;

@@ -215,7 +215,7 @@ pub struct Status {
     pub name: String,
     /// The process it is in.
     pub pid: i32,
-    /// The process that stands by to take its place, once that is ready.
+    /// The process that stands by to take its place, once that is ready; in a kernel in one process, that of its successor.
     pub standby: Option<i32>,
     /// How often it was restarted.
     pub restarts: u32,

@@ -8,6 +8,7 @@ use kd_api::interfaces::syscalls::Syscalls;
 use kd_api::interfaces::vfs::Vfs;
 use kd_api::{AppId, Caller, Errno, Handle, Imports};
 use kd_machine::memory::Memory;
+use kd_nucleus::berth::Berth;
 use kd_nucleus::channel::Pool;
 use kd_nucleus::socket::Socket;
 use kd_nucleus::{arena, process, threads};
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::page::KernelPage;
 use super::ports::{Ports, SYSCALLS, exports};
+use super::spare;
 use super::upgrade::Holders;
 use super::{Holder, Wiring};
 use crate::app::{self, App};
@@ -47,7 +49,9 @@ pub type Outcome = Result<String, String>;
 /// The place of the kernel's arena in the direct map; the disks' frames follow it.
 pub const ARENA: usize = 0;
 
-/// Boots the kernel in this process and runs it; returns only when it could not boot, or the root is gone.
+/// Boots the kernel in this process and runs it; returns only when it could not boot, or the root is gone. With a berth it
+/// waits there, when all is loaded.
+#[allow(clippy::too_many_arguments)] // Each is the root's, and one kernel's alone.
 pub fn run(
     manifest: &Manifest,
     prepared: &'static [Prepared],
@@ -56,9 +60,11 @@ pub fn run(
     wiring: &'static dyn Wiring,
     parts: Parts,
     commands: &Socket,
+    berth: Option<&Berth>,
 ) -> Result<(), BootError> {
     arena::adopt(ARENA)?;
     wiring.install(page);
+    berth.map_or(Ok(()), |berth| spare::wait(berth, prepared, page))?;
     let handles = prepared.iter().map(|_| None).collect();
     let mut kernel = Kernel { prepared, wiring, handles, parts, page, holders: Holders::default() };
     for number in start_order(manifest)? {

@@ -9,6 +9,7 @@ mod kernel;
 mod page;
 mod ports;
 mod root;
+mod spare;
 mod upgrade;
 
 pub use kernel::ARENA;
