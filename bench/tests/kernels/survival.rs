@@ -158,11 +158,15 @@ fn look_after_the_death_of(victims: &[&str], way: Way) {
 #[test]
 fn each_component_loses_what_the_table_says() {
     for entry in PROCESS.manifest(1).entries {
-        look_after_the_death_of(&[&entry.name], Way::Warm);
+        // Forked, or with nothing of what came before.
+        for way in [Way::Warm, Way::Cold] {
+            look_after_the_death_of(&[&entry.name], way);
+        }
     }
-    for way in Way::ALL {
-        look_after_the_death_of(&["vfs"], way);
+    for stateful in ["vfs", "pipe"] {
+        look_after_the_death_of(&[stateful], Way::Standby);
     }
+    look_after_the_death_of(&["vfs", "pipe"], Way::Warm);
     look_after_the_death_of(&["vfs", "jfs"], Way::Warm);
 }
 

@@ -87,6 +87,25 @@ fn a_driver_comes_back_in_each_way_and_no_call_fails() {
     }
 }
 
+/// Each is what it says: one begins as the host's loader begins a program, the other as a copy of the supervisor.
+#[test]
+fn who_comes_back_cold_was_executed_and_who_comes_back_warm_was_not() {
+    for (way, executed) in [(Way::Cold, true), (Way::Warm, false)] {
+        for component in ["ramdisk", "vdisk", "vfs"] {
+            let boot = boot(component, 1, Policy { way, ..Policy::default() });
+            boot.signal(component, KILL).expect("it runs");
+            until("a restart", || boot.component(component).is_ok_and(|now| now.restarts == 1));
+            let pid = boot.component(component).expect("it runs").pid;
+            let environment = std::fs::read(format!("/proc/{pid}/environ")).expect("it lives");
+            let asked = String::from_utf8_lossy(&environment).contains("KERNEL_DEBATE_PURPOSE=");
+            assert_eq!(asked, executed, "{component}, {way:?}");
+            let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).expect("it lives");
+            assert_eq!(name.trim(), format!("kd-{component}"));
+            goes_on(&load(&boot, 1, "ram0_write_4k"));
+        }
+    }
+}
+
 #[test]
 fn a_standby_takes_the_place_and_another_stands_by() {
     let boot = boot("ramdisk", 1, Policy { way: Way::Standby, ..Policy::default() });

@@ -19,6 +19,7 @@
 //! | [`sabotage`] | a boot that is told to fail, and what it shows of that |
 //! | [`misdeed`] | a driver that answers wrongly |
 //! | [`info`] | what a kernel knows of itself, for its components |
+//! | [`inherit`] | what a process is left that executes the program anew |
 //! | [`board`] | what an app shows of itself while it runs |
 
 #![forbid(unsafe_code)]
@@ -30,6 +31,7 @@ pub mod control;
 pub mod devices;
 pub mod hosted;
 pub mod info;
+pub mod inherit;
 pub mod layout;
 pub mod log;
 pub mod manifest;

@@ -171,15 +171,15 @@ pub struct Prepared {
     /// The component as it is registered; for a driver module, what stands for it.
     pub component: Component,
     /// Its module, in the version that is started next.
-    module: Option<Mutex<Arc<Version>>>,
+    pub(crate) module: Option<Mutex<Arc<Version>>>,
     /// The disk of its device, where the driver maps it.
     pub disk: Option<Memory>,
     /// The way to its device, where that has a ring.
     pub link: Option<Link>,
     /// What it keeps where it outlives its instances; only where they come and go without the kernel.
-    store: Option<Memory>,
+    pub(crate) store: Option<Memory>,
     /// The disk as this process maps it, once: a driver started anew in the same process finds it where it was.
-    medium: OnceLock<&'static DiskMedium>,
+    pub(crate) medium: OnceLock<&'static DiskMedium>,
 }
 
 /// Checks every entry of a manifest and opens what it names. No module's code runs.
@@ -228,7 +228,7 @@ pub fn prepare(manifest: &Manifest, parts: &Parts) -> Result<Vec<Prepared>, Boot
 }
 
 /// What stands for a driver module among the components: its interface, without a way to start it.
-fn module_component(name: &str) -> Component {
+pub(crate) fn module_component(name: &str) -> Component {
     Component::new::<dyn BlockDevice, ()>(name, &[], |_| Err(StartError::Refused(kd_api::Errno::ENODEV)))
 }
 

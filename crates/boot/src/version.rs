@@ -85,6 +85,11 @@ impl Version {
         Ok(Version { file, parameters: parameters.to_vec(), image: OnceLock::new() })
     }
 
+    /// Where its file was found, and what it is given.
+    pub fn source(&self) -> (PathBuf, Vec<(String, u64)>) {
+        (self.file.path().into(), self.parameters.clone())
+    }
+
     /// Its module's file.
     pub fn file(&self) -> &ModuleFile {
         &self.file

@@ -17,7 +17,7 @@ use kd_boot::order::Together;
 use kd_boot::root::TICK;
 use kd_boot::start::{BootError, Loaded, Prepared, host_table};
 use kd_boot::version::check_health;
-use kd_boot::{Placement, log};
+use kd_boot::{Manifest, Placement, log};
 use kd_machine::clock;
 use kd_machine::memory::{Memory, Words};
 use kd_nucleus::berth::{Berth, Succession};
@@ -27,12 +27,13 @@ use kd_nucleus::process::{self, Child};
 use kd_nucleus::ring::Ring;
 use kd_nucleus::{arena, last_words, threads};
 
-use super::wiring::{Client, Result, Wire, Wiring};
+use super::exec;
+use super::wiring::{Client, Result, Wiring};
 use crate::thread;
 
 /// Words of a domain's page: how far it is, when it was told to go, when it answered, its last words, its gate, and where
 /// each member's code can be patched.
-const STATE: usize = 0;
+pub(super) const STATE: usize = 0;
 const GO_AT: usize = 1;
 const READY_AT: usize = 2;
 const LAST_WORDS: usize = 3;
@@ -42,7 +43,7 @@ const PATCH: usize = GATE + 1;
 /// States after the first, in which it prepares: it waits for the word; it answers; it could not.
 const PREPARED: u64 = 1;
 const READY: u64 = 2;
-const FAILED: u64 = 3;
+pub(super) const FAILED: u64 = 3;
 /// How much a standby gives way while it prepares: as much as the host knows.
 const POLITE: i32 = 19;
 
@@ -59,6 +60,8 @@ const DESCRIPTORS: u64 = 64;
 pub enum Begin {
     /// To answer as soon as it can.
     AtOnce,
+    /// The same, with nothing of this process's memory: from the program's file.
+    Cold,
     /// To prepare when the cores have nothing better to do, and wait until the one behind this pidfd dies.
     Standby(i32),
     /// To prepare, wait until the one behind this pidfd is idle, and answer nobody before it has been found well.
@@ -72,6 +75,8 @@ pub struct Shared {
     pub ring: &'static Ring,
     /// The place of one of them, for who takes it next.
     pub berth: Berth,
+    /// From what they can be executed; nothing where they cannot.
+    pub image: Option<Arc<Manifest>>,
 }
 
 /// A domain's process, as the supervisor knows it.
@@ -105,7 +110,12 @@ impl Domain {
         shared: &Shared,
     ) -> Result<Domain> {
         let Together { name, members } = of;
-        let page = Arc::new(Words::new(Memory::new("kd-domain", 4096)?.map()?));
+        let memory = Memory::new("kd-domain", 4096)?;
+        let page = Arc::new(Words::new(memory.map()?));
+        if let (Begin::Cold, Some(manifest)) = (how, &shared.image) {
+            let child = exec::start(manifest, of, prepared, wiring, &memory, shared.ring)?;
+            return Ok(Domain { child, page, members: members.len() });
+        }
         if let Begin::Successor(_) = how {
             Gate::new(page.get_half(GATE)).begin_shut();
         }
@@ -126,7 +136,7 @@ impl Domain {
                 }
             })
         };
-        let child = wiring.with_children(|wire| is_own(wire, members), fork)??;
+        let child = wiring.with_children(|wire| wire.is_of(members), fork)??;
         Ok(Domain { child, page, members: members.len() })
     }
 
@@ -193,26 +203,21 @@ impl Domain {
     }
 }
 
-/// Whether a channel is of these components.
-fn is_own(wire: &Wire, members: &[usize]) -> bool {
-    members.contains(&wire.server) || matches!(wire.client, Client::Component(member) if members.contains(&member))
-}
-
 /// The domain's own half.
-struct Own<'a> {
-    name: &'a str,
-    members: &'a [usize],
-    prepared: &'a [Prepared],
-    page: &'static Words,
-    shared: &'a Shared,
+pub(super) struct Own<'a> {
+    pub name: &'a str,
+    pub members: &'a [usize],
+    pub prepared: &'a [Prepared],
+    pub page: &'static Words,
+    pub shared: &'a Shared,
 }
 
 impl Own<'_> {
     /// Prepares, waits for the word, starts, answers for ever.
-    fn run(&self, how: Begin, wiring: &mut Wiring) -> Result<i32> {
+    pub fn run(&self, how: Begin, wiring: &mut Wiring) -> Result<i32> {
         let Own { name, members, page, .. } = *self;
-        let Shared { ring, berth } = self.shared.clone();
-        wiring.keep(|wire| is_own(wire, members));
+        let Shared { ring, berth, .. } = self.shared.clone();
+        wiring.keep(|wire| wire.is_of(members));
         // A panic ends the domain, as every other fault does: its caller must not wait for a thread that is gone.
         log::panics(name.into(), || std::process::abort());
         arena::adopt(places(members[0]).0)?;
@@ -222,8 +227,8 @@ impl Own<'_> {
         let testament = Testament { page, first: LAST_WORDS, berth: berth.clone(), ring };
         let _ = last_words::install(testament);
         let loaded = match how {
-            Begin::AtOnce | Begin::Successor(_) => self.load()?,
-            Begin::Standby(_) => self.load_politely()?,
+            Begin::AtOnce | Begin::Cold => self.load()?,
+            Begin::Standby(_) | Begin::Successor(_) => self.load_politely()?,
         };
         if let Begin::Standby(predecessor) | Begin::Successor(predecessor) = how {
             process::close_descriptors_but([ring.fd(), predecessor]);

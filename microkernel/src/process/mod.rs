@@ -6,6 +6,7 @@
 
 mod apps;
 mod domain;
+mod exec;
 mod hang;
 mod pulse;
 mod restart;
@@ -14,4 +15,5 @@ mod supervisor;
 mod upgrade;
 mod wiring;
 
+pub use exec::{PURPOSE, run};
 pub use supervisor::Supervisor;

@@ -10,7 +10,7 @@ use kd_api::interfaces::fs::FileSystem;
 use kd_api::interfaces::vfs::Vfs;
 use kd_boot::control::{Event, What};
 use kd_boot::log;
-use kd_boot::policy::Next;
+use kd_boot::policy::{Next, Way};
 use kd_machine::clock;
 use kd_nucleus::{channel, last_words};
 
@@ -130,7 +130,8 @@ impl Supervisor {
             }
             unfit => {
                 self.dying.extend(unfit.and_then(Result::err).inspect(|child| child.signal(SIGKILL)));
-                Domain::begin(Begin::AtOnce, &server.of, &self.prepared, &mut self.wiring, &server.shared)
+                let how = if server.policy.way == Way::Cold { Begin::Cold } else { Begin::AtOnce };
+                Domain::begin(how, &server.of, &self.prepared, &mut self.wiring, &server.shared)
             }
         };
         match begun {

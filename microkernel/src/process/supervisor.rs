@@ -3,6 +3,7 @@
 //! Here it looks; what it does about what it finds is in [`restart`](super::restart).
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use kd_api::interfaces::vfs::Vfs;
@@ -26,7 +27,7 @@ use kd_nucleus::{arena, channel};
 use super::domain::{self, Begin, Domain, Shared};
 use super::server::{Life, Server};
 use super::wiring::{Client, Wiring};
-use super::{apps, wiring};
+use super::{apps, exec, wiring};
 
 /// The core of the process placement.
 pub struct Supervisor {
@@ -74,9 +75,10 @@ impl Supervisor {
         let mut wiring = Wiring::new(&manifest, counts)?;
         // A root has one boot.
         let ring: &'static Ring = Box::leak(Box::new(Ring::new()?));
+        let image = exec::is_possible(&manifest).then(|| Arc::new(manifest.clone()));
         let mut servers = Vec::new();
         for (of, policy) in order.into_iter().zip(policies) {
-            servers.push(Server::new(of, policy, Shared { ring, berth: Berth::new()? }));
+            servers.push(Server::new(of, policy, Shared { ring, berth: Berth::new()?, image: image.clone() }));
         }
         for Server { of, .. } in servers.iter().filter(|server| server.policy.way != Way::Cold) {
             of.members.iter().try_for_each(|&member| prepared[member].warm_up())?;

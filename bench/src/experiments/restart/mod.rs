@@ -63,7 +63,7 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
                 way.boot(subject, plan.quick, &mut random)?;
             }
             keyed[number].boots(subject, 1, &mut random)?;
-            oopsed[number].boot(subject, &mut random)?;
+            oopsed[number].boot(subject, number == 0, &mut random)?;
             for kernel in &mut upgraded[number] {
                 kernel.boot(subject, &mut random)?;
             }

@@ -6,6 +6,8 @@
 use std::io;
 use std::sync::Arc;
 
+use kd_machine::memory::Memory;
+
 use super::layout::Page;
 use crate::futex;
 use crate::sync::atomic::Ordering::SeqCst;
@@ -19,7 +21,17 @@ pub struct Bell {
 impl Bell {
     /// A bell in shared memory.
     pub fn new() -> io::Result<Bell> {
-        Ok(Bell { page: Arc::new(Page::new()?) })
+        Bell::map(&Bell::memory()?)
+    }
+
+    /// Memory for a bell.
+    pub fn memory() -> io::Result<Memory> {
+        Memory::new("kd-bell", 4096)
+    }
+
+    /// The bell in such a memory object.
+    pub fn map(memory: &Memory) -> io::Result<Bell> {
+        Ok(Bell { page: Arc::new(Page::map(memory)?) })
     }
 
     /// How often it was rung.
