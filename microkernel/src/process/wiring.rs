@@ -12,7 +12,7 @@ use kd_boot::policy::Way;
 use kd_boot::start::{BootError, Prepared};
 use kd_boot::trace::{Counts, Origin, TracedPort};
 use kd_machine::memory::Memory;
-use kd_nucleus::channel::{self, Bell, Channel, ChannelPort, Exchanges, Wait};
+use kd_nucleus::channel::{self, Bell, Channel, ChannelPort, Exchanges, Page, Wait};
 use serde::{Deserialize, Serialize};
 
 /// Who calls through a channel.
@@ -95,8 +95,8 @@ impl Wiring {
             }
         }
         let bell = |_| {
-            let memory = Bell::memory()?;
-            Ok((Bell::map(&memory)?, Arc::new(memory)))
+            let memory = Page::memory()?;
+            Ok((Bell::on(Page::map(&memory)?), Arc::new(memory)))
         };
         let bells = manifest.entries.iter().map(bell).collect::<std::io::Result<Vec<_>>>()?;
         // Every descriptor here is one more to close in each process that is forked.
@@ -127,7 +127,7 @@ impl Wiring {
 
     /// What a domain makes of that.
     pub fn inherit(manifest: &Manifest, (bells, wires): Left) -> std::io::Result<Wiring> {
-        let mapped = |(server, fd)| Ok((server, Bell::map(&memory(fd)?)?));
+        let mapped = |(server, fd)| Ok((server, Bell::on(Page::map(&memory(fd)?)?)));
         let bells = bells.into_iter().map(mapped).collect::<std::io::Result<Vec<_>>>()?;
         let mut all = Vec::new();
         for (client, server, fd) in wires {

@@ -6,8 +6,6 @@
 use std::io;
 use std::sync::Arc;
 
-use kd_machine::memory::Memory;
-
 use super::layout::Page;
 use crate::futex;
 use crate::sync::atomic::Ordering::SeqCst;
@@ -21,17 +19,12 @@ pub struct Bell {
 impl Bell {
     /// A bell in shared memory.
     pub fn new() -> io::Result<Bell> {
-        Bell::map(&Bell::memory()?)
+        Ok(Bell::on(Page::new()?))
     }
 
-    /// Memory for a bell.
-    pub fn memory() -> io::Result<Memory> {
-        Memory::new("kd-bell", 4096)
-    }
-
-    /// The bell in such a memory object.
-    pub fn map(memory: &Memory) -> io::Result<Bell> {
-        Ok(Bell { page: Arc::new(Page::map(memory)?) })
+    /// The bell on a page.
+    pub fn on(page: Page) -> Bell {
+        Bell { page: Arc::new(page) }
     }
 
     /// How often it was rung.

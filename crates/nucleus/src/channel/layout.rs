@@ -95,6 +95,16 @@ impl Line {
 pub struct Page(Words);
 
 impl Page {
+    /// Memory for one.
+    pub fn memory() -> io::Result<Memory> {
+        Memory::new("kd-bell", 4096)
+    }
+
+    /// A fresh one, of zeros.
+    pub fn new() -> io::Result<Page> {
+        Page::map(&Page::memory()?)
+    }
+
     /// The one in this memory object.
     pub fn map(memory: &Memory) -> io::Result<Page> {
         Ok(Page(Words::new(memory.map()?)))

@@ -31,7 +31,7 @@ pub use bell::Bell;
 pub use client::ChannelPort;
 pub use exchanges::Exchanges;
 pub use gate::Gate;
-pub use layout::{CALL_SLOTS, Channel, Counters, pool};
+pub use layout::{CALL_SLOTS, Channel, Counters, Page, pool};
 pub use scrub::{Stuck, abandon, is_idle, reset, scrub, stuck, withdraw};
 pub use server::{Pool, abandon_current};
 

@@ -67,10 +67,10 @@ pub struct Found {
     pub place: Place,
 }
 
-/// What the `index`-th word adds to the sum.
+/// What the `index`-th word adds to the sum: an odd multiple, so that another word adds something else, and the same one does
+/// at another place. Nothing for a word of zeros, which is what is not written yet.
 fn share(index: u64, word: u64) -> u64 {
-    let mixed = (word ^ index.wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_mul(0xFF51_AFD7_ED55_8CCD);
-    mixed ^ mixed >> 29
+    word.wrapping_mul(index << 1 | 1)
 }
 
 impl Account {
@@ -204,42 +204,65 @@ impl Place {
         self.of.word(self.number, HEAD + (index % BYTES as u64) as usize)
     }
 
+    /// Up to `count` words from the `index`-th on, as far as they follow each other in the store.
+    fn run(&self, index: u64, count: usize) -> &'static [AtomicU64] {
+        let first = (index % BYTES as u64) as usize;
+        let at = self.number * PLACE + HEAD + first;
+        &self.of.store[at..at + count.min(BYTES - first)]
+    }
+
     fn put(&mut self, mut bytes: &[u8]) {
-        let Account { written, sum, .. } = self.account;
-        let (mut at, mut sum) = (written, sum);
         while !bytes.is_empty() {
-            let (index, offset) = (at / 8, (at % 8) as usize);
-            let (now, later) = bytes.split_at(bytes.len().min(8 - offset));
-            let mut word = [0; 8];
-            word[offset..offset + now.len()].copy_from_slice(now);
-            let mut word = u64::from_le_bytes(word);
-            if offset > 0 {
-                let before = self.word(index).load(Relaxed);
-                sum = sum.wrapping_sub(share(index, before));
-                word |= before;
-            }
-            self.word(index).store(word, Relaxed);
-            sum = sum.wrapping_add(share(index, word));
-            (at, bytes) = (at + now.len() as u64, later);
+            let Account { written, mut sum, .. } = self.account;
+            let (index, offset) = (written / 8, (written % 8) as usize);
+            let (now, later) = if offset == 0 && bytes.len() >= 8 {
+                let run = self.run(index, bytes.len() / 8);
+                let (now, later) = bytes.split_at(8 * run.len());
+                for ((at, word), bytes) in (index..).zip(run).zip(now.chunks_exact(8)) {
+                    let value = bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte));
+                    word.store(value, Relaxed);
+                    sum = sum.wrapping_add(share(at, value));
+                }
+                (now, later)
+            } else {
+                let (now, later) = bytes.split_at(bytes.len().min(8 - offset));
+                let before = if offset == 0 { 0 } else { self.word(index).load(Relaxed) };
+                let value = now.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte));
+                let value = before | value << (8 * offset);
+                self.word(index).store(value, Relaxed);
+                sum = sum.wrapping_sub(share(index, before)).wrapping_add(share(index, value));
+                (now, later)
+            };
+            (self.account.written, self.account.sum) = (written + now.len() as u64, sum);
+            bytes = later;
         }
-        (self.account.written, self.account.sum) = (at, sum);
     }
 
     fn take(&mut self, mut to: &mut [u8]) {
-        let Account { taken, sum, .. } = self.account;
-        let (mut at, mut sum) = (taken, sum);
         while !to.is_empty() {
-            let (index, offset) = (at / 8, (at % 8) as usize);
-            let word = self.word(index).load(Relaxed);
-            let count = to.len().min(8 - offset);
-            let (now, later) = core::mem::take(&mut to).split_at_mut(count);
-            now.copy_from_slice(&word.to_le_bytes()[offset..offset + count]);
-            if offset + count == 8 {
-                sum = sum.wrapping_sub(share(index, word));
-            }
-            (at, to) = (at + count as u64, later);
+            let Account { taken, mut sum, .. } = self.account;
+            let (index, offset) = (taken / 8, (taken % 8) as usize);
+            let room = core::mem::take(&mut to);
+            let count = if offset == 0 && room.len() >= 8 {
+                let run = self.run(index, room.len() / 8);
+                for ((at, word), bytes) in (index..).zip(run).zip(room.chunks_exact_mut(8)) {
+                    let value = word.load(Relaxed);
+                    bytes.copy_from_slice(&value.to_le_bytes());
+                    sum = sum.wrapping_sub(share(at, value));
+                }
+                8 * run.len()
+            } else {
+                let count = room.len().min(8 - offset);
+                let value = self.word(index).load(Relaxed);
+                room[..count].copy_from_slice(&value.to_le_bytes()[offset..offset + count]);
+                if offset + count == 8 {
+                    sum = sum.wrapping_sub(share(index, value));
+                }
+                count
+            };
+            (self.account.taken, self.account.sum) = (taken + count as u64, sum);
+            to = &mut room[count..];
         }
-        (self.account.taken, self.account.sum) = (at, sum);
     }
 
     /// Forgets what was written behind the account's end.
