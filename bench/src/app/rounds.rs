@@ -117,6 +117,7 @@ fn audit(mut session: Box<dyn Session>, board: &Board) {
     board.set(Field::Acknowledged, audit.acknowledged);
     board.set(Field::Lost, audit.lost);
     board.set(Field::Corrupted, audit.wrong);
+    board.set(Field::Twice, audit.twice);
     board.set(Field::Audited, 1);
 }
 

@@ -1,6 +1,7 @@
 //! Whole kernels, booted as the harness boots them: what they answer, what they count, and what becomes of their parts.
 
 mod apps;
+mod at_length;
 mod block;
 mod counts;
 mod devices;

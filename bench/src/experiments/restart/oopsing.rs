@@ -66,19 +66,26 @@ enum Then {
     Reboot { kexec: bool },
 }
 
+/// What else a boot is asked for: to try everything after the oops; and a kernel that waits, whose worth has nothing to do with
+/// the component.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    pub probed: bool,
+    pub kexec: bool,
+}
+
 impl Samples {
-    /// One boot that oopses and goes on, and one that ends itself and reboots; with `kexec` another one, since what a kernel
-    /// that waits is worth has nothing to do with the component.
-    pub fn boot(&mut self, subject: &Subject, kexec: bool, random: &mut Random) -> Result<(), BootFailure> {
+    /// One boot that oopses and goes on, and one or two that end themselves and reboot.
+    pub fn boot(&mut self, subject: &Subject, asked: Asked, random: &mut Random) -> Result<(), BootFailure> {
         self.notice.new_boot();
         for reboots in &mut self.reboots {
             reboots.restart.new_boot();
             reboots.first_answer.new_boot();
         }
-        let reboots = [false, true].into_iter().take(1 + usize::from(kexec)).map(|kexec| Then::Reboot { kexec });
+        let reboots = [false, true].into_iter().take(1 + usize::from(asked.kexec)).map(|kexec| Then::Reboot { kexec });
         for then in std::iter::once(Then::GoOn).chain(reboots) {
             let result = match then {
-                Then::GoOn => self.oops(subject, random),
+                Then::GoOn => self.oops(subject, asked.probed, random),
                 Then::Reboot { kexec } => self.reboots[usize::from(kexec)].reboot(subject, random, then),
             };
             match result {
@@ -90,7 +97,7 @@ impl Samples {
         Ok(())
     }
 
-    fn oops(&mut self, subject: &Subject, random: &mut Random) -> Result<(), BootFailure> {
+    fn oops(&mut self, subject: &Subject, probed: bool, random: &mut Random) -> Result<(), BootFailure> {
         let (boot, app, canary) = start(subject, random, Then::GoOn)?;
         arm(&boot, subject)?;
         let events = until(&boot, |what| matches!(what, What::Oops(_)))?;
@@ -99,13 +106,14 @@ impl Samples {
         self.oopses += 1;
         if let Some(oops) = oops {
             self.notice.push(oops.at.saturating_sub(app.board.get(Field::LastStart)));
-            self.oops_timeline.add(&app.board, oops.at);
+            self.oops_timeline.add(&[&app.board], oops.at);
         }
         self.calls_failed += app.board.get(Field::Failed) + app.board.get(Field::Killed);
         let before = canary.board.get(Field::Good);
         let mut prober = PROBER;
         // One at a point of a scale shows nothing that the same call without many files does not.
-        for workload in kd_workloads::workloads().iter().filter(|workload| workload.group() != Group::Scaling) {
+        for workload in kd_workloads::workloads().iter().filter(|workload| probed && workload.group() != Group::Scaling)
+        {
             let works = probe(&boot, prober, workload.name())?;
             prober = if works { prober } else { (prober + 1).min(PROBER + PROBERS - 1) };
             let found = self.works.iter_mut().find(|(name, ..)| name == workload.name());
@@ -121,9 +129,9 @@ impl Samples {
 
     /// All records.
     pub fn records(&self, subject: &Subject, plan: &Plan) -> Vec<Record> {
-        let oops = columns(Configuration::MONOLITHIC, subject, "null_dereference", plan);
+        let oops = columns(Configuration::MONOLITHIC, &subject.name, "null_dereference", plan);
         let reboots =
-            ["panic_reboot", "panic_kexec"].map(|named| columns(Configuration::MONOLITHIC, subject, named, plan));
+            ["panic_reboot", "panic_kexec"].map(|named| columns(Configuration::MONOLITHIC, &subject.name, named, plan));
         if let (Some(why), 0) = (&self.obstacle, self.oopses) {
             let notice = oops.unavailable("notice_time", "median", "us", why);
             let none = reboots.iter().map(|reboot| reboot.unavailable("restart_time", "median", "us", why));
@@ -162,7 +170,9 @@ impl Reboots {
         self.times += 1;
         if let (Some(died), Some(restarted)) = (died, restarted) {
             self.restart.push(restarted.saturating_sub(died));
-            self.timeline.add(&app.board, died);
+            // The load of the old kernel has died with it; the harness has started it anew at once.
+            Timeline::wait_for_its_end(died);
+            self.timeline.add(&[&app.board, &again.board], died);
         }
         if let (Some(oops), true) = (oops.or(died), answered) {
             self.first_answer.push(first.saturating_sub(oops));
@@ -175,7 +185,9 @@ impl Reboots {
     }
 
     fn records(&self, columns: &Columns, seed: u64) -> Vec<Record> {
-        let mut records = self.restart.records(columns, "restart_time", seed);
+        // What a year of failures is computed from.
+        let mut records = vec![columns.value("rate_due", "stated", "1/s", f64::from(RATE), self.times)];
+        records.extend(self.restart.records(columns, "restart_time", seed));
         records.extend(self.first_answer.records(columns, "first_answer_time", seed));
         records.push(columns.value("acknowledged_bytes_lost", "total", "bytes", self.lost as f64, self.times));
         let gone = self.others_gone as f64;

@@ -137,7 +137,7 @@ impl Samples {
     /// All records.
     pub fn records(&self, subject: &Subject, plan: &Plan) -> Vec<Record> {
         let of = |(newcomer, measured): &(Newcomer, Measured)| {
-            let columns = columns(self.configuration, subject, newcomer.name(), plan);
+            let columns = columns(self.configuration, &subject.name, newcomer.name(), plan);
             if measured.times == 0 {
                 let why = self.obstacle.as_deref().unwrap_or("no boot of it succeeded");
                 return vec![columns.unavailable("interruption", "median", "us", why)];
