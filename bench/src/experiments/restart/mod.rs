@@ -14,6 +14,7 @@
 //! | [`random_kills`] | kills at random moments: what is lost, and what happens twice |
 //! | [`keyed`] | faults behind protection keys |
 //! | [`oopsing`] | the same fault in the monolithic kernel: what still works, and the way back |
+//! | [`upgrade`] | another version of a driver, in both |
 //! | [`timeline`] | completed rounds around the kill |
 
 mod cause;
@@ -24,6 +25,7 @@ mod killing;
 mod oopsing;
 pub mod random_kills;
 mod timeline;
+mod upgrade;
 
 use std::time::{Duration, Instant};
 
@@ -118,6 +120,7 @@ fn deaths(plan: &Plan, random: &mut Random, tell: &mut dyn FnMut(&str)) -> Resul
         (0..subjects.len()).map(|subject| ways(subject).map(killing::Samples::new).collect()).collect();
     let mut keyed: Vec<keyed::Keyed> = subjects.iter().map(|_| keyed::Keyed::default()).collect();
     let mut oopsed: Vec<oopsing::Samples> = subjects.iter().map(|_| oopsing::Samples::default()).collect();
+    let mut upgraded: Vec<Vec<upgrade::Samples>> = subjects.iter().map(upgrade::samples).collect();
     for boot in 0..BOOTS_MAX {
         if boot >= budget::boots(plan.quick) && begin.elapsed() >= budget {
             break;
@@ -128,7 +131,11 @@ fn deaths(plan: &Plan, random: &mut Random, tell: &mut dyn FnMut(&str)) -> Resul
                 way.boot(subject, plan.quick, random)?;
             }
             keyed[number].boots(subject, 1, random)?;
-            oopsed[number].boot(subject, !plan.quick || boot < PROBED_QUICK, random)?;
+            let probed = !plan.quick || boot < PROBED_QUICK;
+            oopsed[number].boot(subject, oopsing::Asked { probed, kexec: number == 0 }, random)?;
+            for kernel in &mut upgraded[number] {
+                kernel.boot(subject, random)?;
+            }
         }
     }
     let mut records = Vec::new();
@@ -137,6 +144,7 @@ fn deaths(plan: &Plan, random: &mut Random, tell: &mut dyn FnMut(&str)) -> Resul
         records.extend(keyed[number].records(subject, plan));
         records.extend(killing::unkillable(subject, plan));
         records.extend(oopsed[number].records(subject, plan));
+        records.extend(upgraded[number].iter().flat_map(|kernel| kernel.records(subject, plan)));
     }
     Ok(records)
 }
