@@ -42,6 +42,12 @@ impl Holdings {
         self.memory_objects += objects.collect::<BTreeSet<_>>().len();
     }
 
+    /// Whether nothing has leaked since `before`. A successor may map less than who was there, as it was forked at another
+    /// moment.
+    pub fn is_within(&self, before: &Holdings) -> bool {
+        self.counts().iter().zip(before.counts()).all(|((_, now), (_, then))| *now <= then)
+    }
+
     /// Names and counts.
     pub fn counts(&self) -> [(&'static str, usize); 4] {
         [

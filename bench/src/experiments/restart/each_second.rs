@@ -200,7 +200,7 @@ fn settled(app: i32, before: Holdings) -> Holdings {
     let begin = Instant::now();
     loop {
         let now = Holdings::of_boot(app).unwrap_or_default();
-        if now == before || begin.elapsed() > PATIENCE {
+        if now.is_within(&before) || begin.elapsed() > PATIENCE {
             return now;
         }
         std::thread::sleep(Duration::from_millis(10));

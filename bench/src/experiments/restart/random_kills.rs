@@ -13,7 +13,7 @@ use kd_report::schema::Record;
 use kd_report::stats::Random;
 
 use super::columns;
-use super::killing::{SIGKILL, configuration, counts, until_restarted, wait_for};
+use super::killing::{SIGKILL, configuration, counts, wait_for};
 use crate::boot::{Boot, BootFailure};
 use crate::experiments::Plan;
 use crate::experiments::records::unstable;
@@ -24,8 +24,8 @@ const VICTIMS: [&str; 3] = ["vfs", "jfs", "vdisk"];
 const PAUSE: Duration = Duration::from_millis(6);
 /// Kills of one boot at most.
 const KILLS: u64 = 500;
-/// How long an audit may take.
-const AUDIT: Duration = Duration::from_secs(10);
+/// How long an audit may take, or a restart.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What they gave.
 #[derive(Debug, Default)]
@@ -84,13 +84,23 @@ impl RandomKills {
             step(self.kills);
             std::thread::sleep(Duration::from_nanos(random.below(PAUSE.as_nanos() as usize) as u64));
             let victim = VICTIMS[random.below(VICTIMS.len())];
+            let Some(before) = restarts(&boot, victim)? else { continue };
             boot.signal(victim, SIGKILL)?;
-            until_restarted(&boot, victim)?;
+            let killed = Instant::now();
+            while restarts(&boot, victim)?.is_none_or(|now| now <= before) {
+                if killed.elapsed() > PATIENCE {
+                    return Err(BootFailure::App(format!(
+                        "`{victim}` was not restarted in {PATIENCE:?}: {:?}",
+                        boot.log()?.last()
+                    )));
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
             self.kills += 1;
         }
         wait_for(&app, 1)?;
         app.stop();
-        self.unaudited += u64::from(!app.wait_until(AUDIT, |board| board.get(Field::Audited) != 0));
+        self.unaudited += u64::from(!app.wait_until(PATIENCE, |board| board.get(Field::Audited) != 0));
         let [failed, unknown] = counts(&app);
         self.rounds += app.board.get(Field::Good);
         self.failed += failed;
@@ -106,7 +116,7 @@ impl RandomKills {
     /// All records.
     pub fn records(&self, plan: &Plan) -> Vec<Record> {
         let columns = columns(configuration(), "vfs+jfs+vdisk", "random_kills/warm", plan);
-        let unaudited = || format!("{} boots did not end their audit in {AUDIT:?}", self.unaudited);
+        let unaudited = || format!("{} boots did not end their audit in {PATIENCE:?}", self.unaudited);
         let obstacle = self.obstacle.clone().or_else(|| (self.unaudited > 0).then(unaudited));
         if self.kills == 0 {
             let why = obstacle.unwrap_or_else(|| "it was not run".into());
@@ -129,4 +139,11 @@ impl RandomKills {
             })
             .into()
     }
+}
+
+/// How often a component has come back; `None` while it is not there. A kill may meet one that is dying already, so that events
+/// are not one for each kill.
+fn restarts(boot: &Boot, component: &str) -> Result<Option<u32>, BootFailure> {
+    let found = boot.status()?.into_iter().find(|status| status.name == component);
+    Ok(found.map(|status| status.restarts))
 }
