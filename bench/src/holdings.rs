@@ -1,5 +1,6 @@
 //! What a boot holds of the host: whatever is left of it after a restart has leaked.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 /// Counts over all processes of a boot but its apps.
@@ -11,7 +12,7 @@ pub struct Holdings {
     pub threads: usize,
     /// Open descriptors of all of them.
     pub descriptors: usize,
-    /// Mappings of memory objects, of all of them.
+    /// Memory objects that each of them maps: an object counts once for each, however many mappings it is in.
     pub memory_objects: usize,
 }
 
@@ -36,7 +37,9 @@ impl Holdings {
         self.processes += 1;
         self.threads += count("task");
         self.descriptors += count("fd");
-        self.memory_objects += maps.lines().filter(|line| line.contains("memfd:")).count();
+        // Address, rights, offset, device, inode, path.
+        let objects = maps.lines().filter(|line| line.contains("memfd:")).map(|line| line.split_whitespace().nth(4));
+        self.memory_objects += objects.collect::<BTreeSet<_>>().len();
     }
 
     /// Names and counts.

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 const SIZE: (u32, u32) = (880, 400);
 const LEFT: i32 = 110;
-const RIGHT: i32 = 840;
+const RIGHT: i32 = 815;
 const TOP: i32 = 60;
 const FLOOR: i32 = 330;
 
@@ -24,7 +24,7 @@ const FIGURES: [(&str, &str); 6] = [
     ("leaked_processes", "processes left"),
     ("leaked_threads", "threads left"),
     ("leaked_descriptors", "descriptors left"),
-    ("leaked_memory_objects", "mappings of memory objects left"),
+    ("leaked_memory_objects", "memory objects left"),
 ];
 
 /// Nanoseconds that a record's share of requests was later than.

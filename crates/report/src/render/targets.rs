@@ -59,7 +59,7 @@ const TARGETS: [Target; 11] = [
     none("a kill each second: processes left", "leaked_processes", "/each_second/standby", SECONDS),
     none("a kill each second: threads left", "leaked_threads", "/each_second/standby", SECONDS),
     none("a kill each second: descriptors left", "leaked_descriptors", "/each_second/standby", SECONDS),
-    none("a kill each second: mappings left", "leaked_memory_objects", "/each_second/standby", SECONDS),
+    none("a kill each second: memory objects left", "leaked_memory_objects", "/each_second/standby", SECONDS),
 ];
 
 impl Target {

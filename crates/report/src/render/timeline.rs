@@ -53,7 +53,8 @@ pub fn lines(records: &[&Record]) -> Vec<Line> {
         let mut points: Vec<(f64, f64)> = own.filter_map(|r| Some((moment(r)?, r.value?))).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         let (way, shape) = way(&series, workload);
-        Line { label: format!("{}, {way}", series.label()), ink: ink(&series, way), shape, points }
+        let killed = if workload.contains("/kill/") { ", killed" } else { "" };
+        Line { label: format!("{}, {way}{killed}", series.label()), ink: ink(&series, way), shape, points }
     };
     names.into_iter().map(line).filter(|line| !line.points.is_empty()).collect()
 }
