@@ -227,8 +227,8 @@ impl Own<'_> {
         let testament = Testament { page, first: LAST_WORDS, berth: berth.clone(), ring };
         let _ = last_words::install(testament);
         let loaded = match how {
-            Begin::AtOnce | Begin::Cold => self.load()?,
-            Begin::Standby(_) | Begin::Successor(_) => self.load_politely()?,
+            Begin::AtOnce | Begin::Cold | Begin::Successor(_) => self.load()?,
+            Begin::Standby(_) => self.load_politely()?,
         };
         if let Begin::Standby(predecessor) | Begin::Successor(predecessor) = how {
             process::close_descriptors_but([ring.fd(), predecessor]);

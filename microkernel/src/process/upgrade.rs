@@ -25,9 +25,10 @@ use super::server::Life;
 use super::supervisor::Supervisor;
 
 /// Nanoseconds that a newcomer may prepare, while nobody waits for it.
-const PREPARE: u64 = 10_000_000_000;
-/// Nanoseconds for each of the steps that calls wait for.
-const LIMIT: u64 = 2_000_000_000;
+const PREPARE: u64 = 15_000_000_000;
+/// Nanoseconds for each of the steps that calls wait for: thousands of times what it takes, so that a busy machine alone makes
+/// nobody late.
+const LIMIT: u64 = 10_000_000_000;
 /// Nanoseconds for which the old one's end of work is watched for closely, since nobody rings for it.
 const CLOSELY: u64 = 2_000_000;
 

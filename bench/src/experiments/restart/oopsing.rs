@@ -78,7 +78,7 @@ impl Samples {
     /// One boot that oopses and goes on, and one or two that end themselves and reboot.
     pub fn boot(&mut self, subject: &Subject, asked: Asked, random: &mut Random) -> Result<(), BootFailure> {
         self.notice.new_boot();
-        for reboots in &mut self.reboots {
+        for reboots in self.reboots.iter_mut().take(1 + usize::from(asked.kexec)) {
             reboots.restart.new_boot();
             reboots.first_answer.new_boot();
         }
@@ -145,6 +145,8 @@ impl Samples {
             records.push(oops.value("still_works", workload, "share", *times as f64 / *tried as f64, *tried));
         }
         records.extend(self.oops_timeline.records(&oops));
+        // What a year of failures is computed from.
+        records.push(reboots[0].value("rate_due", "stated", "1/s", f64::from(RATE), self.reboots[0].times));
         // Not every subject has a kernel that waits.
         let each = self.reboots.iter().zip(&reboots).take(1 + usize::from(self.reboots[1].times > 0));
         records.extend(each.flat_map(|(reboots, columns)| reboots.records(columns, plan.seed)));
@@ -185,9 +187,7 @@ impl Reboots {
     }
 
     fn records(&self, columns: &Columns, seed: u64) -> Vec<Record> {
-        // What a year of failures is computed from.
-        let mut records = vec![columns.value("rate_due", "stated", "1/s", f64::from(RATE), self.times)];
-        records.extend(self.restart.records(columns, "restart_time", seed));
+        let mut records = self.restart.records(columns, "restart_time", seed);
         records.extend(self.first_answer.records(columns, "first_answer_time", seed));
         records.push(columns.value("acknowledged_bytes_lost", "total", "bytes", self.lost as f64, self.times));
         let gone = self.others_gone as f64;

@@ -8,9 +8,9 @@ use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 
 /// Requests are taken up: what fresh memory says.
-const OPEN: u32 = 0;
+pub(super) const OPEN: u32 = 0;
 /// None is to be taken up any more.
-const CLOSING: u32 = 1;
+pub(super) const CLOSING: u32 = 1;
 /// None is taken up.
 const SHUT: u32 = 2;
 
@@ -44,12 +44,13 @@ impl<'a> Gate<'a> {
         self.0.load(Acquire) == SHUT
     }
 
-    /// Whether requests are taken up, as seen by one of the server's threads.
-    pub(super) fn is_open(self) -> bool {
-        self.0.load(Acquire) == OPEN
+    /// How it is, for one of the server's threads before it sleeps. Who moves it rings afterwards, so that who has seen it as it
+    /// was does not sleep.
+    pub(super) fn state(self) -> u32 {
+        self.0.load(SeqCst)
     }
 
-    /// The same for the one thread that may take requests up, which so promises to take none.
+    /// Whether it keeps requests back, for the one thread that may take requests up, which so promises to take none.
     pub(super) fn keeps_out(self) -> bool {
         match self.0.load(Acquire) {
             OPEN => false,

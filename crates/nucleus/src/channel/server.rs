@@ -20,7 +20,7 @@ use kd_api::server::{Answer, Dispatch, Incoming, Replier, SCRATCH};
 use kd_api::{Caller, Errno, Message};
 
 use super::bell::Bell;
-use super::gate::Gate;
+use super::gate::{CLOSING, Gate, OPEN};
 use super::layout::{CALL_SLOTS, Channel, Line};
 use super::state::{ASLEEP, AWAKE, CLOSED, IDLE, REPLY, REQUEST, State};
 use super::{Patience, SERVER_HEAD_START, Wait};
@@ -234,10 +234,12 @@ impl Pool {
         None
     }
 
-    /// Whether there is a request that nobody has taken up.
+    /// Whether there is a request that nobody has taken up and somebody may, or a gate to be shut.
     fn pending(&self) -> bool {
-        if self.gate.is_some_and(|gate| !gate.is_open()) {
-            return false;
+        match self.gate.map(Gate::state) {
+            None | Some(OPEN) => {}
+            // Somebody must watch to say that it is shut.
+            Some(now) => return now == CLOSING,
         }
         self.clients.iter().any(|(channel, _)| {
             let mut slots = channel.lines().iter().zip(channel.taken()).map(|(line, taken)| (line.state(), taken));
