@@ -8,6 +8,7 @@ use kd_nucleus::process;
 
 use super::hang::{LOOK, Watch};
 use super::notes::Notes;
+use super::secrets;
 use super::seen::{AppSeen, Seen};
 use super::subject::Subject;
 use super::trial::Obstacle;
@@ -186,6 +187,7 @@ impl<'a> Stage<'a> {
             caller: self.look_at(true),
             other: self.look_at(false),
             canaries,
+            leaked: secrets::owners(&self.witness.loot(), &self.names, subject),
             ..Seen::default()
         };
         for event in &self.events {

@@ -17,6 +17,7 @@ use kd_report::campaign::Example;
 
 use super::disk::{self, TrialDisk};
 use super::notes::Notes;
+use super::secrets;
 use super::seen::Seen;
 use super::session::CampaignError;
 use super::stage::{Actor, Stage};
@@ -72,16 +73,19 @@ impl TrialRunner {
         Ok(self.subjects.find(&trial.subject)?.fault(&trial.kind, self.seed, trial.number))
     }
 
-    /// Makes one, and tells all that was seen; none if the component cannot have this fault.
+    /// Makes one, and tells all that was seen, or why there is no such fault.
     ///
     /// # Errors
     /// What keeps the trial from being made.
-    pub fn observe(&mut self, trial: &Trial) -> Result<Option<Made>, Obstacle> {
+    pub fn observe(&mut self, trial: &Trial) -> Result<Result<Made, &'static str>, Obstacle> {
         let subject = self.subjects.find(&trial.subject)?;
-        let Some(fault) = self.fault(trial)? else { return Ok(None) };
+        let Some(fault) = self.fault(trial)? else { return Ok(Err("the component has nothing that can fail so")) };
+        if let Some(why) = subject.inapplicable(&fault, &subject.manifest(&trial.kernel)?) {
+            return Ok(Err(why));
+        }
         let (mut base, mut mapped): (usize, Vec<Region>) = (0, Vec::new());
-        let (seen, mut notes) = self.attempt(trial, subject, fault.how(), |_, _, (pid, at)| {
-            let Fault::Mutation(mutation) = &fault else { return Ok(()) };
+        let (seen, mut notes) = self.attempt(trial, subject, fault.how(), |boot, witness, (pid, at)| {
+            let Fault::Mutation(mutation) = &fault else { return secrets::point_out(boot, witness, subject, &fault) };
             base = at;
             if mutation.kind == Kind::Address {
                 mapped = regions(pid)?;
@@ -91,7 +95,7 @@ impl TrialRunner {
         if let Fault::Mutation(mutation) = &fault {
             notes.mark = wild::mark(mutation, base, &notes.registers, &mapped);
         }
-        Ok(Some((fault, seen, notes)))
+        Ok(Ok((fault, seen, notes)))
     }
 
     /// Makes one, and tells it in full.
@@ -100,7 +104,7 @@ impl TrialRunner {
     /// What keeps the trial from being made.
     pub fn tell(&mut self, trial: &Trial) -> Result<(Record, Example), Obstacle> {
         let made = self.observe(trial)?;
-        let record = record(trial, made.as_ref());
+        let record = record(trial, &made);
         let mut example = Example {
             trial: trial.id,
             kernel: trial.kernel.clone(),
@@ -112,7 +116,7 @@ impl TrialRunner {
             after: String::new(),
             story: String::new(),
         };
-        if let Some((fault, _, notes)) = made {
+        if let Ok((fault, _, notes)) = made {
             example.story = notes.story();
             (example.function, example.before, example.after) = fault.text();
         }
@@ -149,6 +153,7 @@ impl TrialRunner {
         let Shared { page, witness, boards, disk: medium } = &self.shared;
         let mut manifest = subject.manifest(&trial.kernel)?;
         manifest.cores = self.cores.clone();
+        let iommu = !Fault::is_without_iommu(&how);
         manifest.sabotage = Some(Sabotage { component: subject.name.into(), permanent: trial.permanent, how });
         witness.clear();
         let disk = manifest.entries.iter_mut().find(|entry| entry.ring.is_some());
@@ -156,7 +161,7 @@ impl TrialRunner {
         if let Some(entry) = disk {
             medium.clear()?;
             entry.disk = disk::BYTES;
-            entry.ring = Some(RingDevice { medium: MediumName::Named(medium.path()), ..RingDevice::memory() });
+            entry.ring = Some(RingDevice { medium: MediumName::Named(medium.path()), iommu, ..RingDevice::memory() });
         }
         let boot = Boot::sabotaged(&manifest, page)?;
         let start = |number: u32, load: &Load, probes: &[String]| -> Result<Actor, Obstacle> {
@@ -190,24 +195,20 @@ impl TrialRunner {
 impl Runner for TrialRunner {
     fn run(&mut self, trial: &Trial) -> Result<Record, String> {
         let made = self.observe(trial).map_err(|error| error.to_string())?;
-        Ok(record(trial, made.as_ref()))
+        Ok(record(trial, &made))
     }
 }
 
 /// A fault, what was seen of it, and what goes with that.
 pub type Made = (Fault, Seen, Notes);
 
-fn record(trial: &Trial, made: Option<&Made>) -> Record {
-    let Some((fault, seen, notes)) = made else {
-        let class = Class::NotApplicable;
-        return Record {
-            trial: trial.id,
-            class,
-            notice_ns: None,
-            timed: false,
-            hit: Vec::new(),
-            detail: String::new(),
-        };
+fn record(trial: &Trial, made: &Result<Made, &'static str>) -> Record {
+    let (fault, seen, notes) = match made {
+        Ok(made) => made,
+        Err(why) => {
+            let (class, detail) = (Class::NotApplicable, why.to_string());
+            return Record { trial: trial.id, class, notice_ns: None, timed: false, hit: Vec::new(), detail };
+        }
     };
     let (function, before, after) = fault.text();
     Record {
@@ -215,7 +216,7 @@ fn record(trial: &Trial, made: Option<&Made>) -> Record {
         class: seen.class(),
         notice_ns: notes.notice_ns.filter(|_| seen.activated),
         timed: notes.timed,
-        hit: seen.hit(),
+        hit: seen.reached(),
         detail: format!("{}{before} -> {after} in {function}", notes.mark),
     }
 }

@@ -40,6 +40,8 @@ pub enum Class {
     AppKilled,
     /// The component makes no progress, and nobody notices.
     HangUnnoticed,
+    /// The component read what was not its own: another component's memory or an app's bytes that it was never given.
+    SecretRead,
     /// A component or an app was hit that has nothing to do with the faulty one.
     Spread,
     /// The kernel went down, and every app with it.
@@ -48,7 +50,7 @@ pub enum Class {
 
 impl Class {
     /// All of them, from best to worst.
-    pub const ALL: [Class; 13] = [
+    pub const ALL: [Class; 14] = [
         Class::NotApplicable,
         Class::NotActivated,
         Class::Masked,
@@ -60,6 +62,7 @@ impl Class {
         Class::DataLost,
         Class::AppKilled,
         Class::HangUnnoticed,
+        Class::SecretRead,
         Class::Spread,
         Class::KernelDead,
     ];
@@ -83,6 +86,7 @@ impl Class {
             Class::DataLost => "data_lost",
             Class::AppKilled => "app_killed",
             Class::HangUnnoticed => "hang_unnoticed",
+            Class::SecretRead => "secret_read",
             Class::Spread => "spread",
             Class::KernelDead => "kernel_dead",
         }
@@ -102,6 +106,7 @@ impl Class {
             Class::DataLost => "acknowledged data lost",
             Class::AppKilled => "app killed",
             Class::HangUnnoticed => "hang not noticed",
+            Class::SecretRead => "secret read",
             Class::Spread => "spread",
             Class::KernelDead => "kernel dead",
         }

@@ -5,6 +5,7 @@ use kd_api::{Blocks, Errno, Fd, InBuf, OutBuf};
 use kd_boot::board::Board;
 use kd_workloads::{Audit, Env, Verdict, Wrong};
 
+use super::private::Private;
 use super::{Work, data};
 
 const BLOCK: usize = 4096;
@@ -22,11 +23,13 @@ pub struct Device {
     size: u64,
     /// What each block holds; none if that is not known.
     holds: Vec<Option<Vec<u8>>>,
+    own: Private,
 }
 
 impl Device {
     pub fn start(env: &Env, path: &str) -> Result<Device, Errno> {
-        let mut device = Device { env: env.clone(), path: path.into(), fd: None, size: 0, holds: vec![None; COUNT] };
+        let (holds, own) = (vec![None; COUNT], Private::new(env)?);
+        let mut device = Device { env: env.clone(), path: path.into(), fd: None, size: 0, holds, own };
         let fd = device.fd()?;
         device.size = env.sys.lseek(env.caller, fd, 0, seek::END)?;
         // From the beginning on it is known what every block holds.
@@ -102,6 +105,7 @@ impl Device {
             3 => self.fill((COUNT - 4..COUNT).collect(), round)?,
             _ => self.write(block, 0, &data(app, block, round, BLOCK))?,
         }
+        self.own.pass();
         self.read(block)?;
         self.read((round as usize * 7 + 3) % COUNT)?;
         let fd = self.fd()?;

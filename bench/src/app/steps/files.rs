@@ -3,8 +3,10 @@
 use kd_api::interfaces::vfs::open;
 use kd_api::{Errno, Fd, InBuf, OutBuf};
 use kd_boot::board::Board;
+use kd_boot::control::secret;
 use kd_workloads::{Audit, Env, Verdict, Wrong};
 
+use super::private::Private;
 use super::{Work, data};
 
 /// Files that are written in turn.
@@ -24,6 +26,8 @@ pub struct Files {
     lost: u64,
     /// What each file holds; none if that is not known.
     holds: Vec<Option<Vec<u8>>>,
+    /// An app that changes names keeps its secret to a pipe; another one in a file of its own.
+    own: Option<Private>,
 }
 
 fn wrong<T>(what: impl Into<String>) -> Result<T, Wrong> {
@@ -35,7 +39,20 @@ impl Files {
     pub fn start(env: &Env, under: &str, names: bool) -> Result<Files, Errno> {
         let directory = format!("{under}/app-{}", env.caller.app.0);
         env.sys.mkdir(env.caller, &directory, 0o700)?;
-        Ok(Files { env: env.clone(), directory, names, failed: false, lost: 0, holds: vec![None; COUNT] })
+        let own = names.then(|| Private::new(env)).transpose()?;
+        let files = Files { env: env.clone(), directory, names, failed: false, lost: 0, holds: vec![None; COUNT], own };
+        if !names {
+            files.keep_secret("kept").map_err(|_| Errno::EIO)?;
+        }
+        Ok(files)
+    }
+
+    /// Writes the app's secret to a file.
+    fn keep_secret(&self, name: &str) -> Result<(), Wrong> {
+        self.with(&self.path(name), open::RDWR | open::CREAT, |fd| {
+            let me = self.env.caller;
+            Ok(self.env.sys.pwrite(me, fd, 0, &mut InBuf::new(&secret(me.app.0))).map(drop)?)
+        })
     }
 
     fn path(&self, name: &str) -> String {
@@ -151,6 +168,14 @@ impl Files {
         board.set_stable(file, None);
         self.write(file, round)?;
         board.set_stable(file, Some(round));
+        match &self.own {
+            Some(own) => own.pass(),
+            // One that comes and goes: its memory is free afterwards.
+            None => {
+                self.keep_secret("gone")?;
+                self.env.sys.unlink(self.env.caller, &self.path("gone"))?;
+            }
+        }
         self.read(file)?;
         if self.names {
             self.names(round)?;

@@ -31,7 +31,7 @@ pub use client::ChannelPort;
 pub use exchanges::Exchanges;
 pub use layout::{CALL_SLOTS, Channel, Counters, pool};
 pub use scrub::{Stuck, abandon, reset, scrub, stuck, withdraw};
-pub use server::{Pool, abandon_current};
+pub use server::{Pool, abandon_current, answer_unasked};
 
 /// How somebody waits for the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
