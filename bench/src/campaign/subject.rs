@@ -22,7 +22,7 @@ pub const PATIENCE: u32 = 10;
 /// At the latest of so many reads and writes a driver begins to misbehave, and of so many calls any other component: fewer
 /// than any trial makes.
 const DRIVER_CALLS: usize = 12;
-const CALLS: usize = 6;
+const CALLS: usize = 4;
 /// Subjects whose device has a ring, and so does DMA; and one whose calls carry no bulk data.
 const RINGS: [&str; 2] = ["vdisk", "filedisk"];
 const WITHOUT_BUFFERS: [&str; 1] = ["proc"];
@@ -55,11 +55,6 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Whether it is one of a machine without an IOMMU.
-    pub fn is_without_iommu(how: &How) -> bool {
-        matches!(how, How::Misbehaviour(Misbehaviour { misdeed, .. }) if misdeed.place() == Place::Device(false))
-    }
-
     /// What a boot is told.
     pub fn how(&self) -> How {
         match self {
@@ -78,6 +73,14 @@ impl Fault {
                 ("a wrapper".into(), format!("its call {call}"), misdeed.description().into())
             }
         }
+    }
+}
+
+/// Where a boot's fault is put in, if it is a misdeed.
+pub fn place(how: &How) -> Option<Place> {
+    match how {
+        How::Misbehaviour(what) => Some(what.misdeed.place()),
+        How::Mutant(_) => None,
     }
 }
 
@@ -185,10 +188,15 @@ impl Subject {
     fn can(&self, misdeed: Misdeed) -> bool {
         match misdeed.place() {
             Place::Answer => self.module.is_some(),
-            Place::Device(_) => RINGS.contains(&self.name),
+            Place::Device(_) => self.has_ring(),
             Place::Call(buffer) => !buffer || !WITHOUT_BUFFERS.contains(&self.name),
             Place::Message => misdeed != Misdeed::Uninitialised || !WITHOUT_BUFFERS.contains(&self.name),
         }
+    }
+
+    /// Whether it drives a device that moves data itself.
+    pub fn has_ring(&self) -> bool {
+        RINGS.contains(&self.name)
     }
 
     /// Why this kernel has no counterpart of a fault; nothing if it has.
@@ -199,7 +207,8 @@ impl Subject {
         }
         let own = manifest.entries.iter().find(|entry| entry.name == self.name)?;
         let domain = manifest.domain_of(own);
-        let apart = |entry: &&Entry| entry.imports.iter().any(|name| name == self.name) && manifest.domain_of(entry) != domain;
+        let apart =
+            |entry: &&Entry| entry.imports.iter().any(|name| name == self.name) && manifest.domain_of(entry) != domain;
         let for_apps = own.apps && manifest.has_processes();
         let called = manifest.entries.iter().find(apart).is_some() || own.apps && domain != CORE;
         if manifest.kernel == Kernel::Monolithic || !called && !for_apps {

@@ -6,6 +6,7 @@ use std::io;
 use kd_boot::board::Board;
 use kd_boot::control::{Load, Task};
 use kd_boot::manifest::{MediumName, RingDevice};
+use kd_boot::misdeed::Place;
 use kd_boot::sabotage::{How, Sabotage, Witness};
 use kd_campaign::{Class, Record, Runner, Trial};
 use kd_faults::lay_breakpoint;
@@ -21,7 +22,7 @@ use super::secrets;
 use super::seen::Seen;
 use super::session::CampaignError;
 use super::stage::{Actor, Stage};
-use super::subject::{Fault, Subject, Subjects};
+use super::subject::{self, Fault, Subject, Subjects};
 use super::wild;
 use crate::boot::Boot;
 
@@ -153,7 +154,8 @@ impl TrialRunner {
         let Shared { page, witness, boards, disk: medium } = &self.shared;
         let mut manifest = subject.manifest(&trial.kernel)?;
         manifest.cores = self.cores.clone();
-        let iommu = !Fault::is_without_iommu(&how);
+        let place = subject::place(&how);
+        let iommu = place != Some(Place::Device(false));
         manifest.sabotage = Some(Sabotage { component: subject.name.into(), permanent: trial.permanent, how });
         witness.clear();
         let disk = manifest.entries.iter_mut().find(|entry| entry.ring.is_some());
@@ -174,8 +176,10 @@ impl TrialRunner {
         };
         let other = start(2, &subject.other, &subject.probes)?;
         let caller = start(1, &subject.caller, &[])?;
-        let names = manifest.entries.iter().map(|entry| entry.name.clone()).collect();
-        let mut stage = Stage::new(&boot, witness, (names, subject.domain(&manifest)), (caller, other));
+        let (dma, domain) = (subject.has_ring(), subject.domain(&manifest));
+        let names: Vec<String> = manifest.entries.iter().map(|entry| entry.name.clone()).collect();
+        let mut stage = Stage::new(&boot, witness, (names.clone(), domain), (caller, other));
+        stage.forged = place == Some(Place::Message);
         stage.warm_up()?;
         let at = witness.subject().ok_or("the component did not say where its code is")?;
         witness.begin();
@@ -185,6 +189,10 @@ impl TrialRunner {
         let notes = stage.notes();
         let stable = stage.stable();
         boot.end()?;
+        if dma {
+            // What a device was told to write out is on the disk, whosever memory it was.
+            seen.leaked.extend(secrets::owners(&medium.head()?, &names, subject));
+        }
         if has_disk && subject.caller == Load::Files("/mnt".into()) {
             seen.disk = medium.check(1, stable)?;
         }

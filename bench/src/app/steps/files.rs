@@ -73,7 +73,7 @@ impl Files {
             let (sys, me) = (&self.env.sys, self.env.caller);
             match sys.pwrite(me, fd, 0, &mut InBuf::new(&bytes))? {
                 count if count == bytes.len() => {}
-                count => return wrong(format!("a write of {} bytes took {count}", bytes.len())),
+                count => return Err(super::told_short(count, bytes.len())),
             }
             Ok(sys.fsync(me, fd)?)
         })?;

@@ -10,7 +10,7 @@ use crate::stats::difference;
 type Classes = BTreeMap<Class, u64>;
 
 /// Classes that are told together in the first table.
-const COLUMNS: [(&str, &[Class]); 6] = [
+const COLUMNS: [(&str, &[Class]); 7] = [
     ("masked", &[Class::Masked]),
     (
         "error, restart or noticed hang",
@@ -19,6 +19,7 @@ const COLUMNS: [(&str, &[Class]); 6] = [
     ("wrong or lost data", &[Class::WrongData, Class::DataLost]),
     ("app killed", &[Class::AppKilled]),
     ("hang not noticed", &[Class::HangUnnoticed]),
+    ("secret read", &[Class::SecretRead]),
     ("reached others", REACHED),
 ];
 /// What went beyond the component and its own app.
