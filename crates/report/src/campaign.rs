@@ -143,7 +143,10 @@ pub struct Summary {
     pub trials_in_seconds: u64,
     /// Counts by kernel, component, kind of fault, and whether it outlives a restart.
     pub cells: Vec<Count>,
-    /// Trials in which somebody who was not faulty was hit, by kernel and faulty component: whom, and how often.
+    /// Faults that a kernel has no counterpart of, with the reason.
+    #[serde(default)]
+    pub inapplicable: Vec<Inapplicable>,
+    /// Trials in which somebody who was not faulty was hit or read, by kernel and faulty component: whom, and how often.
     pub reach: Vec<Reach>,
     /// When activated faults were noticed, by kernel.
     pub notice: Vec<Notice>,
@@ -167,6 +170,20 @@ pub struct Count {
     pub permanent: bool,
     /// Trials by class.
     pub classes: BTreeMap<Class, u64>,
+}
+
+/// Faults of a kind that a kernel has no counterpart of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inapplicable {
+    /// The kind.
+    pub kind: String,
+    /// Why.
+    pub reason: String,
+    /// The kernel.
+    pub kernel: String,
+    /// The component.
+    pub subject: String,
 }
 
 /// Whom the faults of a component reached.
