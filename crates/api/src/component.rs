@@ -9,6 +9,7 @@ use core::sync::atomic::AtomicU64;
 
 use crate::around::Observer;
 use crate::client::Port;
+use crate::hotplug::{Hotplug, Offers};
 use crate::message::InterfaceInfo;
 use crate::server::Dispatch;
 
@@ -110,6 +111,7 @@ pub type Store = &'static [AtomicU64];
 pub struct Imports {
     handles: BTreeMap<String, Handle>,
     store: Option<Store>,
+    offers: Option<Offers>,
 }
 
 /// Why a component could not start.
@@ -163,7 +165,7 @@ impl Imports {
     /// The same imports with an observer around every operation.
     pub fn observed(&self, observer: &Arc<dyn Observer>) -> Imports {
         let handles = self.handles.iter().map(|(name, handle)| (name.clone(), handle.observed(observer.clone())));
-        Imports { handles: handles.collect(), store: self.store }
+        Imports { handles: handles.collect(), store: self.store, offers: self.offers.clone() }
     }
 
     /// The words that outlive the component, if it asked for some and this kernel restarts it without them.
@@ -174,6 +176,16 @@ impl Imports {
     /// Hands it these.
     pub fn set_store(&mut self, store: Store) {
         self.store = Some(store);
+    }
+
+    /// Says that the component can let go of imports while it runs; of no account where no core asks for that.
+    pub fn offer(&self, holder: Arc<dyn Hotplug>) {
+        self.offers.iter().for_each(|offers| offers(holder.clone()));
+    }
+
+    /// Has offers noted.
+    pub fn set_offers(&mut self, offers: Offers) {
+        self.offers = Some(offers);
     }
 
     /// All imports that offer one interface, by name: what a VFS finds under `/dev`.

@@ -201,7 +201,7 @@ impl Work for Files {
     }
 
     fn audit(&mut self) -> Audit {
-        let mut audit = Audit { acknowledged: self.lost, lost: self.lost, wrong: 0 };
+        let mut audit = Audit { acknowledged: self.lost, lost: self.lost, wrong: 0, twice: 0 };
         for file in 0..COUNT {
             if let Some(expected) = &self.holds[file] {
                 super::compare(&mut audit, expected, &self.fetch(file).unwrap_or_default());

@@ -86,7 +86,7 @@ impl Work for Values {
     }
 
     fn audit(&mut self) -> Audit {
-        let mut audit = Audit { acknowledged: self.lost, lost: self.lost, wrong: 0 };
+        let mut audit = Audit { acknowledged: self.lost, lost: self.lost, wrong: 0, twice: 0 };
         for index in 0..KEYS {
             if let Some(expected) = &self.holds[index] {
                 super::compare(&mut audit, expected, &self.fetch(index).unwrap_or_default());
