@@ -31,6 +31,7 @@ pub struct Handle {
     info: &'static InterfaceInfo,
     target: Arc<dyn Any + Send + Sync>,
     serve: fn(&Handle) -> Arc<dyn Dispatch>,
+    before_server: Option<fn(Arc<dyn Dispatch>) -> Arc<dyn Dispatch>>,
     observe: fn(&Handle, Arc<dyn Observer>) -> Handle,
 }
 
@@ -61,6 +62,7 @@ impl Handle {
             info: I::info(),
             target: Arc::new(target),
             serve: |handle| I::server(typed::<I>(handle)),
+            before_server: None,
             observe: |handle, observer| Handle::new(I::observed(typed::<I>(handle), observer)),
         }
     }
@@ -85,12 +87,18 @@ impl Handle {
 
     /// A server of it.
     pub fn serve(&self) -> Arc<dyn Dispatch> {
-        (self.serve)(self)
+        let server = (self.serve)(self);
+        self.before_server.map_or_else(|| server.clone(), |put| put(server.clone()))
+    }
+
+    /// The same with something put before its servers.
+    pub fn with_server(self, put: fn(Arc<dyn Dispatch>) -> Arc<dyn Dispatch>) -> Handle {
+        Handle { before_server: Some(put), ..self }
     }
 
     /// The same with an observer around every operation.
     pub fn observed(&self, observer: Arc<dyn Observer>) -> Handle {
-        (self.observe)(self, observer)
+        Handle { before_server: self.before_server, ..(self.observe)(self, observer) }
     }
 }
 

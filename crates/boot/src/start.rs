@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use kd_api::around::Around;
 use kd_api::component::StartError;
-use kd_api::device::Device;
 use kd_api::interfaces::block::{BlockDevice, BlockDeviceAround};
 use kd_api::interfaces::kernel::{self, KernelInfo};
 use kd_api::interfaces::syscalls::Syscalls;
@@ -261,17 +260,18 @@ impl Loaded<'_> {
             let mut imports = imports.clone();
             self.store.into_iter().for_each(|store| imports.set_store(store));
             let started = (self.prepared.component.start)(&imports);
-            return started.map_err(|error| BootError::Start(entry.name.clone(), error));
+            let started = started.map_err(|error| BootError::Start(entry.name.clone(), error))?;
+            return Ok(sabotage::handle(&entry.name, started));
         };
         let parameters = version.parameters();
         let medium = medium.map(|medium| medium as &'static dyn Medium);
-        let device = device.map(|device| device as &'static dyn Device);
+        let device = device.map(|device| sabotage::device(&entry.name, device));
         let driver = mapped.start(self.host, &DriverEnv { medium, device, parameters: &parameters })?;
         let device: Arc<dyn BlockDevice> = match &self.prepared.link {
             Some(_) if stamps::noted() => Arc::new(BlockDeviceAround { around: stamps::Answers, inner: driver }),
             _ => Arc::new(BlockDeviceAround { around: Plain, inner: driver }),
         };
-        Ok(Handle::new(sabotage::driver(&entry.name, device)))
+        Ok(sabotage::handle(&entry.name, Handle::new(device)))
     }
 
     /// Starts it for as long as this process lives, with what the kernel knows of itself if it asks for that.

@@ -33,7 +33,7 @@ pub use exchanges::Exchanges;
 pub use gate::Gate;
 pub use layout::{CALL_SLOTS, Channel, Counters, Page, pool};
 pub use scrub::{Stuck, abandon, is_idle, reset, scrub, stuck, withdraw};
-pub use server::{Pool, abandon_current};
+pub use server::{Pool, abandon_current, answer_unasked};
 
 /// How somebody waits for the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -85,6 +85,20 @@ pub fn abandon_current(errno: Errno) -> bool {
     true
 }
 
+/// Answers in every slot of the calling thread's server in which nobody asks anything, as a server that is told to fail may;
+/// `false` if the thread serves no call.
+pub fn answer_unasked() -> bool {
+    let Some(Current { pool, .. }) = CURRENT.get() else { return false };
+    for (channel, _) in pool.clients {
+        for line in channel.lines()[..CALL_SLOTS].iter().filter(|line| line.state().what() != REQUEST) {
+            let number = line.state().number().wrapping_add(1) & 0xff_ffff;
+            line.write(&Message { sequence: number, ..Message::default() });
+            line.state.store(State::new(REPLY, number).0, Release);
+        }
+    }
+    true
+}
+
 impl Pool {
     /// A pool of `threads` (at least 2: one is never lent to a blocking call) that answers `clients`, whose channels
     /// were made with `bell`, through `dispatch`. It lives as long as the process.
