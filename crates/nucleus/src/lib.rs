@@ -13,6 +13,7 @@
 //! | [`pkey`] | domains in one process, by protection keys |
 //! | [`module`] | driver modules: checks, loading, symbols |
 //! | [`mutant`] | code changed at its first execution |
+//! | [`confine`] | what a process may ask of the host while its code is broken on purpose |
 //!
 //! `unsafe` stands in `arena`, `channel::layout`, `futex`, `process`, `last_words`, `ring`, `socket`, `zygote`, `threads`,
 //! `module`, `mutant` and `pkey`.
@@ -20,6 +21,7 @@
 pub mod arena;
 pub mod berth;
 pub mod channel;
+pub mod confine;
 pub mod futex;
 pub mod last_words;
 pub mod module;

@@ -44,6 +44,7 @@ pub fn signal_name(signal: i32) -> &'static str {
         libc::SIGKILL => "SIGKILL",
         libc::SIGTERM => "SIGTERM",
         libc::SIGTRAP => "SIGTRAP",
+        libc::SIGSYS => "SIGSYS",
         _ => "another signal",
     }
 }
@@ -243,9 +244,20 @@ pub fn state(pid: i32) -> Option<char> {
 
 /// Whether any thread of a process runs or waits for a core.
 pub fn is_runnable(pid: i32) -> bool {
+    any_runnable(pid, |_| true)
+}
+
+/// The same of all threads but the first, which in a kernel's process looks after the others and does no work itself.
+pub fn has_work(pid: i32) -> bool {
+    let first = pid.to_string();
+    any_runnable(pid, |thread| thread.as_encoded_bytes() != first.as_bytes())
+}
+
+fn any_runnable(pid: i32, wanted: impl Fn(&std::ffi::OsStr) -> bool) -> bool {
     let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return false };
     let state = |stat: String| stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
-    tasks.flatten().any(|task| std::fs::read_to_string(task.path().join("stat")).ok().and_then(state) == Some('R'))
+    let mut tasks = tasks.flatten().filter(|task| wanted(&task.file_name()));
+    tasks.any(|task| std::fs::read_to_string(task.path().join("stat")).ok().and_then(state) == Some('R'))
 }
 
 /// Gives the threads of a process that run now no more of any core than nobody else wants: one that loops without end is

@@ -249,7 +249,11 @@ impl Core for Supervisor {
             self.attend(number, look, events);
         }
         self.devices.tick(events);
+        let dying = self.dying.len();
         self.dying.retain_mut(|child| child.poll().is_none());
+        if self.dying.len() < dying {
+            self.wiring.ring_all();
+        }
         let (wiring, own) = (&self.wiring, &self.own);
         self.apps.reap(events, |app| Supervisor::release(wiring, own, app));
     }
