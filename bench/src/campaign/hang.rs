@@ -14,9 +14,11 @@ const FIRST: Duration = Duration::from_millis(3);
 const LOOK: Duration = TICK;
 /// CPU time of one step: some hundred times the longest honest one.
 const CPU_LIMIT: Duration = Duration::from_millis(40);
-/// Looks in a row that find everybody asleep.
+/// Looks in a row that find nobody at work.
 const IDLE_LOOKS: u32 = 12;
 
+/// In the last so many of these everybody is asked whether it is really asleep.
+const ASKED: u32 = 3;
 /// CPU time between two looks that is nobody's work: a kernel in one process looks after itself every few milliseconds, on
 /// its first thread, and the others' clocks cannot be told apart from outside.
 const HOUSEKEEPING: Duration = Duration::from_millis(1);
@@ -42,14 +44,16 @@ impl Watch {
         let begun = *self.begun.get_or_insert(used);
         // A process that has died takes its time along.
         self.begun = Some(begun.min(used));
-        // Who has used CPU time need not be asked, which takes longer, whether it wants more.
-        let moves = used.abs_diff(self.last) > HOUSEKEEPING
-            || kernel != self.kernel
-            || process::is_runnable(app)
-            || kernel.iter().any(|&pid| process::has_work(pid));
+        let rests = used.abs_diff(self.last) <= HOUSEKEEPING && kernel == self.kernel;
+        self.idle = if rests { self.idle + 1 } else { 0 };
+        // Who gets no core on a busy machine uses no CPU time either, and wants some. To ask takes longer than to look at
+        // clocks, so it is asked at the end.
+        let wants = || process::is_runnable(app) || kernel.iter().any(|&pid| process::has_work(pid));
+        if self.idle > IDLE_LOOKS - ASKED && wants() {
+            self.idle = 0;
+        }
         self.last = used;
         self.kernel = kernel;
-        self.idle = if moves { 0 } else { self.idle + 1 };
         used.saturating_sub(begun) > CPU_LIMIT || self.idle >= IDLE_LOOKS
     }
 }

@@ -7,13 +7,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Release};
-use std::time::Duration;
 
 use kd_api::module::HostTable;
 use kd_api::{Caller, Handle};
 use kd_boot::control::Patch;
 use kd_boot::manifest::Entry;
 use kd_boot::order::Together;
+use kd_boot::root::TICK;
 use kd_boot::start::{BootError, Loaded, Prepared, host_table};
 use kd_boot::{Placement, log};
 use kd_machine::clock;
@@ -123,8 +123,10 @@ impl Domain {
     }
 
     /// Waits until it answers.
-    pub fn wait(&mut self, name: &str) -> Result<()> {
+    pub fn wait(&mut self, name: &str, ring: &Ring) -> Result<()> {
         loop {
+            // Before looking: who rings while we look is looked at again.
+            ring.clear();
             match self.page.get(STATE).load(Acquire) {
                 READY => return Ok(()),
                 FAILED => return Err(BootError::Ended(name.into(), self.child.wait().to_string())),
@@ -133,8 +135,8 @@ impl Domain {
             if let Some(exit) = self.child.poll() {
                 return Err(BootError::Ended(name.into(), exit.to_string()));
             }
-            // The newcomer needs this core if it is the only one; a futex would cost it a system call more.
-            std::thread::sleep(Duration::from_micros(5));
+            // The newcomer needs this core if it is the only one. It rings when it answers or fails.
+            process::poll(&[ring.fd(), self.child.pidfd()], Some(TICK));
         }
     }
 

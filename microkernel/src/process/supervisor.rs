@@ -18,7 +18,7 @@ use kd_boot::{Manifest, info};
 use kd_machine::clock;
 use kd_machine::memory::Memory;
 use kd_nucleus::berth::Berth;
-use kd_nucleus::process::{Child, signal_name};
+use kd_nucleus::process::{self, Child, signal_name};
 use kd_nucleus::ring::Ring;
 use kd_nucleus::{arena, channel};
 
@@ -71,6 +71,7 @@ impl Supervisor {
         let devices = Devices::start(prepared.iter().filter_map(|prepared| prepared.link.as_ref()))?;
         let counts = manifest.trace.then(Counts::new).transpose()?;
         let mut wiring = Wiring::new(&manifest, counts)?;
+        process::measure()?;
         // A root has one boot.
         let ring: &'static Ring = Box::leak(Box::new(Ring::new()?));
         let mut servers = Vec::new();
@@ -82,7 +83,7 @@ impl Supervisor {
         }
         for server in &mut servers {
             let mut domain = Domain::begin(Begin::AtOnce, &server.of, &prepared, &mut wiring, &server.shared)?;
-            domain.wait(&server.of.name)?;
+            domain.wait(&server.of.name, ring)?;
             server.life = Life::Up(domain);
         }
         let own = wiring.imports(Client::Supervisor, &prepared);

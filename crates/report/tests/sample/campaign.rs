@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use kd_report::campaign::{Class, Count, Example, Notice, Reach, SUMMARY_VERSION, Summary, Wild, activated};
+use kd_report::campaign::{
+    Class, Count, Example, Notice, Otherwise, Reach, Recheck, SUMMARY_VERSION, Summary, Wild, activated,
+};
 use kd_report::schema::{Experiment, Kernel, Record};
 
 const KINDS: [&str; 4] = ["dropped_instruction", "inverted_condition", "heap_flip", "late_completion"];
@@ -44,6 +46,7 @@ pub fn campaign() -> Summary {
         after: "jae +0x3f".into(),
         story: "app 2 read wrong bytes".into(),
     };
+    let otherwise = Otherwise { trial: 4711, before: Class::Masked, after: Class::HangNoticed, timed: true };
     Summary {
         version: SUMMARY_VERSION,
         seed: 1,
@@ -62,6 +65,7 @@ pub fn campaign() -> Summary {
         notice: [("monolithic", 20_000), ("thread", 90_000), ("process", 400_000)].map(notice).into(),
         wild: KERNELS.map(|kernel| Wild { kernel: kernel.into(), pointers: 200, mapped: 20 }).to_vec(),
         examples: vec![example],
+        recheck: Some(Recheck { trials: 50, otherwise: vec![otherwise] }),
     }
 }
 
