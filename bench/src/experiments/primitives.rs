@@ -37,8 +37,12 @@ const BATCH: Duration = Duration::from_millis(2);
 const BATCHES_MIN: usize = 3;
 /// Rounds of payloads at least, however long they take.
 const ROUNDS_MIN: usize = 3;
-/// Rounds of a batch beside load.
+/// A batch beside load lasts at least so long, and so many rounds: a yielded core comes back after a slice of the host's
+/// scheduler.
+const LOADED_BATCH: Duration = Duration::from_millis(5);
 const LOADED_ROUNDS: u64 = 4;
+/// Rounds of the experiment of which one has the cells beside load, which take long.
+const LOADED_EVERY: usize = 3;
 /// The share of the experiment's budget that is left to criterion's bench, with room for starting processes.
 const CRITERION_SHARE: f64 = 0.6;
 /// Resamples of the bootstrap.
@@ -72,7 +76,7 @@ pub fn limits(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFa
     let mut random = Random::new(plan.seed, 0);
     for round in 0..rounds {
         progress(round as f64 / rounds as f64, "crossings beside their bare limits");
-        measure(&mut cells, &plan.cores, each, &mut random)?;
+        measure(&mut cells, round, &plan.cores, each, &mut random)?;
     }
     let mut records = analyse(&cells, plan.seed);
     records.extend(payloads(plan, progress)?);
@@ -92,7 +96,7 @@ fn payloads(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFail
     let mut random = Random::new(plan.seed, 1);
     for round in (0..rounds).take_while(|round| *round < ROUNDS_MIN || begin.elapsed() < time) {
         progress(round as f64 / rounds as f64, "calls under way, and granted buffers");
-        measure(&mut cells, &plan.cores, each, &mut random)?;
+        measure(&mut cells, round, &plan.cores, each, &mut random)?;
     }
     let mut records = Vec::new();
     for cores in 1..=plan.cores.len().min(2) {
@@ -102,12 +106,21 @@ fn payloads(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFail
     Ok(records)
 }
 
-/// One round: each cell once, in random order, with a fresh rig.
-fn measure(cells: &mut [Cell], cores: &[usize], each: Duration, random: &mut Random) -> Result<(), BootFailure> {
+/// A round: each cell once, in random order, with a fresh rig.
+fn measure(
+    cells: &mut [Cell],
+    round: usize,
+    cores: &[usize],
+    each: Duration,
+    random: &mut Random,
+) -> Result<(), BootFailure> {
     let mut order: Vec<usize> = (0..cells.len()).collect();
     shuffle(&mut order, random);
     for index in order {
         let cell = &mut cells[index];
+        if cell.load && !round.is_multiple_of(LOADED_EVERY) {
+            continue;
+        }
         let cores = &cores[..cell.cores];
         cell.samples.push(if cell.load { beside_load(cell.part, cores)? } else { batches(cell.part, cores, each)? });
     }
@@ -144,11 +157,18 @@ fn batches(part: Part, cores: &[usize], time: Duration) -> Result<Vec<f64>, Boot
     Ok(batches)
 }
 
-/// One rig's batches beside load: few and short ones, since a yielded core comes back after a slice of the host's
-/// scheduler.
+/// One rig's batches beside load.
 fn beside_load(part: Part, cores: &[usize]) -> Result<Vec<f64>, BootFailure> {
     let rig = Rig::beside_load(part, cores)?;
-    let batch = || rig.run(LOADED_ROUNDS).map(|time| time.as_nanos() as f64 / LOADED_ROUNDS as f64);
+    let batch = || -> Result<f64, BootFailure> {
+        let (mut time, mut rounds) = (Duration::ZERO, 0);
+        while time < LOADED_BATCH {
+            let more = LOADED_ROUNDS.max(rounds);
+            time += rig.run(more)?;
+            rounds += more;
+        }
+        Ok(time.as_nanos() as f64 / rounds as f64)
+    };
     Ok(vec![batch()?, batch()?])
 }
 

@@ -49,7 +49,7 @@ fn until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// Kills components and waits until their successors answer.
-fn kill(boot: &Boot, victims: &[&str]) {
+pub fn kill(boot: &Boot, victims: &[&str]) {
     let before: Vec<_> = victims.iter().map(|victim| restarts(boot, victim).expect("it runs")).collect();
     for victim in victims {
         boot.signal(victim, KILL).expect("it runs");

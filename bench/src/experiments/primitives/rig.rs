@@ -38,6 +38,9 @@ pub(super) const THREADS: u32 = 2;
 /// Time before the first round that counts: pages are touched, predictors and the host's scheduler know the pattern.
 const WARM_UP: Duration = Duration::from_millis(3);
 
+/// The same beside load: some slices of the host's scheduler for each process.
+const WARM_UP_BESIDE_LOAD: Duration = Duration::from_millis(40);
+
 /// What goes round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Part {
@@ -100,13 +103,17 @@ impl Rig {
         Ok(rig)
     }
 
-    /// The same beside a process on each core that computes all the while; goes one round, since one may take long.
+    /// The same beside a process on each core that computes all the while, warmed up for longer: who adapts to load must have
+    /// met it.
     ///
     /// # Errors
     /// As those of `new`.
     pub fn beside_load(part: Part, cores: &[usize]) -> io::Result<Rig> {
         let rig = Rig::start(Order { part, cores: cores.to_vec(), load: true })?;
-        rig.run(1)?;
+        let begin = Instant::now();
+        while begin.elapsed() < WARM_UP_BESIDE_LOAD {
+            rig.run(1)?;
+        }
         Ok(rig)
     }
 

@@ -22,6 +22,11 @@ pub fn scripts(longest: usize) -> impl Strategy<Value = Vec<Vec<Call>>> {
     vec(vec(call, 0..=longest), 1..=3)
 }
 
+/// So many that do not shrink.
+pub fn some(random: &mut Random, count: usize) -> Vec<Call> {
+    (0..count).map(|_| call(random)).collect()
+}
+
 /// As it is written in Rust.
 pub fn literal(scripts: &[Vec<Call>]) -> String {
     let script = |calls: &Vec<Call>| calls.iter().map(|call| format!("    {},\n", rust(call))).collect::<String>();

@@ -6,6 +6,7 @@
 //! our kernels are compared with each other.
 
 mod calls;
+mod kills;
 mod regressions;
 
 use std::cell::{Cell, RefCell};

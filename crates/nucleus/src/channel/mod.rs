@@ -44,7 +44,7 @@ pub enum Wait {
     Yield,
     /// Sleeps on a futex at once.
     Block,
-    /// Polls as `Yield` for a while, then sleeps as `Block`; with one core that others compete for, where an offered core
+    /// Polls as `Yield` for a while, then sleeps as `Block`; where others compete for its cores, so that an offered core
     /// comes back late, it sleeps at once.
     Adaptive,
 }
@@ -63,10 +63,10 @@ impl Wait {
         }
     }
 
-    /// How to wait at this moment: on one core that came back late not long ago, an adaptive waiter blocks.
+    /// How to wait at this moment: where a core came back late not long ago, an adaptive waiter blocks.
     #[inline]
     fn now(self) -> Wait {
-        if self != Wait::Adaptive || !crate::process::has_one_core() {
+        if self != Wait::Adaptive {
             return self;
         }
         match LATE.load(Relaxed) {
@@ -88,11 +88,11 @@ impl Wait {
 /// Pauses of a client before its first poll. Nothing can have come back before our line went over to the other core and its
 /// own came back; a poll in between takes the line away from whoever is about to write it, and costs two transfers more.
 /// Only a pause keeps polls back: a processor that runs ahead of any other delay polls at once.
-const CLIENT_HEAD_START: u32 = 2;
-/// Pauses of a server after an answer: the client looks at that as well, and makes its next call. With one less a round is
-/// shorter by a quarter as long as no poll comes too early, and longer by a half where one does, since from then on every
-/// round repeats it. Both found by trying 0 to 5 on either side.
-const SERVER_HEAD_START: u32 = 3;
+const CLIENT_HEAD_START: u32 = 1;
+/// Pauses of a server after an answer: the client looks at that as well, and makes its next call. Both found by trying 0 to
+/// 4 on either side, in rounds, some hundred pairs of processes each: where the two cores share their first cache these are
+/// the best by a fifth, one more on either side costs that much, and where they don't nothing depends on it.
+const SERVER_HEAD_START: u32 = 2;
 /// Polls before the core is offered to others: about as long as a message takes between two cores.
 const SPINS: u32 = 64;
 /// Offers of the core before an adaptive waiter sleeps: some hundred microseconds, longer than any short call takes.
@@ -104,17 +104,21 @@ const IDLE_POLLS: u32 = 10_000;
 /// Offers of the only core before an adaptive waiter sleeps: enough for a chain of servers, each of which offers the core as well.
 const YIELDS_ALONE: u32 = 16;
 /// Nanoseconds after which an offered core came back late: no short call takes so long, but any slice of the host's
-/// scheduler does, so that somebody else wants this core and a waiter who sleeps is woken in its place.
+/// scheduler does, so that somebody else wants this core, and a waiter who sleeps is woken in their place.
 const LATE_AFTER: u64 = 300_000;
-/// Waits of this process that block after that.
-const LATE_FOR: u32 = 1000;
+/// Waits of this process that block after that, at first and at most: each time that the core comes back late again they are
+/// `LATE_GROWTH` times as many, and each time that it comes back soon a few less, so that who once had to wait for a
+/// slice of somebody's loses little, and who waits beside load loses a slice in tens of thousands of calls.
+const LATE_FOR: (u32, u32) = (32, 32_768);
+const LATE_GROWTH: u32 = 32;
 /// How many of them are left.
 static LATE: AtomicU32 = AtomicU32::new(0);
+/// How many there will be the next time.
+static LATE_NEXT: AtomicU32 = AtomicU32::new(LATE_FOR.0);
 
 /// Polls of one wait, counted; says what to do between two of them.
 struct Patience {
     wait: Wait,
-    alone: bool,
     polls: u32,
 }
 
@@ -136,7 +140,7 @@ impl Patience {
             (true, Wait::Adaptive) => SPINS + YIELDS - YIELDS_ALONE,
             (true, _) => SPINS,
         };
-        Patience { wait, alone, polls }
+        Patience { wait, polls }
     }
 
     /// Passes the time until the next poll; `false` when it is time to sleep instead.
@@ -153,8 +157,8 @@ impl Patience {
         if self.wait == Wait::Adaptive && self.polls > SPINS + YIELDS {
             return false;
         }
-        if self.wait == Wait::Adaptive && self.alone {
-            return offer_alone();
+        if self.wait == Wait::Adaptive {
+            return offer();
         }
         std::thread::yield_now();
         true
@@ -173,13 +177,17 @@ impl Patience {
     }
 }
 
-/// Offers the only core; `false` if it came back late.
-fn offer_alone() -> bool {
+/// Offers the core; `false` if it came back late.
+fn offer() -> bool {
     let before = clock::now();
     std::thread::yield_now();
     let late = clock::now() - before > LATE_AFTER;
+    let next = LATE_NEXT.load(Relaxed);
     if late {
-        LATE.store(LATE_FOR, Relaxed);
+        LATE.store(next, Relaxed);
+        LATE_NEXT.store((next * LATE_GROWTH).min(LATE_FOR.1), Relaxed);
+    } else if next > LATE_FOR.0 {
+        LATE_NEXT.store((next - next / 16).max(LATE_FOR.0), Relaxed);
     }
     !late
 }
