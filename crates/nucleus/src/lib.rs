@@ -16,7 +16,7 @@
 //! | [`confine`] | what a process may ask of the host while its code is broken on purpose |
 //!
 //! `unsafe` stands in `arena`, `channel::layout`, `futex`, `process`, `last_words`, `ring`, `socket`, `zygote`, `threads`,
-//! `module`, `mutant` and `pkey`.
+//! `module`, `mutant`, `confine` and `pkey`.
 
 pub mod arena;
 pub mod berth;
