@@ -83,6 +83,7 @@ fn table(me: u32) -> Vec<(i64, If)> {
     all.extend([
         (libc::SYS_openat, Lacks(2, CHANGES as u32)),
         (libc::SYS_fcntl, Is(1, libc::F_DUPFD_CLOEXEC as u32)),
+        (libc::SYS_fcntl, Is(1, libc::F_GETFD as u32)),
         (libc::SYS_prctl, Is(0, libc::PR_SET_NAME as u32)),
         // Threads, no processes. What the filter cannot look into is done the old way.
         (libc::SYS_clone, Has(0, libc::CLONE_THREAD as u32)),
@@ -137,14 +138,14 @@ const EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
 const ANY_BIT: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
 const ANSWER: u32 = libc::BPF_RET | libc::BPF_K;
 
-/// The table as the host wants it: an entry after the other, each left by an answer, or passed by if the number is another.
+/// The table as the host wants it: an entry after the other, each left by a yes, or passed by; behind the last is a no.
 fn program(table: &[(i64, If)]) -> Vec<libc::sock_filter> {
     let step = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
     let branch = |code: u32, k: u32, jt: u8, jf: u8| libc::sock_filter { code: code as u16, jt, jf, k };
     let (yes, no) = (step(ANSWER, libc::SECCOMP_RET_ALLOW), step(ANSWER, libc::SECCOMP_RET_TRAP));
     let mut all = vec![step(LOAD, ARCHITECTURE), branch(EQUAL, OURS, 1, 0), no, step(LOAD, NUMBER)];
     for (call, condition) in table {
-        let asked = |of: u32, test| vec![step(LOAD, argument(of)), test, yes, no];
+        let asked = |of: u32, test| vec![step(LOAD, argument(of)), test, yes, step(LOAD, NUMBER)];
         let body = match *condition {
             Always => vec![yes],
             Is(of, value) => asked(of, branch(EQUAL, value, 0, 1)),

@@ -65,7 +65,7 @@ fn main() {
     assert_eq!(end(work), Exit::Code(0), "a kernel's own work");
     let aborts = || std::process::abort();
     assert_eq!(end(aborts), Exit::Signal(libc::SIGABRT), "it may end itself");
-    let elsewhere = || {
+    let elsewhere = || -> io::Result<()> {
         // One that was started before is confined as well.
         let (tell, told) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || told.recv().map(|()| call(libc::SYS_getuid, [0; 3])));
