@@ -53,16 +53,16 @@ pub struct RunningApp {
 impl Boot {
     /// Boots a kernel.
     pub fn new(manifest: &Manifest) -> Result<Boot, BootFailure> {
-        Boot::with(manifest, &[])
+        Boot::with(Zygote::get()?, manifest, &[])
     }
 
-    /// Boots one that is told to fail and shows on a witness's page what comes of that.
+    /// Boots one that is told to fail and shows on a witness's page what comes of that; at the same addresses every time.
     pub fn sabotaged(manifest: &Manifest, witness: &Memory) -> Result<Boot, BootFailure> {
-        Boot::with(manifest, &[witness.as_fd()])
+        Boot::with(Zygote::steady()?, manifest, &[witness.as_fd()])
     }
 
-    fn with(manifest: &Manifest, fds: &[BorrowedFd<'_>]) -> Result<Boot, BootFailure> {
-        let control = Zygote::get()?.boot(crate::kernels::PURPOSE)?;
+    fn with(zygote: &Zygote, manifest: &Manifest, fds: &[BorrowedFd<'_>]) -> Result<Boot, BootFailure> {
+        let control = zygote.boot(crate::kernels::PURPOSE)?;
         let mut boot = Boot { control, nanos: 0 };
         boot.control.send(&Request::Boot(Box::new(manifest.clone())), fds)?;
         match boot.answer()? {

@@ -8,11 +8,13 @@ use std::num::NonZeroU64;
 use kd_boot::control::canary;
 use kd_boot::sabotage::{How, Witness};
 use kd_campaign::{Class, Record, Runner, Trial};
-use kd_faults::{Fault, InjectError, Room, Site, inject};
+use kd_faults::mutation::Mutation;
+use kd_faults::{Fault, InjectError, Room, Site, inject, lay_breakpoint};
 use kd_nucleus::module::ModuleFile;
 use kd_nucleus::mutant::{Deed, Mutant};
 use kernel_debate::boot::Boot;
-use kernel_debate::campaign::subject::Subjects;
+use kernel_debate::campaign::notes::Notes;
+use kernel_debate::campaign::subject::{Subject, Subjects};
 use kernel_debate::campaign::trial::{Obstacle, TrialRunner};
 use kernel_debate::campaign::{kernels, seen::Seen};
 
@@ -140,6 +142,86 @@ fn what_is_written_over_another_component_is_spread_unless_a_boundary_stands_bet
         assert_eq!(seen.canaries == ["proc"], spread, "{kernel}: {seen:?}");
         assert_eq!(seen.class() == Class::Spread, spread, "{kernel}: {seen:?}");
     }
+}
+
+/// A mutant of a component in place of an instruction that its load executes, and the trial's number: this code, and what
+/// is left of the instruction does nothing.
+fn crafted(subject: &Subject, code: &[u8]) -> Option<Mutant> {
+    const NOP: u8 = 0x90;
+    let mut runner = runner();
+    for number in 0..200 {
+        let Some(Mutation { mutant, .. }) = subject.mutation("dropped", SEED, number) else { continue };
+        if mutant.original.len() < code.len() {
+            continue;
+        }
+        if made(&mut runner, &trial("monolithic", subject.name, "dropped", number))?.activated {
+            let rest = vec![NOP; mutant.original.len() - code.len()];
+            return Some(Mutant { new: [code, &rest[..]].concat(), deed: Deed::Nothing, ..mutant });
+        }
+    }
+    panic!("no instruction that is long enough was executed");
+}
+
+/// What is seen and noted of a trial with such a mutant.
+fn made_of(runner: &mut TrialRunner, kernel: &str, subject: &Subject, mutant: &Mutant) -> (Seen, Notes) {
+    let strike = |_: &Boot, _: &Witness, (pid, base): (i32, usize)| -> Result<(), Obstacle> {
+        Ok(lay_breakpoint(pid, base + mutant.at, &mutant.original)?)
+    };
+    let made = runner.attempt(&trial(kernel, subject.name, "dropped", 0), subject, How::Mutant(mutant.clone()), strike);
+    made.unwrap_or_else(|why| panic!("{kernel}: {why}"))
+}
+
+/// The number of a user is nothing that a kernel here asks for, and nobody is harmed where it is told.
+#[test]
+fn broken_code_asks_the_host_for_nothing_and_has_a_fault_instead() {
+    // push 102; pop rax; syscall
+    const GETUID: [u8; 5] = [0x6A, 102, 0x58, 0x0F, 0x05];
+    let subject = Subjects::get().expect("components").find("ramdisk").expect("a component");
+    let Some(mutant) = crafted(subject, &GETUID) else { return };
+    for kernel in kernels().0 {
+        let (seen, notes) = made_of(&mut runner(), &kernel, subject, &mutant);
+        assert!(seen.activated, "{kernel}: {seen:?}");
+        assert!(notes.story().contains("SIGSYS"), "{kernel}: {}", notes.story());
+        let dead = matches!(kernel.as_str(), "thread");
+        assert_eq!(
+            (seen.kernel_dead, seen.restarts > 0),
+            (dead, !dead && kernel != "monolithic"),
+            "{kernel}: {seen:?}"
+        );
+    }
+}
+
+/// Until the host has buried it, a dead server's threads sleep on its successor's bell.
+#[test]
+fn a_ring_that_a_dead_server_took_along_is_rung_again() {
+    const UD2: [u8; 2] = [0x0F, 0x0B];
+    let subject = Subjects::get().expect("components").find("ramdisk").expect("a component");
+    let Some(mutant) = crafted(subject, &UD2) else { return };
+    // One core, so that the dead wait for it as well.
+    let cores = kernel_debate::meta::cores().into_iter().take(1).collect();
+    let mut runner = TrialRunner::new(SEED, cores).expect("this program has code, and the host memory");
+    for round in 0..40 {
+        let (seen, _) = made_of(&mut runner, "coarse", subject, &mutant);
+        assert_eq!((seen.restarts, seen.hang_noticed, seen.caller.hung), (1, false, false), "{round}: {seen:?}");
+    }
+}
+
+#[test]
+fn the_same_fault_meets_the_same_addresses_again() {
+    let Some(number) = executed("dropped", "ramdisk") else { return };
+    let mut runner = runner();
+    let mut registers = || {
+        let (_, _, notes) = runner.observe(&trial("process", "ramdisk", "dropped", number)).ok()??;
+        let of = |name: &str| notes.registers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+        Some((of("rip"), of("rsp")))
+    };
+    assert_eq!(registers(), registers());
+}
+
+#[test]
+fn a_fault_that_a_component_cannot_have_is_not_applicable() {
+    let made = runner().run(&trial("process", "proc", "lock_held", 0)).expect("nothing is booted for it");
+    assert_eq!((made.class, made.class.is_activated()), (Class::NotApplicable, false), "it has no lock");
 }
 
 #[test]

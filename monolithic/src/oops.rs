@@ -21,8 +21,9 @@ static PAGE: OnceLock<&'static KernelPage> = OnceLock::new();
 
 /// Bytes of the stack that a fault is handled on: it must work when the other one has overflowed.
 const FAULT_STACK: usize = 64 * 1024;
-/// The faults of the processor, and `abort`.
-const FAULTS: [i32; 6] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGABRT];
+/// The faults of the processor, `abort`, and what a process may not ask of the host.
+const FAULTS: [i32; 7] =
+    [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGABRT, libc::SIGSYS];
 /// Exit code of a kernel process that ended itself.
 const PANIC_EXIT: i32 = 86;
 

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use kd_campaign::engine::{EngineError, Progress};
-use kd_campaign::{Class, Identity, Log, LogError, Plan, Record, Shard, run, summarise};
+use kd_campaign::{Class, Identity, Log, LogError, Plan, Record, Shard, again, run, summarise};
 use kd_nucleus::module::ModuleError;
 use kd_report::ReportError;
-use kd_report::campaign::{Example, SUMMARY_VERSION, Summary};
+use kd_report::campaign::{Example, Otherwise, Recheck, SUMMARY_VERSION, Summary};
 use kd_report::stats::Random;
 use thiserror::Error;
 
@@ -77,6 +77,16 @@ pub enum CampaignError {
     /// Trials left something behind.
     #[error("{0}; this is a defect of the suite, the trials on file are good")]
     Leftover(#[from] Leftover),
+    /// A log and a summary that do not belong together.
+    #[error(
+        "the log is of build {log:.12}, the summary in that folder of {summary:.12}, or of another seed: name the folder of its own"
+    )]
+    Another {
+        /// The log's build.
+        log: String,
+        /// The summary's.
+        summary: String,
+    },
     /// The summary cannot be written.
     #[error(transparent)]
     Report(#[from] ReportError),
@@ -162,6 +172,7 @@ impl Session {
             notice: counts.notice,
             wild: wild::count(self.plan(), records),
             examples: self.examples(records)?,
+            recheck: None,
         })
     }
 
@@ -191,32 +202,56 @@ impl Session {
         replay(self.plan(), &trial)
     }
 
-    /// Makes so many of the log's trials again, chosen from the seed: those that came out otherwise, before and after.
+    /// Makes so many of the log's trials again, chosen from the seed, as many at once as a campaign does.
     ///
     /// # Errors
     /// The log cannot be read, or a trial not be made.
-    pub fn recheck(
-        &self,
-        count: usize,
-        mut progress: impl FnMut(usize),
-    ) -> Result<Vec<(Record, Record)>, CampaignError> {
+    pub fn recheck(&self, count: usize, progress: impl FnMut(usize)) -> Result<Recheck, CampaignError> {
         let (_, mut records) = Log::open(&self.options.log, &self.identity)?;
         records.sort_by_key(|record| record.trial);
         let mut random = Random::new(self.options.seed, 5);
-        let mut others = Vec::new();
-        for done in 0..count.min(records.len()) {
-            progress(done);
+        let mut chosen = BTreeMap::new();
+        for _ in 0..count.min(records.len()) {
             let record = records.swap_remove(random.below(records.len()));
-            let (again, _) = self.replay(record.trial)?;
-            if again.class != record.class {
-                others.push((record, again));
-            }
+            chosen.insert(record.trial, record);
         }
-        Ok(others)
+        let trials = chosen.len() as u64;
+        let runners = runners(self.plan(), self.options.jobs)?;
+        let again = again(self.plan(), chosen.keys().copied().collect(), runners, progress)?;
+        let otherwise = again.into_iter().filter_map(|after| {
+            let before = chosen.get(&after.trial).filter(|before| before.class != after.class)?;
+            let timed = before.timed || after.timed;
+            Some(Otherwise { trial: after.trial, before: before.class, after: after.class, timed })
+        });
+        Ok(Recheck { trials, otherwise: otherwise.collect() })
+    }
+
+    /// Whether a summary is of this campaign, of the same faults and the same program.
+    pub fn made(&self, summary: &Summary) -> bool {
+        summary.seed == self.plan().seed && summary.build == self.identity.build
     }
 
     /// The log's path.
     pub fn log(&self) -> &Path {
         &self.options.log
     }
+}
+
+/// A campaign's summary with the counts of its log, which may have grown since; what the log does not say stays.
+///
+/// # Errors
+/// The summary of another campaign.
+pub fn recounted(identity: &Identity, records: &[Record], old: Summary) -> Result<Summary, CampaignError> {
+    if old.seed != identity.plan.seed || old.build != identity.build {
+        return Err(CampaignError::Another { log: identity.build.clone(), summary: old.build });
+    }
+    let counts = summarise(&identity.plan, records);
+    Ok(Summary {
+        trials: records.len() as u64,
+        cells: counts.cells,
+        reach: counts.reach,
+        notice: counts.notice,
+        wild: wild::count(&identity.plan, records),
+        ..old
+    })
 }

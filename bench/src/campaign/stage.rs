@@ -1,12 +1,14 @@
 //! A boot with its two apps, one step after the other, and the look at both.
 
+use std::time::Duration;
+
 use kd_boot::board::{Field, Step};
 use kd_boot::control::{Event, Status, What, canary};
 use kd_boot::sabotage::{Canary, Witness};
 use kd_faults::peek;
 use kd_nucleus::process;
 
-use super::hang::{LOOK, Watch};
+use super::hang::Watch;
 use super::notes::Notes;
 use super::secrets;
 use super::seen::{AppSeen, Seen};
@@ -23,6 +25,11 @@ const BAD: u32 = 3;
 
 /// Looks at most until a supervisor has answered a broken message: many of its own.
 const LOOKS: u32 = 50;
+/// Looks in a row that find a kernel quiet, looks at most until then, and the time between two: so that a kernel that looks
+/// after its own threads every few milliseconds has done so.
+const QUIET: u32 = 3;
+const SETTLE: u32 = 25;
+const BETWEEN: Duration = Duration::from_millis(4);
 
 /// How a round may end.
 const ROUNDS: [Field; 3] = [Field::Good, Field::Failed, Field::Wrong];
@@ -158,12 +165,12 @@ impl<'a> Stage<'a> {
             self.actor(caller).note(counts);
         }
         if self.forged {
-            self.settle();
+            self.wait_for_the_supervisor();
         }
     }
 
     /// Waits until the supervisor has answered what clients have counted: else a trial's outcome hung on when it looks.
-    fn settle(&mut self) {
+    fn wait_for_the_supervisor(&mut self) {
         let status = self.boot.status().unwrap_or_default();
         let counted = |status: &Status| if self.domain.contains(&status.name) { status.counters[0] } else { 0 };
         let now = status.iter().map(counted).max().unwrap_or(0);
@@ -176,25 +183,23 @@ impl<'a> Stage<'a> {
             if self.collect().is_err() || self.events[seen..].iter().any(|event| event.what == What::Violated) {
                 return;
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(BETWEEN);
         }
     }
 
     /// Waits for the end of a step.
     fn wait(&mut self, caller: bool, turn: u32) {
         let mut watch = Watch::default();
-        while !self.actor(caller).app.board.wait_for_end(turn, LOOK.as_nanos() as u64) {
+        while !self.actor(caller).app.board.wait_for_end(turn, watch.pause().as_nanos() as u64) {
             let gone = self.collect().is_err() || self.kernel_died();
             let name = self.actor(caller).name.clone();
             if gone || self.events.iter().any(|event| event.who == name) {
                 self.actor(caller).seen.killed = true;
                 return;
             }
-            let mut pids: Vec<i32> = self.boot.status().unwrap_or_default().iter().map(|status| status.pid).collect();
-            pids.push(self.actor(caller).app.pid);
-            pids.sort_unstable();
-            pids.dedup();
-            if watch.is_hung(&pids) {
+            let (mut pids, app) = (self.kernel(), self.actor(caller).app.pid);
+            if watch.is_hung(pids.clone(), app) {
+                pids.push(app);
                 self.actor(caller).seen.hung = true;
                 pids.iter().copied().for_each(process::set_aside);
                 self.aside.extend(pids);
@@ -203,6 +208,28 @@ impl<'a> Stage<'a> {
         }
         if self.actor(caller).field(Field::Killed) != 0 {
             self.actor(caller).seen.killed = true;
+        }
+    }
+
+    /// The kernel's processes.
+    fn kernel(&self) -> Vec<i32> {
+        let mut pids: Vec<i32> = self.boot.status().unwrap_or_default().iter().map(|status| status.pid).collect();
+        pids.sort_unstable();
+        pids.dedup();
+        pids
+    }
+
+    /// Where somebody died, others may still be putting things away, and what comes of that belongs to the trial: waits
+    /// until nobody in the kernel wants a core any more. Where somebody loops that would never be.
+    fn settle(&mut self) {
+        let mut quiet = 0;
+        for _ in 0..SETTLE {
+            let gone = self.collect().is_err() || self.kernel_died();
+            if gone || self.events.is_empty() || self.caller.seen.hung || self.other.seen.hung || quiet == QUIET {
+                return;
+            }
+            std::thread::sleep(BETWEEN);
+            quiet = if self.kernel().into_iter().any(process::is_runnable) { 0 } else { quiet + 1 };
         }
     }
 
@@ -217,6 +244,7 @@ impl<'a> Stage<'a> {
 
     /// What was seen.
     pub fn judge(&mut self, subject: &Subject) -> Seen {
+        self.settle();
         let gone = self.collect().is_err();
         let kernel_dead = gone || self.kernel_died();
         let canaries = if kernel_dead { Vec::new() } else { self.canaries_hit(subject) };

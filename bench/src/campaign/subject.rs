@@ -19,7 +19,12 @@ use kd_report::stats::Random;
 use crate::kernels::PARTS;
 
 /// Of supervisors, see [`Manifest::patience`]: some hundred times what the longest honest call of a trial takes.
-pub const PATIENCE: u32 = 10;
+pub const PATIENCE: u32 = 5;
+/// Deaths after which a component stays dead: more than one call has, which is repeated eight times, and counted over the
+/// whole trial, so that it hangs on no time.
+const DEATHS: u32 = 10;
+/// Longer than any trial.
+const WITHIN_MS: u64 = 600_000;
 /// At the latest of so many reads and writes a driver begins to misbehave, and of so many calls any other component: fewer
 /// than any trial makes.
 const DRIVER_CALLS: usize = 12;
@@ -276,6 +281,8 @@ impl Subject {
         for entry in &mut manifest.entries {
             entry.imports.retain(needed);
             entry.threads = 2;
+            entry.policy.deaths = DEATHS;
+            entry.policy.within_ms = WITHIN_MS;
         }
         manifest.apps = APPS;
         // Two apps that act in turn, on one core: who waits sleeps.

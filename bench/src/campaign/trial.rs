@@ -59,7 +59,7 @@ impl TrialRunner {
     /// No code to change, or no memory.
     pub fn new(seed: u64, cores: Vec<usize>) -> Result<TrialRunner, CampaignError> {
         let subjects = Subjects::get()?;
-        let zygote = Zygote::get()?;
+        let zygote = Zygote::steady()?;
         for subject in subjects.iter().filter(|subject| subject.module.is_some()) {
             zygote.keep(subject.name)?;
         }

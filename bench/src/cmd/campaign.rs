@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use kd_campaign::engine::Progress;
-use kd_campaign::{Log, Record, Shard, merge, summarise};
-use kd_report::campaign::{Class, FILE, Summary, activated};
+use kd_campaign::{Log, Plan, Record, Shard, merge, pack, summarise};
+use kd_report::campaign::{Class, FILE, Otherwise, Summary, activated};
 
 use super::CommandError;
-use crate::campaign::session::{Options, Session, default_jobs};
+use crate::campaign::session::{CampaignError, Options, Session, default_jobs, recounted};
 use crate::suite;
 
 const EXAMPLES: &str = "\
@@ -21,7 +21,8 @@ Examples:
   cargo debate campaign --replay 1234               one trial again, with the instruction before and after
   cargo debate campaign --recheck 1000              so many trials of the log again: do they come out the same?
   cargo debate campaign --trials 100000 --shard 0/4 --log shard-0.log
-  cargo debate campaign merge shard-*.log --log campaign.log";
+  cargo debate campaign merge shard-*.log --log campaign.log
+  cargo debate campaign pack campaign.log           compressed, to be kept beside its summary";
 
 /// Its arguments.
 #[derive(Args, Clone, Debug)]
@@ -48,8 +49,8 @@ pub struct Arguments {
     /// Make this trial alone, again, and tell all of it
     #[arg(long, value_name = "ID", conflicts_with_all = ["results", "recheck"])]
     replay: Option<u64>,
-    /// Make so many trials of the log again and compare
-    #[arg(long, value_name = "N", conflicts_with = "results")]
+    /// Make so many trials of the log again, compare, and note in the summary what came of it
+    #[arg(long, value_name = "N")]
     recheck: Option<usize>,
     #[command(subcommand)]
     command: Option<Command>,
@@ -66,6 +67,24 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         log: PathBuf,
     },
+    /// Compress a log that is complete, to keep it
+    Pack {
+        /// The log
+        #[arg(value_name = "LOG")]
+        log: PathBuf,
+        /// The file, made anew; LOG.gz unless given
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
+    /// Count a log, packed or not, of whatever build: nothing is made again
+    Count {
+        /// The log
+        #[arg(value_name = "LOG")]
+        log: PathBuf,
+        /// Take the counts into the summary in this folder, and render its report again
+        #[arg(long, value_name = "DIR")]
+        results: Option<PathBuf>,
+    },
 }
 
 /// Between two lines of progress.
@@ -76,8 +95,11 @@ const PROGRESS: Duration = Duration::from_secs(2);
 /// # Errors
 /// A log that cannot be used, a trial that cannot be made, results that the summary cannot be taken into.
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), CommandError> {
-    if let Some(Command::Merge { logs, log }) = &arguments.command {
-        return together(logs, log, out);
+    match &arguments.command {
+        Some(Command::Merge { logs, log }) => return together(logs, log, out),
+        Some(Command::Pack { log, to }) => return packed(log, to.as_deref(), out),
+        Some(Command::Count { log, results }) => return counted(log, results.as_deref(), out),
+        None => {}
     }
     let session = Session::new(Options {
         trials: arguments.trials,
@@ -88,7 +110,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), CommandErro
     })?;
     match (arguments.replay, arguments.recheck) {
         (Some(trial), _) => replay(&session, trial, out),
-        (_, Some(count)) => recheck(&session, count, out),
+        (_, Some(count)) => recheck(&session, count, arguments, out),
         _ => many(&session, arguments, out),
     }
 }
@@ -107,16 +129,27 @@ fn many(session: &Session, arguments: &Arguments, out: &mut dyn Write) -> Result
     })?;
     written?;
     writeln!(out, "\n{} trials on file in {}", records.len(), session.log().display())?;
-    table(session, &records, out)?;
+    table(session.plan(), &records, out)?;
     if arguments.shard != Shard::WHOLE {
         return Ok(());
     }
-    let summary = session.summary(&records, (made, seconds))?;
-    let folder = arguments.results.as_deref();
-    let path = folder.unwrap_or(session.log().parent().unwrap_or(Path::new("."))).join(FILE);
-    summary.write(&path).map_err(crate::campaign::session::CampaignError::from)?;
+    let mut summary = session.summary(&records, (made, seconds))?;
+    let path = summary_of(session.log(), arguments.results.as_deref());
+    // What was rechecked of it stays rechecked.
+    summary.recheck = Summary::read(&path).ok().filter(|old| session.made(old)).and_then(|old| old.recheck);
+    keep(&summary, &path, arguments.results.as_deref(), out)
+}
+
+/// Where the summary of a log lies: in the folder of a report, or beside the log.
+fn summary_of(log: &Path, results: Option<&Path>) -> PathBuf {
+    results.unwrap_or(log.parent().unwrap_or(Path::new("."))).join(FILE)
+}
+
+/// Writes a summary, and renders the report of the folder that it was taken into.
+fn keep(summary: &Summary, path: &Path, results: Option<&Path>, out: &mut dyn Write) -> Result<(), CommandError> {
+    summary.write(path).map_err(CampaignError::from)?;
     writeln!(out, "Summary: {}", path.display())?;
-    if let Some(folder) = folder {
+    if let Some(folder) = results {
         writeln!(out, "Report: {}", suite::report(folder)?.display())?;
     }
     Ok(())
@@ -140,9 +173,9 @@ fn line(
 }
 
 /// Classes by kernel.
-fn table(session: &Session, records: &[Record], out: &mut dyn Write) -> Result<(), CommandError> {
-    let cells = summarise(session.plan(), records).cells;
-    let kernels = &session.plan().kernels;
+fn table(plan: &Plan, records: &[Record], out: &mut dyn Write) -> Result<(), CommandError> {
+    let cells = summarise(plan, records).cells;
+    let kernels = &plan.kernels;
     let of = |kernel: &String| Summary::total(&cells, |cell| cell.kernel == *kernel);
     write!(out, "{:<28}", "")?;
     kernels.iter().try_for_each(|kernel| write!(out, "{kernel:>16}"))?;
@@ -175,23 +208,48 @@ fn replay(session: &Session, trial: u64, out: &mut dyn Write) -> Result<(), Comm
     Ok(())
 }
 
-fn recheck(session: &Session, count: usize, out: &mut dyn Write) -> Result<(), CommandError> {
+fn recheck(session: &Session, count: usize, arguments: &Arguments, out: &mut dyn Write) -> Result<(), CommandError> {
     let mut told = Instant::now();
     let mut written = Ok(());
-    let others = session.recheck(count, |done| {
+    let recheck = session.recheck(count, |done| {
         if told.elapsed() >= PROGRESS && written.is_ok() {
             told = Instant::now();
             written = writeln!(out, "{done} of {count} trials");
         }
     })?;
     written?;
-    for (before, after) in &others {
-        let timed = if before.timed || after.timed { ", by time" } else { "" };
-        writeln!(out, "trial {}: {}, now {}{timed}", before.trial, before.class.title(), after.class.title())?;
+    for Otherwise { trial, before, after, timed } in &recheck.otherwise {
+        let timed = if *timed { ", by time" } else { "" };
+        writeln!(out, "trial {trial}: {}, now {}{timed}", before.title(), after.title())?;
     }
-    let unexplained = others.iter().filter(|(before, after)| !before.timed && !after.timed).count();
-    writeln!(out, "{} of {count} trials came out otherwise, {unexplained} of them not by time", others.len())?;
+    let (trials, otherwise) = (recheck.trials, recheck.otherwise.len());
+    let unexplained = recheck.otherwise.iter().filter(|other| !other.timed).count();
+    writeln!(out, "{otherwise} of {trials} trials came out otherwise, {unexplained} of them not by time")?;
+    let results = arguments.results.as_deref();
+    let path = summary_of(session.log(), results);
+    match Summary::read(&path) {
+        Ok(summary) if session.made(&summary) => {
+            keep(&Summary { recheck: Some(recheck), ..summary }, &path, results, out)
+        }
+        _ => Ok(writeln!(out, "Not noted: {} is no summary of this campaign", path.display())?),
+    }
+}
+
+fn packed(log: &Path, to: Option<&Path>, out: &mut dyn Write) -> Result<(), CommandError> {
+    let to = to.map_or_else(|| PathBuf::from(format!("{}.gz", log.display())), Path::to_path_buf);
+    let (records, bytes) = pack(log, &to).map_err(CampaignError::from)?;
+    writeln!(out, "{records} trials in {}, {:.1} MiB", to.display(), bytes as f64 / f64::from(1 << 20))?;
     Ok(())
+}
+
+fn counted(log: &Path, results: Option<&Path>, out: &mut dyn Write) -> Result<(), CommandError> {
+    let (identity, records) = Log::read(log).map_err(CampaignError::from)?;
+    writeln!(out, "{} trials on file, seed {}, commit {}", records.len(), identity.plan.seed, identity.commit)?;
+    table(&identity.plan, &records, out)?;
+    let Some(folder) = results else { return Ok(()) };
+    let path = folder.join(FILE);
+    let old = Summary::read(&path).map_err(CampaignError::from)?;
+    keep(&recounted(&identity, &records, old)?, &path, results, out)
 }
 
 fn together(logs: &[PathBuf], to: &Path, out: &mut dyn Write) -> Result<(), CommandError> {

@@ -31,9 +31,12 @@ pub struct Handle {
     info: &'static InterfaceInfo,
     target: Arc<dyn Any + Send + Sync>,
     serve: fn(&Handle) -> Arc<dyn Dispatch>,
-    before_server: Option<fn(Arc<dyn Dispatch>) -> Arc<dyn Dispatch>>,
+    before_server: Option<Put>,
     observe: fn(&Handle, Arc<dyn Observer>) -> Handle,
 }
+
+/// Puts something before a server.
+pub type Put = fn(Arc<dyn Dispatch>) -> Arc<dyn Dispatch>;
 
 /// A handle was asked for an interface that it does not offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +95,7 @@ impl Handle {
     }
 
     /// The same with something put before its servers.
-    pub fn with_server(self, put: fn(Arc<dyn Dispatch>) -> Arc<dyn Dispatch>) -> Handle {
+    pub fn with_server(self, put: Put) -> Handle {
         Handle { before_server: Some(put), ..self }
     }
 

@@ -86,7 +86,7 @@ fn answer(
     if let Request::Boot(manifest) = request {
         let begin = clock::now();
         if !manifest.cores.is_empty() {
-            process::bind(0, &manifest.cores);
+            process::bind_thread(&manifest.cores);
         }
         let page = fds.pop().map(Memory::from_fd).transpose();
         let opened = page.and_then(|page| page.map_or(Ok(()), |page| sabotage::open(&manifest, &page)));

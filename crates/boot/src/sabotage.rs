@@ -2,13 +2,14 @@
 //! came of it. Every kernel does this by the same code, and none in a boot that was not told to.
 //!
 //! When a component starts, a *canary* is planted before and after whatever it takes from its heap: bytes that nobody has
-//! a pointer to, so that whoever changes them wrote where nothing of his is. A component that is to fail notes where its
-//! code begins, after it has started; the harness lays the breakpoint there when it has seen the component work
+//! a pointer to, so that whoever changes them wrote where nothing of his is. Before that its process is
+//! [confined](confine): what broken code asks of the host reaches no other process. A component that is to fail notes where
+//! its code begins, after it has started; the harness lays the breakpoint there when it has seen the component work
 //! ([`Witness::begin`]), and successors of the first instance lay their own, if the fault is to outlive a restart.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::*};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Once, OnceLock};
 
 use kd_api::Handle;
 use kd_api::device::Device;
@@ -18,7 +19,7 @@ use kd_machine::clock;
 use kd_machine::memory::{Memory, Words};
 use kd_nucleus::mutant::{self, Mutant};
 use kd_nucleus::pkey::thread;
-use kd_nucleus::process;
+use kd_nucleus::{confine, process};
 use serde::{Deserialize, Serialize};
 
 use crate::control::canary;
@@ -159,6 +160,16 @@ struct Told {
 
 static TOLD: OnceLock<Told> = OnceLock::new();
 
+/// Whether this process is confined: its first component is about to start.
+static CONFINED: Once = Once::new();
+
+fn confine() {
+    if let Err(error) = confine::confine() {
+        log::say(&format!("not confined, so that no fault is made: {error}"));
+        std::process::abort();
+    }
+}
+
 /// Notes, in the root and before it forks anything, what this boot is told.
 ///
 /// # Errors
@@ -175,6 +186,7 @@ pub fn open(manifest: &Manifest, page: &Memory) -> io::Result<()> {
 /// Around a component's start, in its domain, with where its code begins.
 pub fn around<R>(name: &str, base: Option<usize>, start: impl FnOnce() -> R) -> R {
     let Some(told) = TOLD.get() else { return start() };
+    thread::outside(|| CONFINED.call_once(confine));
     told.plant(name, 0);
     let started = start();
     told.plant(name, 1);

@@ -75,10 +75,50 @@ pub fn run(
     let wanted: Vec<u64> = plan.ids(trials, shard).collect();
     let of = wanted.len() as u64;
     let mut done = wanted.iter().filter(|id| on_file.contains(id)).count() as u64;
-    let pending = Mutex::new(wanted.into_iter().filter(|id| !on_file.contains(id)));
+    let (begin, mut made) = (Instant::now(), 0);
+    make(plan, wanted.into_iter().filter(|id| !on_file.contains(id)), runners, |record| {
+        log.append(&record)?;
+        (done, made) = (done + 1, made + 1);
+        progress(Progress { record: &record, done, of, made, elapsed: begin.elapsed() });
+        records.push(record);
+        Ok(!until())
+    })?;
+    records.sort_by_key(|record| record.trial);
+    Ok(records)
+}
+
+/// Makes trials again that are on file, whose records stay as they are; `progress` is told how many are made. Gives the
+/// records of now, in the order of trials.
+///
+/// # Errors
+/// See [`EngineError`].
+pub fn again(
+    plan: &Plan,
+    trials: Vec<u64>,
+    runners: Vec<Box<dyn Runner>>,
+    mut progress: impl FnMut(usize),
+) -> Result<Vec<Record>, EngineError> {
+    let mut records = Vec::new();
+    make(plan, trials.into_iter(), runners, |record| {
+        records.push(record);
+        progress(records.len());
+        Ok(true)
+    })?;
+    records.sort_by_key(|record| record.trial);
+    Ok(records)
+}
+
+/// Has trials made; each record is taken as soon as it is there, until `take` says that it is enough. After an error the
+/// trials in flight are still taken.
+fn make(
+    plan: &Plan,
+    pending: impl Iterator<Item = u64> + Send,
+    runners: Vec<Box<dyn Runner>>,
+    mut take: impl FnMut(Record) -> Result<bool, EngineError>,
+) -> Result<(), EngineError> {
+    let pending = Mutex::new(pending);
     let stop = AtomicBool::new(false);
     let (results, made) = channel::bounded::<Result<Record, EngineError>>(runners.len().max(1));
-    let begin = Instant::now();
     std::thread::scope(|scope| {
         for mut runner in runners {
             let (results, pending, stop) = (results.clone(), &pending, &stop);
@@ -97,29 +137,18 @@ pub fn run(
         }
         drop(results);
         let mut ended = Ok(());
-        for (result, count) in made.iter().zip(1..) {
-            // After an error the trials in flight still come to the log.
-            let on_file = result.and_then(|record| {
-                let record = shortened(record);
-                log.append(&record)?;
-                Ok(record)
-            });
-            match on_file {
-                Ok(record) => {
-                    done += 1;
-                    progress(Progress { record: &record, done, of, made: count, elapsed: begin.elapsed() });
-                    records.push(record);
+        for result in made {
+            match result.and_then(|record| take(shortened(record))) {
+                Ok(true) => {}
+                Ok(false) => stop.store(true, Relaxed),
+                Err(error) => {
+                    stop.store(true, Relaxed);
+                    ended = ended.and(Err(error));
                 }
-                Err(error) => ended = ended.and(Err(error)),
-            }
-            if ended.is_err() || until() {
-                stop.store(true, Relaxed);
             }
         }
         ended
-    })?;
-    records.sort_by_key(|record| record.trial);
-    Ok(records)
+    })
 }
 
 fn shortened(mut record: Record) -> Record {

@@ -10,6 +10,7 @@
 //! | [`plan`] | which trial has which kernel, component and fault; shards |
 //! | [`trial`] | a trial, its record, who makes it |
 //! | [`log`] | the append-only file |
+//! | [`mod@pack`] | the same, compressed |
 //! | [`engine`] | jobs |
 //! | [`mod@merge`] | many logs into one |
 //! | [`summary`] | from records to counts |
@@ -18,14 +19,16 @@
 pub mod engine;
 pub mod log;
 pub mod merge;
+pub mod pack;
 pub mod plan;
 pub mod summary;
 pub mod trial;
 
-pub use engine::{Progress, run};
+pub use engine::{Progress, again, run};
 pub use kd_report::campaign::Class;
 pub use log::{Identity, Log, LogError};
 pub use merge::merge;
+pub use pack::pack;
 pub use plan::{Plan, Shard, Subject};
 pub use summary::summarise;
 pub use trial::{Record, Runner, Trial};

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::pack::{is_packed, unpacked};
 use crate::plan::{Plan, Shard};
 use crate::trial::Record;
 
@@ -82,6 +83,11 @@ pub enum LogError {
     /// The file is something else.
     #[error("{0}: not a log of a fault campaign; name another file with `--log FILE`")]
     Foreign(PathBuf),
+    /// It was packed.
+    #[error(
+        "{0}: packed, and not written to any more; unpack it with `gunzip`, or name another file with `--log FILE`"
+    )]
+    Packed(PathBuf),
     /// A line is not what was written.
     #[error(
         "{path}: line {line} is damaged; what stands before it is good: \
@@ -130,6 +136,9 @@ impl Log {
         }
         let mut text = Vec::new();
         file.read_to_end(&mut text).map_err(host)?;
+        if is_packed(&text) {
+            return Err(LogError::Packed(path.into()));
+        }
         let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
         let mut log = Log { path: path.into(), file };
         let records = if whole == 0 {
@@ -154,12 +163,13 @@ impl Log {
         Ok((log, records))
     }
 
-    /// Reads a log without changing it.
+    /// Reads a log, packed or not, without changing it.
     ///
     /// # Errors
     /// See [`LogError`].
     pub fn read(path: &Path) -> Result<(Identity, Vec<Record>), LogError> {
-        let text = std::fs::read(path).map_err(|source| LogError::Host { path: path.into(), source })?;
+        let host = |source| LogError::Host { path: path.into(), source };
+        let text = unpacked(std::fs::read(path).map_err(host)?).map_err(host)?;
         let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
         parse(path, &text[..whole])
     }

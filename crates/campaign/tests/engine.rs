@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use kd_campaign::engine::EngineError;
 use kd_campaign::merge::MergeError;
-use kd_campaign::{Class, Identity, Log, LogError, Plan, Record, Runner, Shard, Subject, Trial, merge, run};
+use kd_campaign::{
+    Class, Identity, Log, LogError, Plan, Record, Runner, Shard, Subject, Trial, again, merge, pack, run,
+};
 
 const TRIALS: u64 = 60;
 
@@ -217,4 +219,34 @@ fn long_words_are_shortened_at_a_letter() {
     let records = whole(&file("long"), 1, &Double::default());
     assert!(records.iter().all(|record| record.detail.chars().count() <= 160));
     assert!(records[3].detail.ends_with('é'));
+}
+
+#[test]
+fn a_packed_log_is_read_as_it_was_and_not_written_to() {
+    let (path, to) = (file("packed"), file("packed-gz"));
+    let records = whole(&path, 1, &Double::default());
+    let (count, bytes) = pack(&path, &to).unwrap();
+    assert_eq!((count, bytes), (records.len(), std::fs::metadata(&to).unwrap().len()));
+    assert!(bytes < std::fs::metadata(&path).unwrap().len() / 2, "{bytes} bytes");
+    assert_eq!(Log::read(&to).unwrap(), (identity(Shard::WHOLE), records));
+    let refused = Log::open(&to, &identity(Shard::WHOLE)).unwrap_err();
+    assert!(matches!(refused, LogError::Packed(_)) && refused.to_string().contains("gunzip"), "{refused}");
+    assert!(matches!(pack(&path, &to), Err(LogError::Host { .. })), "what is there stays");
+    // Half a file is an error, not half a campaign.
+    let half = std::fs::read(&to).unwrap();
+    std::fs::write(&to, &half[..half.len() / 2]).unwrap();
+    assert!(matches!(Log::read(&to), Err(LogError::Host { .. })));
+}
+
+#[test]
+fn trials_made_again_leave_the_log_alone() {
+    let path = file("again");
+    let records = whole(&path, 1, &Double::default());
+    let text = std::fs::read(&path).unwrap();
+    let runners = (0..3).map(|_| Box::new(Double::default()) as Box<dyn Runner>).collect();
+    let mut told = 0;
+    let made = again(&plan(), vec![40, 3, 17], runners, |done| told = done).unwrap();
+    assert_eq!(told, 3);
+    assert_eq!(made, [3, 17, 40].map(|trial: usize| records[trial].clone()));
+    assert_eq!(std::fs::read(&path).unwrap(), text);
 }

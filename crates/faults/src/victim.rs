@@ -1,5 +1,5 @@
-//! A victim's memory, from outside: through `/proc/<pid>/mem`, which also writes pages that the victim may not write, as
-//! long as they are its private ones.
+//! A victim's memory, from outside. It is written through `/proc/<pid>/mem`, by which pages can be written that the victim may
+//! not write, as long as they are its private ones.
 
 use std::fs::File;
 use std::io;
@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use kd_nucleus::mutant::BREAKPOINT;
+use kd_nucleus::process;
 use memchr::memmem::Finder;
 
 use crate::error::InjectError;
@@ -49,7 +50,7 @@ pub fn regions(pid: i32) -> io::Result<Vec<Region>> {
 /// `len` bytes of a process's memory; an error if not all of them are mapped.
 pub fn peek(pid: i32, address: usize, len: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; len];
-    File::open(format!("/proc/{pid}/mem"))?.read_exact_at(&mut bytes, address as u64)?;
+    process::copy_from(pid, address, &mut bytes)?;
     Ok(bytes)
 }
 

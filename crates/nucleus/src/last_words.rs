@@ -26,8 +26,8 @@ use crate::{process, threads};
 pub const WORDS: usize = 2;
 /// Bytes of the stack that a fault is handled on: it must work when the other one has overflowed.
 const STACK: usize = 32 * 1024;
-/// The faults of the processor, and `abort`.
-const FAULTS: [i32; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT];
+/// The faults of the processor, `abort`, and what a process may not ask of the host.
+const FAULTS: [i32; 6] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT, libc::SIGSYS];
 
 /// Where this process's last words go.
 #[derive(Debug)]

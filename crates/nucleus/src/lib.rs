@@ -14,13 +14,15 @@
 //! | [`module`] | driver modules: checks, loading, symbols |
 //! | [`mutant`] | code changed at its first execution |
 //! | [`trespass`] | accesses to memory that a faulty component has no right to |
+//! | [`confine`] | what a process may ask of the host while its code is broken on purpose |
 //!
 //! `unsafe` stands in `arena`, `channel::layout`, `futex`, `process`, `last_words`, `ring`, `socket`, `zygote`, `threads`,
-//! `module`, `mutant`, `trespass` and `pkey`.
+//! `module`, `mutant`, `confine`, `trespass` and `pkey`.
 
 pub mod arena;
 pub mod berth;
 pub mod channel;
+pub mod confine;
 pub mod futex;
 pub mod last_words;
 pub mod module;

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -44,6 +45,7 @@ pub fn signal_name(signal: i32) -> &'static str {
         libc::SIGKILL => "SIGKILL",
         libc::SIGTERM => "SIGTERM",
         libc::SIGTRAP => "SIGTRAP",
+        libc::SIGSYS => "SIGSYS",
         _ => "another signal",
     }
 }
@@ -258,9 +260,20 @@ pub fn state(pid: i32) -> Option<char> {
 
 /// Whether any thread of a process runs or waits for a core.
 pub fn is_runnable(pid: i32) -> bool {
+    any_runnable(pid, |_| true)
+}
+
+/// The same of all threads but the first, which in a kernel's process looks after the others and does no work itself.
+pub fn has_work(pid: i32) -> bool {
+    let first = pid.to_string();
+    any_runnable(pid, |thread| thread.as_encoded_bytes() != first.as_bytes())
+}
+
+fn any_runnable(pid: i32, wanted: impl Fn(&std::ffi::OsStr) -> bool) -> bool {
     let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return false };
     let state = |stat: String| stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
-    tasks.flatten().any(|task| std::fs::read_to_string(task.path().join("stat")).ok().and_then(state) == Some('R'))
+    let mut tasks = tasks.flatten().filter(|task| wanted(&task.file_name()));
+    tasks.any(|task| std::fs::read_to_string(task.path().join("stat")).ok().and_then(state) == Some('R'))
 }
 
 /// Gives the threads of a process that run now no more of any core than nobody else wants: one that loops without end is
@@ -346,20 +359,45 @@ pub fn bring_in(most: usize) {
     }
 }
 
-/// Limits what this process may take of the host from now on: so many bytes of addresses more than it has, so many
-/// descriptors, no core file. Threads count by their stacks.
+/// Bytes of addresses that this process has, or that the one had from which it was forked, if that asked before.
+///
+/// # Errors
+/// The host does not tell.
+pub fn measure() -> io::Result<u64> {
+    const PAGE: u64 = 4096;
+    static BYTES: OnceLock<u64> = OnceLock::new();
+    if let Some(&bytes) = BYTES.get() {
+        return Ok(bytes);
+    }
+    let statm = std::fs::read_to_string("/proc/self/statm")?;
+    let pages: u64 = statm.split(' ').next().and_then(|pages| pages.parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
+    Ok(*BYTES.get_or_init(|| pages * PAGE))
+}
+
+/// Copies bytes of another process's memory that it may read itself; the host is asked for nothing in `/proc`, whose
+/// entries take it long to put away when a process ends.
+///
+/// # Errors
+/// The host's, if not all of them are mapped, or the process is gone or may not be looked at.
+pub fn copy_from(pid: i32, address: usize, bytes: &mut [u8]) -> io::Result<()> {
+    let ours = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    let theirs = libc::iovec { iov_base: address as *mut _, iov_len: bytes.len() };
+    // SAFETY: `ours` is live and writable for as long as the call; the host checks what is theirs.
+    match unsafe { libc::process_vm_readv(pid, &raw const ours, 1, &raw const theirs, 1, 0) } {
+        -1 => Err(io::Error::last_os_error()),
+        count if count as usize == bytes.len() => Ok(()),
+        _ => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+/// Limits what this process may take of the host from now on: so many bytes of addresses more than [`measure`] says, so
+/// many descriptors, no core file. Threads count by their stacks.
 ///
 /// # Errors
 /// The host's; the limits set before stay.
 pub fn limit(more_bytes: usize, descriptors: u64) -> io::Result<()> {
-    const PAGE: u64 = 4096;
-    let statm = std::fs::read_to_string("/proc/self/statm")?;
-    let pages: u64 = statm.split(' ').next().and_then(|pages| pages.parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
-    let limits = [
-        (libc::RLIMIT_AS, pages * PAGE + more_bytes as u64),
-        (libc::RLIMIT_NOFILE, descriptors),
-        (libc::RLIMIT_CORE, 0),
-    ];
+    let limits =
+        [(libc::RLIMIT_AS, measure()? + more_bytes as u64), (libc::RLIMIT_NOFILE, descriptors), (libc::RLIMIT_CORE, 0)];
     for (resource, most) in limits {
         let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
         // SAFETY: the limit is live.

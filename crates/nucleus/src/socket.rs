@@ -77,11 +77,13 @@ impl Socket {
 
     /// Receives a value and its descriptors; `UnexpectedEof` when the other end is gone.
     pub fn receive<T: DeserializeOwned>(&self) -> io::Result<(T, Vec<OwnedFd>)> {
-        let mut bytes = vec![0u8; MESSAGE_MAX];
+        // Not filled beforehand: most messages are short.
+        let mut bytes: Vec<u8> = Vec::with_capacity(MESSAGE_MAX);
         let mut control = [0u64; 16];
         let mut fds = Vec::new();
-        let mut slice = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
-        // SAFETY: as in `send`; the control messages are walked by the macros made for it, and each descriptor in
+        let mut slice = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: MESSAGE_MAX };
+        // SAFETY: as in `send`; the vector has room for as many bytes, of which as many are its own afterwards as the host says
+        // that it wrote; the control messages are walked by the macros made for it, and each descriptor in
         // them is fresh and ours.
         let received = unsafe {
             let mut header: libc::msghdr = std::mem::zeroed();
@@ -106,11 +108,12 @@ impl Socket {
                 }
                 message = libc::CMSG_NXTHDR(&raw const header, message);
             }
+            bytes.set_len(received.max(0) as usize);
             received
         };
         match received {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            count if count > 0 => Ok((serde_json::from_slice(&bytes[..count as usize])?, fds)),
+            count if count > 0 => Ok((serde_json::from_slice(&bytes)?, fds)),
             _ => Err(io::Error::last_os_error()),
         }
     }

@@ -20,6 +20,8 @@ use crate::socket::Socket;
 const VARIABLE: &str = "KERNEL_DEBATE_ZYGOTE";
 /// For a process that is to do one thing: its socket, and what.
 const PURPOSE: &str = "KERNEL_DEBATE_PURPOSE";
+/// Asks for a process's personality and changes nothing.
+const ASK: libc::c_ulong = 0xFFFF_FFFF;
 
 /// What a root runs, told what [`Zygote::boot`] was; it ends with the root.
 pub type Entry = fn(purpose: &str, control: Socket);
@@ -116,15 +118,44 @@ impl Zygote {
     /// The host's; a program without [`zygote_entry!`] only fails at the first boot.
     pub fn get() -> io::Result<&'static Zygote> {
         static ZYGOTE: OnceLock<io::Result<Zygote>> = OnceLock::new();
-        ZYGOTE.get_or_init(Zygote::start).as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))
+        Zygote::from(ZYGOTE.get_or_init(|| Zygote::start(Command::new("/proc/self/exe"))))
     }
 
-    fn start() -> io::Result<Zygote> {
+    /// A second one, in whose boots everything lies at the same addresses in every run, as far as that is the host's: for
+    /// who makes the same fault twice and wants to see the same.
+    ///
+    /// # Errors
+    /// As [`Zygote::get`].
+    pub fn steady() -> io::Result<&'static Zygote> {
+        static ZYGOTE: OnceLock<io::Result<Zygote>> = OnceLock::new();
+        let start = || {
+            let mut program = Command::new("/proc/self/exe");
+            // Of the C library's heap there is one, and not one more for each thread.
+            program.env("MALLOC_ARENA_MAX", "1");
+            // SAFETY: two plain system calls between fork and exec, on nothing but numbers. A host that refuses leaves
+            // addresses to chance.
+            unsafe {
+                program.pre_exec(|| {
+                    let now = libc::personality(ASK);
+                    libc::personality(now as libc::c_ulong | libc::ADDR_NO_RANDOMIZE as libc::c_ulong);
+                    Ok(())
+                });
+            }
+            Zygote::start(program)
+        };
+        Zygote::from(ZYGOTE.get_or_init(start))
+    }
+
+    fn from(started: &'static io::Result<Zygote>) -> io::Result<&'static Zygote> {
+        started.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))
+    }
+
+    fn start(mut program: Command) -> io::Result<Zygote> {
         let (ours, theirs) = Socket::pair()?;
         let fd = theirs.fd().as_raw_fd();
         // SAFETY: clears close-on-exec of a descriptor of ours, so that the zygote inherits it.
         unsafe { libc::fcntl(fd, libc::F_SETFD, 0) };
-        let child = Command::new("/proc/self/exe").env(VARIABLE, fd.to_string()).spawn()?;
+        let child = program.env(VARIABLE, fd.to_string()).spawn()?;
         Ok(Zygote { socket: Mutex::new(ours), child: Mutex::new(child) })
     }
 

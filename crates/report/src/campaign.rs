@@ -154,6 +154,33 @@ pub struct Summary {
     pub wild: Vec<Wild>,
     /// A worked example for each class that one was found for.
     pub examples: Vec<Example>,
+    /// What came of trials that were made once more, if any were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recheck: Option<Recheck>,
+}
+
+/// Trials of the log, chosen by chance and made once more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recheck {
+    /// How many.
+    pub trials: u64,
+    /// Those that came out otherwise.
+    pub otherwise: Vec<Otherwise>,
+}
+
+/// A trial that came out otherwise when it was made once more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Otherwise {
+    /// Its number.
+    pub trial: u64,
+    /// What is on file.
+    pub before: Class,
+    /// What it was then.
+    pub after: Class,
+    /// Whether a hang limit was reached in either, which says that it hangs on time.
+    pub timed: bool,
 }
 
 /// Counts of one cell.

@@ -44,6 +44,7 @@ fn the_section_says_what_was_counted() {
     assert!(html.contains("pkey: unavailable here (this processor has no protection keys)"));
     assert!(html.contains("jb +0x3f") && html.contains("trial 17") && html.contains("3,400,000"));
     assert_eq!(html.matches("class=\"stack\"").count(), 4 * 3, "a bar for each kind and kernel");
+    assert!(html.contains("1 of 50") && html.contains("4711 (masked, then hang noticed, a hang limit was reached)"));
     // And the other way round.
     for cell in summary.cells.iter_mut().filter(|cell| cell.kernel == "process") {
         cell.classes.insert(Class::Spread, 1);

@@ -7,7 +7,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Release};
-use std::time::Duration;
 
 use kd_api::module::HostTable;
 use kd_api::{Caller, Handle};
@@ -140,10 +139,12 @@ impl Domain {
         Ok(Domain { child, page, members: members.len() })
     }
 
-    /// Waits until it answers; `look`, called at every [`TICK`] with its number, may say that it never will.
-    pub fn wait(&mut self, name: &str, mut look: impl FnMut(i32) -> Option<&'static str>) -> Result<()> {
+    /// Waits until it answers; `look`, called every [`TICK`] with its number, may say that it never will.
+    pub fn wait(&mut self, name: &str, ring: &Ring, mut look: impl FnMut(i32) -> Option<&'static str>) -> Result<()> {
         let mut last = clock::now();
         loop {
+            // Before looking: who rings while we look is looked at again.
+            ring.clear();
             match self.page.get(STATE).load(Acquire) {
                 READY => return Ok(()),
                 FAILED => return Err(BootError::Ended(name.into(), self.child.wait().to_string())),
@@ -158,8 +159,8 @@ impl Domain {
                     return Err(BootError::Hung(name.into(), why));
                 }
             }
-            // The newcomer needs this core if it is the only one; a futex would cost it a system call more.
-            std::thread::sleep(Duration::from_micros(5));
+            // The newcomer needs this core if it is the only one. It rings when it answers or fails.
+            process::poll(&[ring.fd(), self.child.pidfd()], Some(TICK));
         }
     }
 

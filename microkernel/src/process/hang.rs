@@ -23,6 +23,8 @@ use kd_nucleus::process;
 
 use super::wiring::{Client, Wiring};
 
+/// How much more CPU time a server may burn while nothing is in hand and something waits to be.
+const UNTAKEN: u32 = 4;
 /// Looks in a row that find the process stopped.
 const STOPPED_TICKS: u32 = 5;
 
@@ -102,9 +104,9 @@ impl Progress {
             self.ticks = 0;
             return None;
         }
-        if process::cpu_time(pid).saturating_sub(self.cpu) > Duration::from_millis(patience.into())
-            && self.seen.iter().any(|(_, call)| call.taken)
-        {
+        // One that nobody has taken up may wait behind others for a while, but not for ever.
+        let patient = if self.seen.iter().any(|(_, call)| call.taken) { patience } else { patience * UNTAKEN };
+        if process::cpu_time(pid).saturating_sub(self.cpu) > Duration::from_millis(patient.into()) {
             return Some("burns CPU time and finishes nothing");
         }
         let blocking = |call: &Stuck| {

@@ -20,7 +20,7 @@ use kd_boot::{Manifest, info};
 use kd_machine::clock;
 use kd_machine::memory::Memory;
 use kd_nucleus::berth::Berth;
-use kd_nucleus::process::{Child, signal_name};
+use kd_nucleus::process::{self, Child, signal_name};
 use kd_nucleus::ring::Ring;
 use kd_nucleus::{arena, channel};
 
@@ -73,6 +73,7 @@ impl Supervisor {
         let devices = Devices::start(prepared.iter().filter_map(|prepared| prepared.link.as_ref()))?;
         let counts = manifest.trace.then(Counts::new).transpose()?;
         let mut wiring = Wiring::new(&manifest, counts)?;
+        process::measure()?;
         // A root has one boot.
         let ring: &'static Ring = Box::leak(Box::new(Ring::new()?));
         let image = exec::is_possible(&manifest).then(|| Arc::new(manifest.clone()));
@@ -86,7 +87,7 @@ impl Supervisor {
         for server in &mut servers {
             let mut domain = Domain::begin(Begin::AtOnce, &server.of, &prepared, &mut wiring, &server.shared)?;
             let (start, members) = (&mut server.start, &server.of.members);
-            domain.wait(&server.of.name, |pid| start.look(pid, members, &wiring, manifest.patience))?;
+            domain.wait(&server.of.name, ring, |pid| start.look(pid, members, &wiring, manifest.patience))?;
             server.life = Life::Up(domain);
         }
         let own = wiring.imports(Client::Supervisor, &prepared);
@@ -259,7 +260,11 @@ impl Core for Supervisor {
             self.attend(number, look, events);
         }
         self.devices.tick(events);
+        let dying = self.dying.len();
         self.dying.retain_mut(|child| child.poll().is_none());
+        if self.dying.len() < dying {
+            self.wiring.ring_all();
+        }
         let (wiring, own) = (&self.wiring, &self.own);
         self.apps.reap(events, |app| Supervisor::release(wiring, own, app));
     }

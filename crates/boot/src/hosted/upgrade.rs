@@ -16,7 +16,10 @@ use crate::version::{Upgrade, UpgradeError, Version, check_health};
 
 /// Those components that can let go of an import, by their numbers.
 #[derive(Clone, Default)]
-pub struct Holders(Arc<Mutex<Vec<(usize, Arc<dyn Hotplug>)>>>);
+pub struct Holders(Arc<Mutex<Vec<Holder>>>);
+
+/// One of them, and its number.
+type Holder = (usize, Arc<dyn Hotplug>);
 
 impl Holders {
     /// What a component is handed to say so.

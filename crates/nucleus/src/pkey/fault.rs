@@ -16,7 +16,8 @@ use super::{FIRST, gate, space};
 use crate::mutant;
 
 /// The faults of the processor, and `abort`.
-const FAULTS: [i32; 6] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGABRT];
+const FAULTS: [i32; 7] =
+    [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGABRT, libc::SIGSYS];
 
 /// Asks a thread to leave domains that are dead.
 fn leave_signal() -> i32 {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use kd_report::campaign::{
-    Class, Count, Example, Inapplicable, Notice, Reach, SUMMARY_VERSION, Summary, Wild, activated,
+    Class, Count, Example, Inapplicable, Notice, Otherwise, Reach, Recheck, SUMMARY_VERSION, Summary, Wild, activated,
 };
 use kd_report::schema::{Experiment, Kernel, Record};
 
@@ -46,6 +46,7 @@ pub fn campaign() -> Summary {
         after: "jae +0x3f".into(),
         story: "app 2 read wrong bytes".into(),
     };
+    let otherwise = Otherwise { trial: 4711, before: Class::Masked, after: Class::HangNoticed, timed: true };
     Summary {
         version: SUMMARY_VERSION,
         seed: 1,
@@ -70,6 +71,7 @@ pub fn campaign() -> Summary {
         notice: [("monolithic", 20_000), ("thread", 90_000), ("process", 400_000)].map(notice).into(),
         wild: KERNELS.map(|kernel| Wild { kernel: kernel.into(), pointers: 200, mapped: 20 }).to_vec(),
         examples: vec![example],
+        recheck: Some(Recheck { trials: 50, otherwise: vec![otherwise] }),
     }
 }
 

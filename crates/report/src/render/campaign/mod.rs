@@ -20,7 +20,7 @@ use super::ink::{Ink, Shape};
 use super::number::show;
 use super::series::{Series, all_series, pick};
 use crate::ReportError;
-use crate::campaign::{Class, Summary, activated};
+use crate::campaign::{Class, Otherwise, Recheck, Summary, activated};
 use crate::schema::{Experiment, Record, Results};
 use crate::stats::{Interval, wilson};
 
@@ -104,8 +104,31 @@ pub fn section(summary: Option<&Summary>) -> Result<String, ReportError> {
     out += &notice::section(summary)?;
     out += &reach::section(summary);
     out += &examples::section(summary);
+    out += &summary.recheck.as_ref().map(again).unwrap_or_default();
     out += &disclosure(summary);
     Ok(out)
+}
+
+/// What came of trials that were made once more: those that came out otherwise are named.
+fn again(recheck: &Recheck) -> String {
+    let Recheck { trials, otherwise } = recheck;
+    let timed = otherwise.iter().filter(|other| other.timed).count();
+    let named = |other: &Otherwise| {
+        let why = if other.timed { ", a hang limit was reached" } else { "" };
+        format!("{} ({}, then {}{why})", other.trial, other.before.title(), other.after.title())
+    };
+    let which = match otherwise.is_empty() {
+        true => String::new(),
+        false => format!(": {}", otherwise.iter().map(named).collect::<Vec<_>>().join("; ")),
+    };
+    let count = otherwise.len() as u64;
+    format!(
+        "<h3>The same again</h3><p>{} trials, chosen by chance, were made once more. Other outcomes: {}; in {timed} of these a \
+         limit of time was reached{}.</p>",
+        show(*trials as f64, "count"),
+        share(count, *trials),
+        escape(&which),
+    )
 }
 
 /// What made the campaign: it may be older than the rest of the page.
