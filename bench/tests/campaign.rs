@@ -35,7 +35,7 @@ fn is_hosts(why: &Obstacle) -> bool {
 /// What a trial came to; `None` if this host lets nobody make it.
 fn made(runner: &mut TrialRunner, trial: &Trial) -> Option<Seen> {
     match runner.observe(trial) {
-        Ok(made) => Some(made.expect("the component can have this fault").1),
+        Ok(made) => Some(made.expect("this kernel can have this fault").1),
         Err(why) if is_hosts(&why) => {
             eprintln!("no fault is made: {why}");
             None

@@ -1,13 +1,14 @@
 //! A boot with its two apps, one step after the other, and the look at both.
 
 use kd_boot::board::{Field, Step};
-use kd_boot::control::{Event, What, canary};
+use kd_boot::control::{Event, Status, What, canary};
 use kd_boot::sabotage::{Canary, Witness};
 use kd_faults::peek;
 use kd_nucleus::process;
 
 use super::hang::{LOOK, Watch};
 use super::notes::Notes;
+use super::secrets;
 use super::seen::{AppSeen, Seen};
 use super::subject::Subject;
 use super::trial::Obstacle;
@@ -19,6 +20,9 @@ const BEFORE: u64 = 3;
 const AFTER: u64 = 6;
 /// Rounds in a row that are not good, after which an app gets no more: it has seen what it will ever see.
 const BAD: u32 = 3;
+
+/// Looks at most until a supervisor has answered a broken message: many of its own.
+const LOOKS: u32 = 50;
 
 /// How a round may end.
 const ROUNDS: [Field; 3] = [Field::Good, Field::Failed, Field::Wrong];
@@ -68,6 +72,10 @@ pub struct Stage<'a> {
     domain: Vec<String>,
     witness: &'a Witness,
     events: Vec<Event>,
+    /// Whether a supervisor may have to answer broken messages.
+    pub forged: bool,
+    /// Broken messages of the failing domain that its clients have counted and its supervisor has answered.
+    violations: u64,
     /// Processes whose threads were set aside.
     aside: Vec<i32>,
     caller: Actor,
@@ -83,7 +91,18 @@ impl<'a> Stage<'a> {
         (names, domain): (Vec<String>, Vec<String>),
         (caller, other): (Actor, Actor),
     ) -> Stage<'a> {
-        Stage { boot, names, domain, witness, events: Vec::new(), aside: Vec::new(), caller, other }
+        Stage {
+            boot,
+            names,
+            domain,
+            witness,
+            events: Vec::new(),
+            forged: false,
+            violations: 0,
+            aside: Vec::new(),
+            caller,
+            other,
+        }
     }
 
     /// Both apps work, and all must be well.
@@ -138,6 +157,27 @@ impl<'a> Stage<'a> {
         if step == Step::Round {
             self.actor(caller).note(counts);
         }
+        if self.forged {
+            self.settle();
+        }
+    }
+
+    /// Waits until the supervisor has answered what clients have counted: else a trial's outcome hung on when it looks.
+    fn settle(&mut self) {
+        let status = self.boot.status().unwrap_or_default();
+        let counted = |status: &Status| if self.domain.contains(&status.name) { status.counters[0] } else { 0 };
+        let now = status.iter().map(counted).max().unwrap_or(0);
+        if now <= self.violations {
+            return;
+        }
+        self.violations = now;
+        let seen = self.events.len();
+        for _ in 0..LOOKS {
+            if self.collect().is_err() || self.events[seen..].iter().any(|event| event.what == What::Violated) {
+                return;
+            }
+            std::thread::sleep(LOOK);
+        }
     }
 
     /// Waits for the end of a step.
@@ -186,6 +226,7 @@ impl<'a> Stage<'a> {
             caller: self.look_at(true),
             other: self.look_at(false),
             canaries,
+            leaked: secrets::owners(&self.witness.loot(), &self.names, subject),
             ..Seen::default()
         };
         for event in &self.events {

@@ -7,6 +7,7 @@ mod counts;
 mod devices;
 mod differential;
 mod host_disk;
+mod kexec;
 mod pkey;
 mod power;
 mod proc;
@@ -16,6 +17,7 @@ mod random;
 mod restarts;
 mod scaling;
 mod survival;
+mod upgrades;
 mod ways;
 
 use kd_boot::control::Task;

@@ -1,6 +1,6 @@
 //! What an app shows of itself while it runs: a page that the harness maps too, so that it can look without asking.
 //!
-//! Every word is written by the app alone, but `Stop` and `Turn`, which the harness sets. Times are nanoseconds of the machine's
+//! Every word is written by the app alone, but `Stop`, `Away` and `Turn`, which the harness sets. Times are nanoseconds of the machine's
 //! monotonic clock.
 
 use std::collections::BTreeMap;
@@ -23,6 +23,10 @@ macro_rules! fields {
 fields! {
     /// Set by the harness: finish.
     Stop,
+    /// Set by the harness: put everything away that is open, until it is 0 again.
+    Away,
+    /// The app has.
+    IsAway,
     /// The app runs its workload.
     Running,
     /// Rounds that were good.

@@ -13,9 +13,10 @@
 //! | [`pkey`] | domains in one process, by protection keys |
 //! | [`module`] | driver modules: checks, loading, symbols |
 //! | [`mutant`] | code changed at its first execution |
+//! | [`trespass`] | accesses to memory that a faulty component has no right to |
 //!
 //! `unsafe` stands in `arena`, `channel::layout`, `futex`, `process`, `last_words`, `ring`, `socket`, `zygote`, `threads`,
-//! `module`, `mutant` and `pkey`.
+//! `module`, `mutant`, `trespass` and `pkey`.
 
 pub mod arena;
 pub mod berth;
@@ -29,6 +30,7 @@ pub mod process;
 pub mod ring;
 pub mod socket;
 pub mod threads;
+pub mod trespass;
 pub mod watch;
 pub mod zygote;
 

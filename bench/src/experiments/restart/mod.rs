@@ -12,18 +12,22 @@
 //! | [`in_turn`] | every component in turn, two at once, and a kill during recovery |
 //! | [`each_second`] | a kill each second: drift, leaks, and throughput |
 //! | [`random_kills`] | kills at random moments: what is lost, and what happens twice |
+//! | [`idle`] | a server that is stuck though nobody calls it |
 //! | [`keyed`] | faults behind protection keys |
 //! | [`oopsing`] | the same fault in the monolithic kernel: what still works, and the way back |
+//! | [`upgrade`] | another version of a driver, in both |
 //! | [`timeline`] | completed rounds around the kill |
 
 mod cause;
 pub mod each_second;
+mod idle;
 pub mod in_turn;
 pub mod keyed;
 mod killing;
 mod oopsing;
 pub mod random_kills;
 mod timeline;
+mod upgrade;
 
 use std::time::{Duration, Instant};
 
@@ -50,6 +54,8 @@ const BOOTS_MAX: usize = 40;
 
 /// Boots of a quick run in which everything is tried after an oops: each try is an app of its own.
 const PROBED_QUICK: usize = 2;
+/// Boots of a quick run in which drivers are upgraded and a kernel waits.
+const UPGRADED_QUICK: usize = 3;
 /// What part of the budget each part has, beside [`each_second`], whose length is its pace.
 const DEATHS: f64 = 0.6;
 const IN_TURN: f64 = 0.15;
@@ -89,6 +95,7 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
         }
     }
     records.extend(in_turn.records(plan));
+    records.extend(idle::run(plan)?);
     let mut random_kills = RandomKills::default();
     let time = if plan.long { KILLING } else { share(plan, RANDOM_KILLS) };
     random_kills.run(KILLS, time, &mut random, &mut |kill| tell(&format!("kill {kill} at a random moment")))?;
@@ -118,6 +125,7 @@ fn deaths(plan: &Plan, random: &mut Random, tell: &mut dyn FnMut(&str)) -> Resul
         (0..subjects.len()).map(|subject| ways(subject).map(killing::Samples::new).collect()).collect();
     let mut keyed: Vec<keyed::Keyed> = subjects.iter().map(|_| keyed::Keyed::default()).collect();
     let mut oopsed: Vec<oopsing::Samples> = subjects.iter().map(|_| oopsing::Samples::default()).collect();
+    let mut upgraded: Vec<Vec<upgrade::Samples>> = subjects.iter().map(upgrade::samples).collect();
     for boot in 0..BOOTS_MAX {
         if boot >= budget::boots(plan.quick) && begin.elapsed() >= budget {
             break;
@@ -128,7 +136,12 @@ fn deaths(plan: &Plan, random: &mut Random, tell: &mut dyn FnMut(&str)) -> Resul
                 way.boot(subject, plan.quick, random)?;
             }
             keyed[number].boots(subject, 1, random)?;
-            oopsed[number].boot(subject, !plan.quick || boot < PROBED_QUICK, random)?;
+            let probed = !plan.quick || boot < PROBED_QUICK;
+            let more = !plan.quick || boot < UPGRADED_QUICK;
+            oopsed[number].boot(subject, oopsing::Asked { probed, kexec: more && number == 0 }, random)?;
+            for kernel in upgraded[number].iter_mut().filter(|_| more) {
+                kernel.boot(subject, random)?;
+            }
         }
     }
     let mut records = Vec::new();
@@ -137,6 +150,7 @@ fn deaths(plan: &Plan, random: &mut Random, tell: &mut dyn FnMut(&str)) -> Resul
         records.extend(keyed[number].records(subject, plan));
         records.extend(killing::unkillable(subject, plan));
         records.extend(oopsed[number].records(subject, plan));
+        records.extend(upgraded[number].iter().flat_map(|kernel| kernel.records(subject, plan)));
     }
     Ok(records)
 }

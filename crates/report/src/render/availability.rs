@@ -63,6 +63,11 @@ fn rows(component: &str, records: &[&Record], rate: f64, platforms: &[Platform])
                     outage: Outage::of_reboot(kernel, seconds, rate),
                 }));
             }
+            // No firmware in between, but devices and user space are missing here as well.
+            (Kernel::Monolithic, Some("panic_kexec")) => {
+                let outage = Outage::of_reboot(Outage { calls_failed: 1.0, ..outage }, 0.0, rate);
+                rows.push(Row { label: format!("{}, kexec (hosted, the lower bound)", series.label()), outage });
+            }
             _ => {}
         }
     }

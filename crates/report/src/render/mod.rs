@@ -35,6 +35,7 @@ mod series;
 mod summary;
 mod targets;
 mod timeline;
+mod upgrades;
 mod whatif;
 mod works;
 

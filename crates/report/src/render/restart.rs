@@ -4,7 +4,7 @@ use super::html::{Cell, Group, Notes, table};
 use super::ink::{Area, Drawn, Ink, Place, legend, picture};
 use super::number::cores;
 use super::series::{Series, all_workloads, pick};
-use super::{availability, components, delays, targets, timeline, works};
+use super::{availability, components, delays, targets, timeline, upgrades, works};
 use crate::ReportError;
 use crate::schema::{Experiment, Record, Results};
 use plotters::prelude::*;
@@ -47,7 +47,7 @@ fn is_number(r: &Record) -> bool {
 
 /// Whether the section shows a record.
 pub fn shows(r: &Record) -> bool {
-    let elsewhere = [components::shows, delays::shows, availability::shows, works::is_probe];
+    let elsewhere = [components::shows, delays::shows, availability::shows, works::is_probe, upgrades::is_upgrade];
     let own = is_number(r) || timeline::is_point(r);
     r.experiment == Experiment::Restart && (own || elsewhere.iter().any(|shows| shows(r)))
 }
@@ -110,7 +110,7 @@ fn numbers(records: &[&Record]) -> String {
 pub fn section(results: &Results) -> Result<String, ReportError> {
     let points = pick(results, Experiment::Restart, |r| timeline::is_point(r) && r.value.is_some());
     let records = pick(results, Experiment::Restart, is_number);
-    let works = works::table_of(results);
+    let works = works::table_of(results) + &upgrades::table_of(results);
     let mut out = String::new();
     let panels = panels(&points);
     let mut entries: Vec<(String, Ink, super::ink::Shape)> = Vec::new();

@@ -63,6 +63,7 @@ pub fn lines(records: &[&Record]) -> Vec<Line> {
 fn way<'a>(series: &Series, workload: &'a str) -> (&'a str, Shape) {
     match workload.rsplit('/').next().unwrap_or_default() {
         "panic_reboot" => ("reboot", Shape::Square),
+        "panic_kexec" => ("kexec", Shape::Triangle),
         "cold" => ("cold", Shape::Triangle),
         "warm" => ("warm", Shape::Disc),
         "standby" => ("standby", Shape::Diamond),
@@ -77,6 +78,7 @@ fn ink(series: &Series, way: &str) -> Ink {
         (Kernel::Microkernel, "standby") => Ink::Good,
         (Kernel::Microkernel, "cold") => Ink::Other,
         (Kernel::Monolithic, "oops") => Ink::Muted,
+        (Kernel::Monolithic, "kexec") => Ink::Other,
         _ => series.ink(),
     }
 }
