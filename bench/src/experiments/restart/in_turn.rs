@@ -255,8 +255,8 @@ impl Case {
 fn until_all_are_back(boot: &Boot, victims: &[String], events: &mut Vec<Event>) -> Result<(), BootFailure> {
     let begin = Instant::now();
     let is_back = |victim: &String, events: &[Event]| {
-        let own = events.iter().filter(|event| event.who == *victim);
-        own.last().is_some_and(|event| matches!(event.what, What::Restarted | What::GivenUp))
+        let last = events.iter().rfind(|event| event.who == *victim);
+        last.is_some_and(|event| matches!(event.what, What::Restarted | What::GivenUp))
     };
     loop {
         events.extend(boot.events()?.into_iter().filter(|event| victims.contains(&event.who)));
