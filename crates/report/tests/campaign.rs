@@ -40,7 +40,7 @@ fn a_summary_comes_back_as_it_was() {
 fn the_section_says_what_was_counted() {
     let mut summary = sample::campaign();
     let html = section(&summary, "counted");
-    assert!(html.contains("monolithic 280 of 1008, thread 272 of 888, process 0 of 992"));
+    assert!(html.contains("monolithic 280 of 1088, thread 272 of 888, process 0 of 992"));
     assert!(html.contains("pkey: unavailable here (this processor has no protection keys)"));
     assert!(html.contains("jb +0x3f") && html.contains("trial 17") && html.contains("3,400,000"));
     assert_eq!(html.matches("class=\"stack\"").count(), 4 * 3, "a bar for each kind and kernel");
