@@ -14,9 +14,12 @@ use crate::log;
 use crate::start::{BootError, Started};
 use crate::version::{Upgrade, UpgradeError, Version, check_health};
 
-/// Those components that can let go of an import, by their numbers.
+/// Components by their numbers.
+type Numbered = Vec<(usize, Arc<dyn Hotplug>)>;
+
+/// Those components that can let go of an import.
 #[derive(Clone, Default)]
-pub struct Holders(Arc<Mutex<Vec<(usize, Arc<dyn Hotplug>)>>>);
+pub struct Holders(Arc<Mutex<Numbered>>);
 
 impl Holders {
     /// What a component is handed to say so.
