@@ -14,12 +14,12 @@ use crate::log;
 use crate::start::{BootError, Started};
 use crate::version::{Upgrade, UpgradeError, Version, check_health};
 
-/// Those components that can let go of an import, by their numbers.
-#[derive(Clone, Default)]
-pub struct Holders(Arc<Mutex<Vec<Holder>>>);
+/// Components by their numbers.
+type Numbered = Vec<(usize, Arc<dyn Hotplug>)>;
 
-/// One of them, and its number.
-type Holder = (usize, Arc<dyn Hotplug>);
+/// Those components that can let go of an import.
+#[derive(Clone, Default)]
+pub struct Holders(Arc<Mutex<Numbered>>);
 
 impl Holders {
     /// What a component is handed to say so.
