@@ -9,6 +9,7 @@ use kd_boot::Manifest;
 use kd_boot::board::{Board, Field};
 use kd_boot::control::{Answer, AppRun, Event, Patch, Request, Status, Task};
 use kd_boot::devices::{DeviceCounts, Order};
+use kd_boot::version::Upgrade;
 use kd_machine::memory::Memory;
 use kd_nucleus::socket::Socket;
 use kd_nucleus::zygote::Zygote;
@@ -192,6 +193,12 @@ impl Boot {
         }
     }
 
+    /// Has another version of a driver module take the place of the one at work. In the microkernel this begins it, and what
+    /// comes of it is an event; in the monolithic kernel it is done, or refused, when this returns.
+    pub fn upgrade(&self, upgrade: &Upgrade) -> Result<(), BootFailure> {
+        self.ask(&Request::Upgrade(upgrade.clone())).map(drop)
+    }
+
     /// From the next oops on, the machine ends and reboots.
     pub fn panic_on_oops(&self) -> Result<(), BootFailure> {
         self.ask(&Request::PanicOnOops).map(drop)
@@ -221,6 +228,17 @@ impl RunningApp {
     /// Asks it to finish.
     pub fn stop(&self) {
         self.board.set(Field::Stop, 1);
+    }
+
+    /// Has it put everything away that it has open; `false` if it did not within `limit`.
+    pub fn send_away(&self, limit: Duration) -> bool {
+        self.board.set(Field::Away, 1);
+        self.wait_until(limit, |board| board.get(Field::IsAway) == 1)
+    }
+
+    /// Has it begin again.
+    pub fn call_back(&self) {
+        self.board.set(Field::Away, 0);
     }
 
     /// Waits until a condition on its board holds; `false` after `limit`.

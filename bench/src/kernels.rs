@@ -48,15 +48,15 @@ fn syscalls(services: &Imports) -> Result<Arc<dyn Syscalls>, StartError> {
 /// What [`Zygote::boot`](kd_nucleus::zygote::Zygote::boot) is told so that the root boots a kernel.
 pub const PURPOSE: &str = "kernel";
 
-/// A root process, from its first to its last instruction.
+/// A root process, or one that is executed for something else, from its first to its last instruction.
 fn root_main(purpose: &str, control: Socket) {
     kd_sync::install(&PARK);
     kd_sync::install_host(&HOST);
-    if purpose == rig::PURPOSE {
+    match purpose {
         // A harness that is gone needs no answer.
-        let _ = rig::serve(&control);
-    } else {
-        root::serve(&control, boot);
+        rig::PURPOSE => drop(rig::serve(&control)),
+        kd_microkernel::process::PURPOSE => kd_microkernel::process::run(&control, &PARTS),
+        _ => root::serve(&control, boot),
     }
 }
 

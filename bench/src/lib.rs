@@ -7,6 +7,7 @@ pub mod campaign;
 pub mod cmd;
 pub mod experiments;
 pub mod handover;
+pub mod holdings;
 pub mod host_disk;
 pub mod kernels;
 pub mod meta;

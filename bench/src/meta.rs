@@ -70,7 +70,7 @@ pub fn modules() -> Result<Vec<ModuleFile>, ModuleError> {
 /// A driver module that is missing or is none.
 pub fn begin(plan: &Plan, command: String) -> Result<Begun, ModuleError> {
     let hash = |module: ModuleFile| (module.info().name.clone(), module.sha256());
-    let seconds = |budget: &budget::Budget| if plan.quick { budget.quick } else { budget.full } as f64;
+    let seconds = |budget: &budget::Budget| budget::of(plan, budget.experiment) as f64;
     let meta = Meta {
         schema_version: SCHEMA_VERSION,
         seed: plan.seed,
@@ -86,7 +86,11 @@ pub fn begin(plan: &Plan, command: String) -> Result<Begun, ModuleError> {
         clock_source: read("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
         command_line: command,
         duration_seconds: 0.0,
-        mode: if plan.quick { Mode::Quick } else { Mode::Full },
+        mode: match (plan.long, plan.quick) {
+            (true, _) => Mode::Long,
+            (false, true) => Mode::Quick,
+            (false, false) => Mode::Full,
+        },
         boots: budget::boots(plan.quick) as u32,
         budgets: budget::BUDGETS.iter().map(|budget| (budget.experiment.to_owned(), seconds(budget))).collect(),
         groups: kd_workloads::workloads()

@@ -7,6 +7,7 @@ use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 
 use crate::budget;
+use crate::experiments::Plan;
 
 /// Between two plain lines.
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
@@ -18,7 +19,7 @@ const COLUMNS: usize = 79;
 /// Shows how far a run is.
 pub struct Display {
     terminal: bool,
-    quick: bool,
+    plan: Plan,
     begin: Instant,
     current: &'static str,
     started: Instant,
@@ -28,10 +29,11 @@ pub struct Display {
 
 impl Display {
     /// For a run of these experiments, in their order.
-    pub fn new(experiments: impl IntoIterator<Item = &'static str>, quick: bool) -> Display {
+    pub fn new(experiments: impl IntoIterator<Item = &'static str>, plan: &Plan) -> Display {
         let now = Instant::now();
         let waiting = experiments.into_iter().collect();
-        Display { terminal: stderr().is_terminal(), quick, begin: now, current: "", started: now, waiting, shown: None }
+        let (terminal, plan) = (stderr().is_terminal(), plan.clone());
+        Display { terminal, plan, begin: now, current: "", started: now, waiting, shown: None }
     }
 
     /// The next experiment begins.
@@ -65,7 +67,7 @@ impl Display {
     }
 
     fn left(&self, share: f64) -> Duration {
-        let budget = |experiment: &&str| Duration::from_secs(budget::seconds(experiment, self.quick));
+        let budget = |experiment: &&str| Duration::from_secs(budget::of(&self.plan, experiment));
         let later: Duration = self.waiting.iter().map(budget).sum();
         left(budget(&self.current), self.started.elapsed(), share) + later
     }
@@ -116,7 +118,7 @@ mod tests {
 
     #[test]
     fn later_experiments_count_with_their_budgets() {
-        let mut display = Display::new(["latency", "restart"], true);
+        let mut display = Display::new(["latency", "restart"], &Plan::for_test(true, &[0]));
         display.start("latency");
         assert_eq!(display.waiting, ["restart"]);
         let later = Duration::from_secs(budget::seconds("restart", true));

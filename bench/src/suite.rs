@@ -39,6 +39,8 @@ const EXPERIMENTS: &[(Experiment, Run)] = &[
 pub struct Options {
     /// Fewer boots and shorter budgets.
     pub quick: bool,
+    /// At length: for an experiment that can.
+    pub long: bool,
     /// This experiment alone.
     pub only: Option<Experiment>,
     /// From which every random choice follows; a fresh one unless given.
@@ -65,6 +67,9 @@ pub enum SuiteError {
     /// A driver module is missing or is none.
     #[error(transparent)]
     Module(#[from] ModuleError),
+    /// At length is what one experiment alone can be.
+    #[error("`--long` is for the experiment `restart` alone: say `--only restart --long`, or leave `--long` out")]
+    Long,
     /// A kernel did not boot, or ended.
     #[error("the experiment `{experiment}` failed, no report was written: {source}")]
     Experiment {
@@ -99,17 +104,26 @@ pub fn default_out() -> PathBuf {
     meta::workspace().join("reports/latest")
 }
 
+/// Where a long run's go: beside them, since it has one experiment alone.
+pub fn long_out() -> PathBuf {
+    meta::workspace().join("reports/long")
+}
+
 /// Runs it; returns the path of the report and the table that sums it up.
 ///
 /// # Errors
 /// As [`SuiteError`] says; then the output folder is as it was.
 pub fn run(options: &Options) -> Result<(PathBuf, String), SuiteError> {
+    if options.long && options.only != Some(Experiment::Restart) {
+        return Err(SuiteError::Long);
+    }
     let seed = options.seed.unwrap_or_else(meta::fresh_seed);
     let out = options.out.clone().unwrap_or_else(default_out);
     // The modules are looked for before anything is written, the folder's file system once the folder is there.
     meta::modules()?;
     replace(&out, |_| Ok(()))?;
-    let plan = Plan { quick: options.quick, seed, cores: meta::cores(), host_disk: host_disk::find(&out) };
+    let plan =
+        Plan { quick: options.quick, long: options.long, seed, cores: meta::cores(), host_disk: host_disk::find(&out) };
     let begun = meta::begin(&plan, options.command.clone())?;
 
     let chosen = |(experiment, _): &&(Experiment, Run)| options.only.is_none_or(|only| only == *experiment);
@@ -117,7 +131,7 @@ pub fn run(options: &Options) -> Result<(PathBuf, String), SuiteError> {
     let with_campaign = options.only.is_none_or(|only| only == Experiment::Campaign);
     let names = chosen.iter().map(|(experiment, _)| experiment.word());
     let names = names.chain(with_campaign.then_some(Experiment::Campaign.word()));
-    let mut display = Display::new(names, options.quick);
+    let mut display = Display::new(names, &plan);
     let mut records = Vec::new();
     for &&(experiment, run) in &chosen {
         display.start(experiment.word());
@@ -200,11 +214,14 @@ fn campaign_of(folder: &Path) -> Result<Option<Summary>, SuiteError> {
     Ok(if path.exists() { Some(Summary::read(&path)?) } else { None })
 }
 
-/// The page, and the picture of it that other pages show.
+/// The page, and the pictures of it that other pages show.
 fn render(results: &Results, campaign: Option<&Summary>, folder: &Path) -> Result<(), SuiteError> {
-    let picture = folder.join("headline.svg");
-    let written = fs::write(&picture, kd_report::headline_svg(results));
-    written.map_err(|source| SuiteError::Out { path: picture, source })?;
+    let pictures =
+        [("headline.svg", kd_report::headline_svg(results)), ("restart.svg", kd_report::restart_svg(results))];
+    for (name, picture) in pictures {
+        let path = folder.join(name);
+        fs::write(&path, picture).map_err(|source| SuiteError::Out { path, source })?;
+    }
     kd_report::write_report(results, campaign, folder)?;
     Ok(())
 }

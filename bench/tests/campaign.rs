@@ -37,7 +37,7 @@ fn is_hosts(why: &Obstacle) -> bool {
 /// What a trial came to; `None` if this host lets nobody make it.
 fn made(runner: &mut TrialRunner, trial: &Trial) -> Option<Seen> {
     match runner.observe(trial) {
-        Ok(made) => Some(made.expect("the component can have this fault").1),
+        Ok(made) => Some(made.expect("this kernel can have this fault").1),
         Err(why) if is_hosts(&why) => {
             eprintln!("no fault is made: {why}");
             None
@@ -211,7 +211,7 @@ fn the_same_fault_meets_the_same_addresses_again() {
     let Some(number) = executed("dropped", "ramdisk") else { return };
     let mut runner = runner();
     let mut registers = || {
-        let (_, _, notes) = runner.observe(&trial("process", "ramdisk", "dropped", number)).ok()??;
+        let (_, _, notes) = runner.observe(&trial("process", "ramdisk", "dropped", number)).ok()?.ok()?;
         let of = |name: &str| notes.registers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
         Some((of("rip"), of("rsp")))
     };

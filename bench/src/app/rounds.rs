@@ -13,6 +13,9 @@ use kd_workloads::{Env, Session, Verdict};
 
 use super::start;
 
+/// Between two looks of an app that put everything away.
+const AWAY: Duration = Duration::from_micros(50);
+
 /// Runs rounds until the board says stop, then audits.
 pub fn run(env: &Env, workload: &str, rate: u32, entry: Entry, board: &Board) {
     let Ok(mut session) = start(env, workload, entry) else {
@@ -25,6 +28,13 @@ pub fn run(env: &Env, workload: &str, rate: u32, entry: Entry, board: &Board) {
     board.set(Field::Running, 1);
     let mut round = 0;
     while board.get(Field::Stop) == 0 {
+        if board.get(Field::Away) != 0 {
+            drop(session);
+            session = match come_back(env, workload, entry, board) {
+                Some(again) => again,
+                None => return,
+            };
+        }
         let due = if period == 0 { clock::now() } else { begin + round * period };
         let early = due.saturating_sub(clock::now());
         if early > 0 {
@@ -40,6 +50,25 @@ pub fn run(env: &Env, workload: &str, rate: u32, entry: Entry, board: &Board) {
         round += 1;
     }
     audit(session, board);
+}
+
+/// Waits, with nothing open, until the harness says so, and begins again; nothing if it is to stop. Rounds stay due meanwhile.
+fn come_back(env: &Env, workload: &str, entry: Entry, board: &Board) -> Option<Box<dyn Session>> {
+    board.set(Field::IsAway, 1);
+    while board.get(Field::Stop) == 0 {
+        if board.get(Field::Away) == 0 {
+            match start(env, workload, entry) {
+                Ok(session) => {
+                    board.set(Field::IsAway, 0);
+                    return Some(session);
+                }
+                // What it opens is not there yet.
+                Err(_) => board.add(Field::Failed, 1),
+            }
+        }
+        std::thread::sleep(AWAY);
+    }
+    None
 }
 
 /// Notes how a round went; `true` if the app has been killed.
@@ -88,6 +117,7 @@ fn audit(mut session: Box<dyn Session>, board: &Board) {
     board.set(Field::Acknowledged, audit.acknowledged);
     board.set(Field::Lost, audit.lost);
     board.set(Field::Corrupted, audit.wrong);
+    board.set(Field::Twice, audit.twice);
     board.set(Field::Audited, 1);
 }
 
@@ -101,6 +131,13 @@ pub fn repeat(env: &Env, workload: &str, milliseconds: u64, board: &Board) {
     let begin = clock::now();
     board.set(Field::Running, 1);
     while board.get(Field::Stop) == 0 && (milliseconds == 0 || clock::now() - begin < milliseconds * 1_000_000) {
+        if board.get(Field::Away) != 0 {
+            drop(session);
+            session = match come_back(env, workload, Entry::Call, board) {
+                Some(again) => again,
+                None => return,
+            };
+        }
         match session.prepare(operations).and_then(|()| session.run(operations)) {
             Ok(()) => {
                 board.add(Field::Good, operations);

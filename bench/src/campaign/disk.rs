@@ -19,6 +19,9 @@ use crate::app::steps::files::SIZES;
 /// Bytes of it.
 pub const BYTES: usize = 8 << 20;
 
+/// The part of it that apps use as a device.
+const HEAD: usize = 256 << 10;
+
 /// Memory that a trial's device stores in, and that stays when it has gone.
 pub struct TrialDisk(Memory);
 
@@ -42,6 +45,16 @@ impl TrialDisk {
     /// By what name a device of this machine finds it.
     pub fn path(&self) -> PathBuf {
         format!("/proc/{}/fd/{}", std::process::id(), self.0.as_fd().as_raw_fd()).into()
+    }
+
+    /// Its first bytes, in which the blocks of the apps are.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn head(&self) -> std::io::Result<Vec<u8>> {
+        let mut head = vec![0; HEAD];
+        File::from(self.0.as_fd().try_clone_to_owned()?).read_exact_at(&mut head, 0)?;
+        Ok(head)
     }
 
     /// What is wrong with the file system on it, where an app of this number had these rounds' files acknowledged as

@@ -13,6 +13,7 @@
 //! | [`trial`] | one trial |
 //! | [`stage`] | its boot and its two apps, step by step |
 //! | [`notes`] | what is told beside its class |
+//! | [`secrets`] | what the component must not get to read |
 //! | [`disk`] | the disk afterwards |
 //! | [`hang`] | when a step counts as hung |
 //! | [`seen`] | what was seen, and how it is called |
@@ -22,6 +23,7 @@ pub mod disk;
 pub mod hang;
 pub mod leftovers;
 pub mod notes;
+pub mod secrets;
 pub mod seen;
 pub mod session;
 pub mod stage;

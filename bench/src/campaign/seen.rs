@@ -49,6 +49,8 @@ pub struct Seen {
     pub canaries: Vec<String>,
     /// Other components that do not answer as they should.
     pub unhealthy: Vec<String>,
+    /// Who had a secret that the component got to read.
+    pub leaked: Vec<String>,
     /// What the disk's check found wrong afterwards.
     pub disk: Option<String>,
 }
@@ -66,6 +68,12 @@ impl Seen {
         hit
     }
 
+    /// Everybody who was not faulty and was hit, or read.
+    pub fn reached(&self) -> Vec<String> {
+        let read = self.leaked.iter().map(|name| format!("{name}, read"));
+        self.hit().into_iter().chain(read).collect()
+    }
+
     /// The worst that it showed.
     pub fn class(&self) -> Class {
         let caller = &self.caller;
@@ -74,6 +82,7 @@ impl Seen {
             () if !self.activated => Class::NotActivated,
             () if self.kernel_dead => Class::KernelDead,
             () if !self.hit().is_empty() => Class::Spread,
+            () if !self.leaked.is_empty() => Class::SecretRead,
             () if caller.hung && !self.hang_noticed => Class::HangUnnoticed,
             () if caller.killed || caller.hung => Class::AppKilled,
             () if complained && !caller.good_at_last => Class::AppKilled,
@@ -123,6 +132,8 @@ mod tests {
             (Seen { canaries: named("vfs"), ..healthy() }, Class::Spread),
             (Seen { unhealthy: named("pipe"), ..healthy() }, Class::Spread),
             (Seen { died: named("vfs"), caller: AppSeen { killed: true, ..fine }, ..healthy() }, Class::Spread),
+            (Seen { leaked: named("other app"), caller: failed, ..healthy() }, Class::SecretRead),
+            (Seen { leaked: named("other app"), canaries: named("vfs"), ..healthy() }, Class::Spread),
             (Seen { kernel_dead: true, died: named("vfs"), ..healthy() }, Class::KernelDead),
         ];
         for (seen, class) in &cases {

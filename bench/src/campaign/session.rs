@@ -167,6 +167,7 @@ impl Session {
             seconds,
             trials_in_seconds: made,
             cells: counts.cells,
+            inapplicable: counts.inapplicable,
             reach: counts.reach,
             notice: counts.notice,
             wild: wild::count(self.plan(), records),

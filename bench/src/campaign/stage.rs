@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use kd_boot::board::{Field, Step};
-use kd_boot::control::{Event, What, canary};
+use kd_boot::control::{Event, Status, What, canary};
 use kd_boot::sabotage::{Canary, Witness};
 use kd_faults::peek;
 use kd_nucleus::process;
 
 use super::hang::Watch;
 use super::notes::Notes;
+use super::secrets;
 use super::seen::{AppSeen, Seen};
 use super::subject::Subject;
 use super::trial::Obstacle;
@@ -27,6 +28,8 @@ const BAD: u32 = 3;
 const QUIET: u32 = 3;
 const SETTLE: u32 = 25;
 const BETWEEN: Duration = Duration::from_millis(4);
+/// Looks at most until a supervisor has answered a broken message: many of its own.
+const LOOKS: u32 = 50;
 
 /// How a round may end.
 const ROUNDS: [Field; 3] = [Field::Good, Field::Failed, Field::Wrong];
@@ -76,6 +79,10 @@ pub struct Stage<'a> {
     domain: Vec<String>,
     witness: &'a Witness,
     events: Vec<Event>,
+    /// Whether a supervisor may have to answer broken messages.
+    pub forged: bool,
+    /// Broken messages of the failing domain that its clients have counted and its supervisor has answered.
+    violations: u64,
     /// Processes whose threads were set aside.
     aside: Vec<i32>,
     caller: Actor,
@@ -91,7 +98,18 @@ impl<'a> Stage<'a> {
         (names, domain): (Vec<String>, Vec<String>),
         (caller, other): (Actor, Actor),
     ) -> Stage<'a> {
-        Stage { boot, names, domain, witness, events: Vec::new(), aside: Vec::new(), caller, other }
+        Stage {
+            boot,
+            names,
+            domain,
+            witness,
+            events: Vec::new(),
+            forged: false,
+            violations: 0,
+            aside: Vec::new(),
+            caller,
+            other,
+        }
     }
 
     /// Both apps work, and all must be well.
@@ -146,6 +164,27 @@ impl<'a> Stage<'a> {
         if step == Step::Round {
             self.actor(caller).note(counts);
         }
+        if self.forged {
+            self.settle();
+        }
+    }
+
+    /// Waits until the supervisor has answered what clients have counted: else a trial's outcome hung on when it looks.
+    fn settle(&mut self) {
+        let status = self.boot.status().unwrap_or_default();
+        let counted = |status: &Status| if self.domain.contains(&status.name) { status.counters[0] } else { 0 };
+        let now = status.iter().map(counted).max().unwrap_or(0);
+        if now <= self.violations {
+            return;
+        }
+        self.violations = now;
+        let seen = self.events.len();
+        for _ in 0..LOOKS {
+            if self.collect().is_err() || self.events[seen..].iter().any(|event| event.what == What::Violated) {
+                return;
+            }
+            std::thread::sleep(BETWEEN);
+        }
     }
 
     /// Waits for the end of a step.
@@ -182,7 +221,7 @@ impl<'a> Stage<'a> {
 
     /// Where somebody died, others may still be putting things away, and what comes of that belongs to the trial: waits
     /// until nobody in the kernel wants a core any more. Where somebody loops that would never be.
-    fn settle(&mut self) {
+    fn rest(&mut self) {
         let mut quiet = 0;
         for _ in 0..SETTLE {
             let gone = self.collect().is_err() || self.kernel_died();
@@ -205,7 +244,7 @@ impl<'a> Stage<'a> {
 
     /// What was seen.
     pub fn judge(&mut self, subject: &Subject) -> Seen {
-        self.settle();
+        self.rest();
         let gone = self.collect().is_err();
         let kernel_dead = gone || self.kernel_died();
         let canaries = if kernel_dead { Vec::new() } else { self.canaries_hit(subject) };
@@ -215,6 +254,7 @@ impl<'a> Stage<'a> {
             caller: self.look_at(true),
             other: self.look_at(false),
             canaries,
+            leaked: secrets::owners(&self.witness.loot(), &self.names, subject),
             ..Seen::default()
         };
         for event in &self.events {

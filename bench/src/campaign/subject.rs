@@ -1,13 +1,14 @@
 //! The components that are made to fail: their code, the apps around them, and a kernel of no more than that.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::OnceLock;
 
 use kd_api::Component;
 use kd_boot::control::Load;
 use kd_boot::layout::Layout;
-use kd_boot::manifest::{Kernel, WaitName};
-use kd_boot::misdeed::{Misbehaviour, Misdeed};
+use kd_boot::manifest::{CORE, Entry, Kernel, WaitName};
+use kd_boot::misdeed::{Misbehaviour, Misdeed, Place};
 use kd_boot::sabotage::How;
 use kd_boot::{Manifest, Placement};
 use kd_faults::mutation::{Code, Kind, Mutation};
@@ -24,8 +25,13 @@ pub const PATIENCE: u32 = 5;
 const DEATHS: u32 = 10;
 /// Longer than any trial.
 const WITHIN_MS: u64 = 600_000;
-/// At the latest of so many reads and writes a driver begins to misbehave: fewer than any trial makes.
-const CALLS: usize = 12;
+/// At the latest of so many reads and writes a driver begins to misbehave, and of so many calls any other component: fewer
+/// than any trial makes.
+const DRIVER_CALLS: usize = 12;
+const CALLS: usize = 4;
+/// Subjects whose device has a ring, and so does DMA; and one whose calls carry no bulk data.
+const RINGS: [&str; 2] = ["vdisk", "filedisk"];
+const WITHOUT_BUFFERS: [&str; 1] = ["proc"];
 /// The two apps of every trial.
 pub const APPS: u32 = 2;
 
@@ -50,7 +56,7 @@ pub struct Subject {
 pub enum Fault {
     /// One of its instructions is another one.
     Mutation(Mutation),
-    /// It is a driver, and answers wrongly.
+    /// It does wrong at one of its calls.
     Misbehaviour(Misbehaviour),
 }
 
@@ -69,10 +75,18 @@ impl Fault {
             Fault::Mutation(Mutation { function, before, after, .. }) => {
                 (function.clone(), before.clone(), after.clone())
             }
-            Fault::Misbehaviour(Misbehaviour { misdeed, call }) => {
-                ("the driver".into(), format!("its answer to call {call}"), misdeed.description().into())
+            Fault::Misbehaviour(Misbehaviour { misdeed, call, .. }) => {
+                ("a wrapper".into(), format!("its call {call}"), misdeed.description().into())
             }
         }
+    }
+}
+
+/// Where a boot's fault is put in, if it is a misdeed.
+pub fn place(how: &How) -> Option<Place> {
+    match how {
+        How::Misbehaviour(what) => Some(what.misdeed.place()),
+        How::Mutant(_) => None,
     }
 }
 
@@ -108,9 +122,10 @@ pub enum SubjectError {
 /// to ask.
 type Row = (&'static str, fn() -> Load, fn() -> Load, &'static [&'static str]);
 
-const ROWS: [Row; 6] = [
+const ROWS: [Row; 7] = [
     ("ramdisk", || Load::Device("/dev/ram0".into()), || Load::File(String::new()), &["proc", "pipe", "ramfs"]),
     ("vdisk", || Load::Device("/dev/vda".into()), || Load::File(String::new()), &["proc", "pipe", "ramfs"]),
+    ("filedisk", || Load::Device("/dev/vda".into()), || Load::File(String::new()), &["proc", "pipe", "ramfs"]),
     ("jfs", || Load::Files("/mnt".into()), || Load::File(String::new()), &["proc", "pipe", "ramfs"]),
     ("ramfs", || Load::Files(String::new()), || Load::Values, &["proc", "pipe", "kv"]),
     ("vfs", || Load::Files(String::new()), || Load::Values, &["proc", "kv"]),
@@ -172,8 +187,49 @@ impl Subject {
 
     /// The kinds of fault that it can have.
     pub fn kinds(&self) -> Vec<String> {
-        let misdeeds = Misdeed::ALL.into_iter().filter(|_| self.module.is_some()).map(Misdeed::name);
+        let misdeeds = Misdeed::ALL.iter().filter(|misdeed| self.can(**misdeed)).map(|misdeed| misdeed.name());
         self.code.kinds().map(Kind::name).chain(misdeeds).map(ToOwned::to_owned).collect()
+    }
+
+    /// Whether it can do this wrong, whatever the kernel.
+    fn can(&self, misdeed: Misdeed) -> bool {
+        match misdeed.place() {
+            Place::Answer => self.module.is_some(),
+            Place::Device(_) => self.has_ring(),
+            Place::Call(buffer) => !buffer || !WITHOUT_BUFFERS.contains(&self.name),
+            Place::Message => misdeed != Misdeed::Uninitialised || !WITHOUT_BUFFERS.contains(&self.name),
+        }
+    }
+
+    /// Whether it drives a device that moves data itself.
+    pub fn has_ring(&self) -> bool {
+        RINGS.contains(&self.name)
+    }
+
+    /// Why this kernel has no counterpart of a fault; nothing if it has.
+    pub fn inapplicable(&self, fault: &Fault, manifest: &Manifest) -> Option<&'static str> {
+        let Fault::Misbehaviour(Misbehaviour { misdeed, .. }) = fault else { return None };
+        if misdeed.place() != Place::Message {
+            return None;
+        }
+        let own = manifest.entries.iter().find(|entry| entry.name == self.name)?;
+        let domain = manifest.domain_of(own);
+        let apart =
+            |entry: &&Entry| entry.imports.iter().any(|name| name == self.name) && manifest.domain_of(entry) != domain;
+        let for_apps = own.apps && manifest.has_processes();
+        let called = manifest.entries.iter().find(apart).is_some() || own.apps && domain != CORE;
+        if manifest.kernel == Kernel::Monolithic || !called && !for_apps {
+            return Some("it is called directly: there is no message");
+        }
+        match (misdeed, manifest.placement_of(own)) {
+            (Misdeed::Twice | Misdeed::Late | Misdeed::Unasked, place) if place.is_pkey() => {
+                Some("the caller's own thread comes back through the gate, once")
+            }
+            (Misdeed::Unasked, Placement::Thread) => {
+                Some("an answer goes through an end of a channel that comes with its request")
+            }
+            _ => None,
+        }
     }
 
     /// The `number`-th fault of a kind that a seed draws from its file: the same for every kernel.
@@ -183,10 +239,11 @@ impl Subject {
 
     /// The `number`-th fault of a kind that a seed draws, whatever it is: the same for every kernel.
     pub fn fault(&self, kind: &str, seed: u64, number: u64) -> Option<Fault> {
-        if let Some(misdeed) = Misdeed::ALL.into_iter().find(|misdeed| misdeed.name() == kind) {
-            self.module.as_ref()?;
-            let call = 1 + Random::new(seed ^ number << 8, misdeed as u64).below(CALLS) as u64;
-            return Some(Fault::Misbehaviour(Misbehaviour { misdeed, call }));
+        if let Some(misdeed) = Misdeed::from_name(kind) {
+            let calls = if self.module.is_some() { DRIVER_CALLS } else { CALLS };
+            let mut random = Random::new(seed ^ number << 8, misdeed as u64);
+            let (call, salt) = (1 + random.below(calls) as u64, random.next_u64());
+            return self.can(misdeed).then_some(Fault::Misbehaviour(Misbehaviour { misdeed, call, salt }));
         }
         self.mutation(kind, seed, number).map(Fault::Mutation)
     }
@@ -195,7 +252,7 @@ impl Subject {
     fn needs(&self) -> Vec<&'static str> {
         let mut needs = vec!["vfs", "proc", "pipe", "ramfs"];
         match (self.name, &self.other) {
-            ("vdisk", _) => needs.extend(["blk", "vdisk"]),
+            (name @ ("vdisk" | "filedisk"), _) => needs.extend(["blk", name]),
             ("jfs", _) => needs.extend(["blk", "vdisk", "jfs"]),
             (_, Load::Values) => needs.push("kv"),
             (name, _) => needs.push(name),
@@ -214,6 +271,10 @@ impl Subject {
             (_, Some(placement)) => Manifest::standard(Kernel::Microkernel, placement, &components),
             (layout, None) => Layout::find(layout)?.manifest(&components)?,
         };
+        if self.name == "filedisk" {
+            // The folder is none: every trial brings its own file.
+            manifest.put_disk_in(Path::new(""));
+        }
         let needs = self.needs();
         let needed = |name: &String| needs.contains(&name.as_str());
         manifest.entries.retain(|entry| needed(&entry.name));

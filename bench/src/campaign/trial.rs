@@ -6,6 +6,7 @@ use std::io;
 use kd_boot::board::Board;
 use kd_boot::control::{Load, Task};
 use kd_boot::manifest::{MediumName, RingDevice};
+use kd_boot::misdeed::Place;
 use kd_boot::sabotage::{How, Sabotage, Witness};
 use kd_campaign::{Class, Record, Runner, Trial};
 use kd_faults::lay_breakpoint;
@@ -17,10 +18,11 @@ use kd_report::campaign::Example;
 
 use super::disk::{self, TrialDisk};
 use super::notes::Notes;
+use super::secrets;
 use super::seen::Seen;
 use super::session::CampaignError;
 use super::stage::{Actor, Stage};
-use super::subject::{Fault, Subject, Subjects};
+use super::subject::{self, Fault, Subject, Subjects};
 use super::wild;
 use crate::boot::Boot;
 
@@ -72,16 +74,19 @@ impl TrialRunner {
         Ok(self.subjects.find(&trial.subject)?.fault(&trial.kind, self.seed, trial.number))
     }
 
-    /// Makes one, and tells all that was seen; none if the component cannot have this fault.
+    /// Makes one, and tells all that was seen, or why there is no such fault.
     ///
     /// # Errors
     /// What keeps the trial from being made.
-    pub fn observe(&mut self, trial: &Trial) -> Result<Option<Made>, Obstacle> {
+    pub fn observe(&mut self, trial: &Trial) -> Result<Result<Made, &'static str>, Obstacle> {
         let subject = self.subjects.find(&trial.subject)?;
-        let Some(fault) = self.fault(trial)? else { return Ok(None) };
+        let Some(fault) = self.fault(trial)? else { return Ok(Err("the component has nothing that can fail so")) };
+        if let Some(why) = subject.inapplicable(&fault, &subject.manifest(&trial.kernel)?) {
+            return Ok(Err(why));
+        }
         let (mut base, mut mapped): (usize, Vec<Region>) = (0, Vec::new());
-        let (seen, mut notes) = self.attempt(trial, subject, fault.how(), |_, _, (pid, at)| {
-            let Fault::Mutation(mutation) = &fault else { return Ok(()) };
+        let (seen, mut notes) = self.attempt(trial, subject, fault.how(), |boot, witness, (pid, at)| {
+            let Fault::Mutation(mutation) = &fault else { return secrets::point_out(boot, witness, subject, &fault) };
             base = at;
             if mutation.kind == Kind::Address {
                 mapped = regions(pid)?;
@@ -91,7 +96,7 @@ impl TrialRunner {
         if let Fault::Mutation(mutation) = &fault {
             notes.mark = wild::mark(mutation, base, &notes.registers, &mapped);
         }
-        Ok(Some((fault, seen, notes)))
+        Ok(Ok((fault, seen, notes)))
     }
 
     /// Makes one, and tells it in full.
@@ -100,7 +105,7 @@ impl TrialRunner {
     /// What keeps the trial from being made.
     pub fn tell(&mut self, trial: &Trial) -> Result<(Record, Example), Obstacle> {
         let made = self.observe(trial)?;
-        let record = record(trial, made.as_ref());
+        let record = record(trial, &made);
         let mut example = Example {
             trial: trial.id,
             kernel: trial.kernel.clone(),
@@ -112,7 +117,7 @@ impl TrialRunner {
             after: String::new(),
             story: String::new(),
         };
-        if let Some((fault, _, notes)) = made {
+        if let Ok((fault, _, notes)) = made {
             example.story = notes.story();
             (example.function, example.before, example.after) = fault.text();
         }
@@ -149,6 +154,8 @@ impl TrialRunner {
         let Shared { page, witness, boards, disk: medium } = &self.shared;
         let mut manifest = subject.manifest(&trial.kernel)?;
         manifest.cores = self.cores.clone();
+        let place = subject::place(&how);
+        let iommu = place != Some(Place::Device(false));
         manifest.sabotage = Some(Sabotage { component: subject.name.into(), permanent: trial.permanent, how });
         witness.clear();
         let disk = manifest.entries.iter_mut().find(|entry| entry.ring.is_some());
@@ -156,7 +163,7 @@ impl TrialRunner {
         if let Some(entry) = disk {
             medium.clear()?;
             entry.disk = disk::BYTES;
-            entry.ring = Some(RingDevice { medium: MediumName::Named(medium.path()), ..RingDevice::memory() });
+            entry.ring = Some(RingDevice { medium: MediumName::Named(medium.path()), iommu, ..RingDevice::memory() });
         }
         let boot = Boot::sabotaged(&manifest, page)?;
         let start = |number: u32, load: &Load, probes: &[String]| -> Result<Actor, Obstacle> {
@@ -169,8 +176,10 @@ impl TrialRunner {
         };
         let other = start(2, &subject.other, &subject.probes)?;
         let caller = start(1, &subject.caller, &[])?;
-        let names = manifest.entries.iter().map(|entry| entry.name.clone()).collect();
-        let mut stage = Stage::new(&boot, witness, (names, subject.domain(&manifest)), (caller, other));
+        let (dma, domain) = (subject.has_ring(), subject.domain(&manifest));
+        let names: Vec<String> = manifest.entries.iter().map(|entry| entry.name.clone()).collect();
+        let mut stage = Stage::new(&boot, witness, (names.clone(), domain), (caller, other));
+        stage.forged = place == Some(Place::Message);
         stage.warm_up()?;
         let at = witness.subject().ok_or("the component did not say where its code is")?;
         witness.begin();
@@ -180,6 +189,10 @@ impl TrialRunner {
         let notes = stage.notes();
         let stable = stage.stable();
         boot.end()?;
+        if dma {
+            // What a device was told to write out is on the disk, whosever memory it was.
+            seen.leaked.extend(secrets::owners(&medium.head()?, &names, subject));
+        }
         if has_disk && subject.caller == Load::Files("/mnt".into()) {
             seen.disk = medium.check(1, stable)?;
         }
@@ -190,24 +203,20 @@ impl TrialRunner {
 impl Runner for TrialRunner {
     fn run(&mut self, trial: &Trial) -> Result<Record, String> {
         let made = self.observe(trial).map_err(|error| error.to_string())?;
-        Ok(record(trial, made.as_ref()))
+        Ok(record(trial, &made))
     }
 }
 
 /// A fault, what was seen of it, and what goes with that.
 pub type Made = (Fault, Seen, Notes);
 
-fn record(trial: &Trial, made: Option<&Made>) -> Record {
-    let Some((fault, seen, notes)) = made else {
-        let class = Class::NotApplicable;
-        return Record {
-            trial: trial.id,
-            class,
-            notice_ns: None,
-            timed: false,
-            hit: Vec::new(),
-            detail: String::new(),
-        };
+fn record(trial: &Trial, made: &Result<Made, &'static str>) -> Record {
+    let (fault, seen, notes) = match made {
+        Ok(made) => made,
+        Err(why) => {
+            let (class, detail) = (Class::NotApplicable, why.to_string());
+            return Record { trial: trial.id, class, notice_ns: None, timed: false, hit: Vec::new(), detail };
+        }
     };
     let (function, before, after) = fault.text();
     Record {
@@ -215,7 +224,7 @@ fn record(trial: &Trial, made: Option<&Made>) -> Record {
         class: seen.class(),
         notice_ns: notes.notice_ns.filter(|_| seen.activated),
         timed: notes.timed,
-        hit: seen.hit(),
+        hit: seen.reached(),
         detail: format!("{}{before} -> {after} in {function}", notes.mark),
     }
 }

@@ -14,6 +14,7 @@ const EXAMPLES: &str = "\
 Examples:
   cargo debate bench --quick              everything, in under two minutes
   cargo debate bench --only restart       one experiment
+  cargo debate bench --only restart --long        14 minutes: 600 kills a second apart, and 10,000 at random moments
   cargo debate bench --quick --seed 7     the same faults in the same order as any other run with seed 7
   cargo debate bench --out reports/mine   another output folder";
 
@@ -24,6 +25,10 @@ pub struct Arguments {
     /// Fewer boots and shorter budgets: under two minutes
     #[arg(long)]
     pub quick: bool,
+    /// With `--only restart`: 600 kills a second apart, and 10,000 at random moments, in about 14 minutes; into `reports/long`
+    /// unless `--out` says otherwise. Ctrl-C ends it at any moment and leaves that folder as it was
+    #[arg(long, conflicts_with = "quick")]
+    pub long: bool,
     /// One experiment alone
     #[arg(long, value_name = "EXPERIMENT", value_parser = experiment())]
     pub only: Option<Experiment>,
@@ -47,7 +52,8 @@ fn experiment() -> impl TypedValueParser<Value = Experiment> {
 impl Arguments {
     /// As options of the suite.
     pub fn options(self, primitives: bool, command: String) -> Options {
-        Options { quick: self.quick, only: self.only, seed: self.seed, out: self.out, primitives, command }
+        let out = self.out.or_else(|| self.long.then(suite::long_out));
+        Options { quick: self.quick, long: self.long, only: self.only, seed: self.seed, out, primitives, command }
     }
 }
 

@@ -10,6 +10,7 @@ pub mod list;
 pub mod report;
 pub mod run;
 pub mod target;
+mod upgrade;
 pub mod vm_test;
 
 use std::io;

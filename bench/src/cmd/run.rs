@@ -18,7 +18,7 @@ use kd_boot::{Manifest, Placement};
 use kd_nucleus::channel::Wait;
 use kd_nucleus::zygote::Zygote;
 
-use super::CommandError;
+use super::{CommandError, upgrade};
 use crate::boot::{Boot, RunningApp};
 use crate::kernels::PARTS;
 
@@ -30,6 +30,8 @@ Examples:
   perf record -g -p $(pgrep kd-kernel)          while that runs
   cargo debate run --kernel microkernel --placement thread --workload pipe_pingpong
   cargo debate run --placement coarse --workload mail_server
+  cargo debate run --kernel microkernel --workload ram0_write_4k --upgrade ramdisk --upgrade-with max_kb=64
+        another version of a driver under load; max_kb=1 fails its health check, and the old one goes on
   cargo debate run --placement crates/boot/placements/servers.json --workload stat
   cargo debate run --kernel linux --workload stat --seconds 3
   cargo debate run --kernel monolithic --workload disk_mail_server --host-disk .
@@ -59,6 +61,8 @@ pub struct Arguments {
     /// Seconds to run; 0 is until Ctrl-C
     #[arg(long, value_name = "S", default_value_t = 0)]
     seconds: u64,
+    #[command(flatten)]
+    upgrade: upgrade::Replacement,
 }
 
 /// A parser of one of `values` by name, which lists the names where none fits.
@@ -93,9 +97,13 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), CommandErro
     introduce(&manifest, placement, &boot, &app, out)?;
     let mut watch = Watch { boot, app, begin, gone: None };
     let (mut printed, mut before) = (Instant::now(), 0);
+    let mut wanted = arguments.upgrade.wanted();
     loop {
         std::thread::sleep(LOOK);
         watch.tell_events(out)?;
+        if let Some(wanted) = wanted.take_if(|_| begin.elapsed() >= upgrade::AFTER) {
+            upgrade::ask(&wanted, manifest.kernel, &watch, out)?;
+        }
         let over = arguments.seconds > 0 && begin.elapsed() >= Duration::from_secs(arguments.seconds);
         if over || watch.gone.is_some() || printed.elapsed() >= Duration::from_secs(1) {
             let (good, failed) = (watch.app.board.get(Field::Good), watch.app.board.get(Field::Failed));
@@ -187,16 +195,16 @@ fn name_and_parent(pid: i32) -> Option<(String, i32)> {
 }
 
 /// The boot while it runs.
-struct Watch {
-    boot: Boot,
-    app: RunningApp,
+pub(super) struct Watch {
+    pub(super) boot: Boot,
+    pub(super) app: RunningApp,
     begin: Instant,
     /// Why there is nothing left to watch.
     gone: Option<String>,
 }
 
 impl Watch {
-    fn tell(&self, out: &mut dyn Write, what: &str) -> io::Result<()> {
+    pub(super) fn tell(&self, out: &mut dyn Write, what: &str) -> io::Result<()> {
         writeln!(out, "{:>7.1} s  {what}", self.begin.elapsed().as_secs_f64())?;
         out.flush()
     }
@@ -231,6 +239,8 @@ impl Watch {
                 Ok(status) => format!("{who} restarted as process {}", status.pid),
                 Err(_) => format!("{who} restarted"),
             },
+            What::Upgraded(how) => format!("{who} upgraded {how}"),
+            What::NotUpgraded(why) => format!("{who} was not upgraded and goes on as it was: {why}"),
             What::GivenUp => format!("{who} died too often and stays dead"),
             What::Oops(what) => format!("{who} oops: {what}"),
             What::Panic(what) => format!("{who} panic: {what}"),

@@ -21,6 +21,8 @@ use crate::host_disk::{HostDisk, NoHostDisk};
 pub struct Plan {
     /// Fewer boots and shorter budgets.
     pub quick: bool,
+    /// What an experiment can do at length, as long as it takes: for `restart`.
+    pub long: bool,
     /// From which every random choice of the run follows.
     pub seed: u64,
     /// Cores the run may use; experiments on two cores are unavailable with one.
@@ -32,9 +34,9 @@ pub struct Plan {
 #[cfg(test)]
 impl Plan {
     /// That of a test, on a host without a disk.
-    fn for_test(quick: bool, cores: &[usize]) -> Plan {
+    pub fn for_test(quick: bool, cores: &[usize]) -> Plan {
         let nowhere = NoHostDisk::Memory { folder: "/somewhere".into(), kind: "tmpfs".into() };
-        Plan { quick, seed: 1, cores: cores.to_vec(), host_disk: Err(nowhere) }
+        Plan { quick, long: false, seed: 1, cores: cores.to_vec(), host_disk: Err(nowhere) }
     }
 }
 

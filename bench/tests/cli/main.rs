@@ -64,6 +64,9 @@ fn bad_input_is_answered_with_one_message_and_its_remedy() {
             "[possible values: latency, macro, scaling, faults, campaign, restart, crash]",
         ),
         (&["bench", "--seed", "x"], "'x' for '--seed <N>'"),
+        (&["bench", "--long"], "say `--only restart --long`, or leave `--long` out"),
+        (&["bench", "--only", "faults", "--long"], "`--long` is for the experiment `restart` alone"),
+        (&["bench", "--only", "restart", "--quick", "--long"], "cannot be used with"),
         (&["bench", "--out", "file/out"], "cannot write to file/out"),
         (&["bench", "--out", "file"], "choose another output folder with `--out DIR`"),
         (&["run", "--kernel", "hurd", "--workload", "stat"], "[possible values: monolithic, microkernel, linux]"),
@@ -137,7 +140,7 @@ fn a_report_is_made_anew_and_other_files_stay() {
     assert!(out.ends_with("/index.html\n"), "{out}");
     assert!(fs::read_to_string(scratch.path("index.html")).expect("written").starts_with("<!doctype html>"));
     assert_eq!(fs::read(scratch.path("results.json")).expect("still there"), before);
-    assert_eq!(scratch.names(), ["headline.svg", "index.html", "notes", "results.json"]);
+    assert_eq!(scratch.names(), ["headline.svg", "index.html", "notes", "restart.svg", "results.json"]);
 }
 
 #[test]

@@ -237,7 +237,7 @@ fn workloads_of_the_disk_run_on_it_on_every_kernel() {
 /// The medians of a quick run's figures on a disk in this folder, when no time is left.
 fn figures(folder: &Path) -> Vec<Record> {
     let host_disk = Ok(HostDisk { folder: folder.into(), file_system: "some".into() });
-    let plan = Plan { quick: true, seed: 1, cores: kernel_debate::meta::cores(), host_disk };
+    let plan = Plan { quick: true, long: false, seed: 1, cores: kernel_debate::meta::cores(), host_disk };
     let mut records = on_host::records(&plan, Duration::ZERO, &mut |_, _| ());
     // What stands behind protection keys is a matter of the machine's and not of its disk.
     let plain = |record: &Record| !record.placement.starts_with("pkey");

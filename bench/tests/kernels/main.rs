@@ -1,11 +1,13 @@
 //! Whole kernels, booted as the harness boots them: what they answer, what they count, and what becomes of their parts.
 
 mod apps;
+mod at_length;
 mod block;
 mod counts;
 mod devices;
 mod differential;
 mod host_disk;
+mod kexec;
 mod pkey;
 mod power;
 mod proc;
@@ -15,6 +17,7 @@ mod random;
 mod restarts;
 mod scaling;
 mod survival;
+mod upgrades;
 mod ways;
 
 use kd_boot::control::Task;

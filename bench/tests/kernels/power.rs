@@ -14,7 +14,8 @@ use kd_boot::script::{Call, Data, Outcome};
 use kd_machine::memory::Memory;
 use kernel_debate::boot::Boot;
 
-use crate::{COARSE, Config, DRIVERS, DRIVERS_APART, OURS, outcomes};
+use crate::survival::kill;
+use crate::{COARSE, Config, DRIVERS, DRIVERS_APART, OURS, PROCESS, outcomes};
 
 const LIMIT: std::time::Duration = std::time::Duration::from_secs(120);
 /// Files that are synced, and whose last piece is not.
@@ -49,6 +50,11 @@ fn read() -> Vec<Call> {
 
 /// Cuts the power while another app's files are being written, and looks after the next boot.
 pub fn fails(on: Config) {
+    fails_after(on, |_| {}, &[]);
+}
+
+/// The same after `trouble`, and with kills of `victims` while files are written.
+fn fails_after(on: Config, trouble: fn(&Boot), victims: &[&str]) {
     let disk = Memory::new("kd-test-disk", VDISK_BYTES).expect("memory for a disk").into_fd();
     let medium = MediumName::Named(format!("/proc/{}/fd/{}", std::process::id(), disk.as_raw_fd()).into());
     let boot = || {
@@ -64,14 +70,18 @@ pub fn fails(on: Config) {
     let mail = Task::Rounds { workload: "disk_mail_server".into(), rate: 0, entry: Entry::Call };
     let mail = on.start(&first, 2, mail);
     assert!(mail.wait_until(LIMIT, |board| board.get(Field::Good) > 2), "{on:?}");
-    let done = outcomes(&mut on.script_under(&first, 1, "/mnt", &written()));
-    assert_eq!(done.len(), written().len(), "{on:?}");
+    trouble(&first);
+    let mut writer = on.script_under(&first, 1, "/mnt", &written());
+    victims.iter().for_each(|victim| kill(&first, &[victim]));
+    let done = outcomes(&mut writer);
+    assert_eq!(done.len(), written().len(), "{on:?}: {done:?}");
     assert!(done.iter().all(|outcome| matches!(outcome, Outcome::Number(_))), "{on:?}: {done:?}");
     let before = outcomes(&mut on.script_under(&first, 1, "/mnt", &read()));
     let good = mail.board.get(Field::Good);
     assert!(mail.wait_until(LIMIT, |board| board.get(Field::Good) > good + 2), "{on:?}");
+    let failed = mail.board.get(Field::Failed);
     first.device("vdisk", Order::FailPower).expect("it has a device");
-    assert!(mail.wait_until(LIMIT, |board| board.get(Field::Failed) > 0), "{on:?}: calls fail, none hangs");
+    assert!(mail.wait_until(LIMIT, |board| board.get(Field::Failed) > failed), "{on:?}: calls fail, none hangs");
     drop((mail, first));
     let second = boot();
     let after = outcomes(&mut on.script_under(&second, 1, "/mnt", &read()));
@@ -80,6 +90,14 @@ pub fn fails(on: Config) {
     let again = Task::Rounds { workload: "disk_mail_server".into(), rate: 0, entry: Entry::Call };
     let again = on.start(&second, 2, again);
     assert!(again.wait_until(LIMIT, |board| board.get(Field::Good) > 2), "{on:?}: it is a file system still");
+}
+
+#[test]
+fn what_was_synced_outlives_deaths_of_servers_and_a_power_failure_after_them() {
+    for _ in 0..3 {
+        fails_after(PROCESS, |boot| kill(boot, &["jfs"]), &["vdisk", "blk", "vdisk", "blk"]);
+        fails_after(PROCESS, |boot| kill(boot, &["jfs", "vdisk", "vfs"]), &["blk"]);
+    }
 }
 
 #[test]

@@ -111,7 +111,6 @@ fn belongings() -> Vec<Had> {
 fn lost(component: &str, what: &str) -> Vec<Outcome> {
     match (component, what) {
         ("ramfs", "bytes in memory" | "name in memory") => vec![failed("ENOENT")],
-        ("pipe", "bytes in the pipe") => vec![failed("EBADF")],
         // Its writer of old pages may have been there before.
         ("jfs", "other bytes on the disk") => {
             let all = [data(50, 6).bytes(), data(90, 4).bytes()].concat();
@@ -159,11 +158,15 @@ fn look_after_the_death_of(victims: &[&str], way: Way) {
 #[test]
 fn each_component_loses_what_the_table_says() {
     for entry in PROCESS.manifest(1).entries {
-        look_after_the_death_of(&[&entry.name], Way::Warm);
+        // Forked, or with nothing of what came before.
+        for way in [Way::Warm, Way::Cold] {
+            look_after_the_death_of(&[&entry.name], way);
+        }
     }
-    for way in Way::ALL {
-        look_after_the_death_of(&["vfs"], way);
+    for stateful in ["vfs", "pipe"] {
+        look_after_the_death_of(&[stateful], Way::Standby);
     }
+    look_after_the_death_of(&["vfs", "pipe"], Way::Warm);
     look_after_the_death_of(&["vfs", "jfs"], Way::Warm);
 }
 

@@ -326,15 +326,27 @@ fn server_arm(number: usize, method: &Method) -> TokenStream {
     }
 }
 
+/// Whether a value names something of a client's.
+fn is_handle(ty: &syn::Type) -> bool {
+    let syn::Type::Path(path) = ty else { return false };
+    path.path.segments.last().is_some_and(|last| last.ident == "Ino" || last.ident == "Fd")
+}
+
 fn around_method(number: usize, method: &Method) -> TokenStream {
     let name = &method.name;
     let (parameters, output) = (parameters(method), output(method));
-    let passed = method.arguments.iter().map(|a| &a.name);
-    let again = passed.clone();
+    let again = method.arguments.iter().map(|a| &a.name);
+    let passed = method.arguments.iter().map(|Argument { name, kind }| match kind {
+        Kind::Caller => quote!(self.around.pass(#name)),
+        Kind::Value(ty) if is_handle(ty) => quote!(self.around.pass(#name)),
+        _ => quote!(#name),
+    });
     let bulk = method.arguments.iter().find_map(|Argument { name, kind }| match kind {
-        Kind::In | Kind::Out => Some(quote!(#name.remaining())),
+        Kind::In | Kind::Out => Some(name),
         _ => None,
     });
+    let buffer = bulk.map(|name| quote!(self.around.buffer(#name.as_raw().0, #name.remaining());));
+    let bulk = bulk.map(|name| quote!(#name.remaining()));
     let bulk = bulk.unwrap_or_else(|| quote!(0));
     let submit = method.submittable.then(|| {
         let (signature, submit) = (submit_signature(method), format_ident!("submit_{name}"));
@@ -346,7 +358,10 @@ fn around_method(number: usize, method: &Method) -> TokenStream {
     });
     quote! {
         fn #name(&self, #(#parameters),*) #output {
-            self.around.around(&OPERATIONS[#number], #bulk, || self.inner.#name(#(#passed),*))
+            self.around.around(&OPERATIONS[#number], #bulk, || {
+                #buffer
+                self.inner.#name(#(#passed),*)
+            })
         }
         #submit
     }

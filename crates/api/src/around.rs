@@ -6,11 +6,59 @@
 use alloc::sync::Arc;
 
 use crate::message::Operation;
+use crate::{AppId, Caller, Fd, Ino};
 
 /// What to do around each operation; chosen at compile time.
 pub trait Around: Send + Sync {
     /// Runs `operation`; `bulk` is the bytes of bulk data handed in or offered.
     fn around<R>(&self, of: &'static Operation, bulk: usize, operation: impl FnOnce() -> R) -> R;
+
+    /// A handle among the arguments, as it is passed on.
+    #[inline]
+    fn pass<H: Named>(&self, handle: H) -> H {
+        handle
+    }
+
+    /// Where the bulk data lie, and how much there is, before the operation.
+    #[inline]
+    fn buffer(&self, _at: *const u8, _len: usize) {}
+}
+
+/// What a handle names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// An inode.
+    Inode,
+    /// A descriptor.
+    Descriptor,
+    /// Who calls.
+    Caller,
+}
+
+/// What names something of a client's: a word.
+pub trait Named: Copy {
+    /// What is named so.
+    const WHAT: Names;
+    /// The word.
+    fn word(self) -> u64;
+    /// What this word names.
+    fn of(word: u64) -> Self;
+}
+
+macro_rules! named {
+    ($($name:ty as $what:ident: $word:expr, $of:expr;)*) => {$(
+        impl Named for $name {
+            const WHAT: Names = Names::$what;
+            fn word(self) -> u64 { $word(self) }
+            fn of(word: u64) -> Self { $of(word) }
+        }
+    )*};
+}
+
+named! {
+    Ino as Inode: |ino: Ino| ino.0, Ino;
+    Fd as Descriptor: |fd: Fd| fd.0 as u64, |word| Fd(word as i32);
+    Caller as Caller: |caller: Caller| caller.app.0.into(), |word| Caller { app: AppId(word as u32) };
 }
 
 /// What to do around each operation; chosen at run time.
@@ -19,6 +67,12 @@ pub trait Observer: Send + Sync {
     fn enter(&self, of: &'static Operation, bulk: usize);
     /// After it.
     fn leave(&self, of: &'static Operation);
+    /// As [`Around::pass`], by its word.
+    fn pass(&self, _: Names, word: u64) -> u64 {
+        word
+    }
+    /// As [`Around::buffer`].
+    fn buffer(&self, _at: *const u8, _len: usize) {}
 }
 
 /// An [`Observer`] as [`Around`].
@@ -31,5 +85,13 @@ impl Around for Observed {
         let result = operation();
         self.0.leave(of);
         result
+    }
+
+    fn pass<H: Named>(&self, handle: H) -> H {
+        H::of(self.0.pass(H::WHAT, handle.word()))
+    }
+
+    fn buffer(&self, at: *const u8, len: usize) {
+        self.0.buffer(at, len);
     }
 }

@@ -9,6 +9,7 @@ use core::sync::atomic::AtomicU64;
 
 use crate::around::Observer;
 use crate::client::Port;
+use crate::hotplug::{Hotplug, Offers};
 use crate::message::InterfaceInfo;
 use crate::server::Dispatch;
 
@@ -30,6 +31,7 @@ pub struct Handle {
     info: &'static InterfaceInfo,
     target: Arc<dyn Any + Send + Sync>,
     serve: fn(&Handle) -> Arc<dyn Dispatch>,
+    before_server: Option<fn(Arc<dyn Dispatch>) -> Arc<dyn Dispatch>>,
     observe: fn(&Handle, Arc<dyn Observer>) -> Handle,
 }
 
@@ -60,6 +62,7 @@ impl Handle {
             info: I::info(),
             target: Arc::new(target),
             serve: |handle| I::server(typed::<I>(handle)),
+            before_server: None,
             observe: |handle, observer| Handle::new(I::observed(typed::<I>(handle), observer)),
         }
     }
@@ -84,12 +87,18 @@ impl Handle {
 
     /// A server of it.
     pub fn serve(&self) -> Arc<dyn Dispatch> {
-        (self.serve)(self)
+        let server = (self.serve)(self);
+        self.before_server.map_or_else(|| server.clone(), |put| put(server.clone()))
+    }
+
+    /// The same with something put before its servers.
+    pub fn with_server(self, put: fn(Arc<dyn Dispatch>) -> Arc<dyn Dispatch>) -> Handle {
+        Handle { before_server: Some(put), ..self }
     }
 
     /// The same with an observer around every operation.
     pub fn observed(&self, observer: Arc<dyn Observer>) -> Handle {
-        (self.observe)(self, observer)
+        Handle { before_server: self.before_server, ..(self.observe)(self, observer) }
     }
 }
 
@@ -102,6 +111,7 @@ pub type Store = &'static [AtomicU64];
 pub struct Imports {
     handles: BTreeMap<String, Handle>,
     store: Option<Store>,
+    offers: Option<Offers>,
 }
 
 /// Why a component could not start.
@@ -155,7 +165,7 @@ impl Imports {
     /// The same imports with an observer around every operation.
     pub fn observed(&self, observer: &Arc<dyn Observer>) -> Imports {
         let handles = self.handles.iter().map(|(name, handle)| (name.clone(), handle.observed(observer.clone())));
-        Imports { handles: handles.collect(), store: self.store }
+        Imports { handles: handles.collect(), store: self.store, offers: self.offers.clone() }
     }
 
     /// The words that outlive the component, if it asked for some and this kernel restarts it without them.
@@ -166,6 +176,16 @@ impl Imports {
     /// Hands it these.
     pub fn set_store(&mut self, store: Store) {
         self.store = Some(store);
+    }
+
+    /// Says that the component can let go of imports while it runs; of no account where no core asks for that.
+    pub fn offer(&self, holder: Arc<dyn Hotplug>) {
+        self.offers.iter().for_each(|offers| offers(holder.clone()));
+    }
+
+    /// Has offers noted.
+    pub fn set_offers(&mut self, offers: Offers) {
+        self.offers = Some(offers);
     }
 
     /// All imports that offer one interface, by name: what a VFS finds under `/dev`.

@@ -24,6 +24,7 @@ pub mod device;
 pub mod errno;
 mod extensions;
 pub mod grant;
+pub mod hotplug;
 pub mod ids;
 pub mod interfaces;
 pub mod message;

@@ -70,6 +70,11 @@ impl<'a> Window<'a> {
         Window { base, slot: PhantomData }
     }
 
+    /// Where it begins.
+    pub fn as_raw(&self) -> *const u8 {
+        self.base.as_ptr()
+    }
+
     /// Copies `bytes` to offset `at` of the spill area; `false` if they do not fit.
     pub fn write_spill(&self, at: usize, bytes: &[u8]) -> bool {
         if at > SPILL || bytes.len() > SPILL - at {

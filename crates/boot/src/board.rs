@@ -1,8 +1,9 @@
 //! What an app shows of itself while it runs: a page that the harness maps too, so that it can look without asking.
 //!
-//! Every word is written by the app alone, but `Stop` and `Turn`, which the harness sets. Times are nanoseconds of the machine's
+//! Every word is written by the app alone, but `Stop`, `Away` and `Turn`, which the harness sets. Times are nanoseconds of the machine's
 //! monotonic clock.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::*};
 
@@ -22,6 +23,10 @@ macro_rules! fields {
 fields! {
     /// Set by the harness: finish.
     Stop,
+    /// Set by the harness: put everything away that is open, until it is 0 again.
+    Away,
+    /// The app has.
+    IsAway,
     /// The app runs its workload.
     Running,
     /// Rounds that were good.
@@ -58,6 +63,8 @@ fields! {
     Lost,
     /// Of those, bytes that read back wrong.
     Corrupted,
+    /// Operations that happened twice, by the same audit.
+    Twice,
     /// The final audit is done.
     Audited,
     /// Set by the harness: the next step, for apps that take them one at a time.
@@ -81,6 +88,29 @@ pub const RECENT: usize = 512;
 /// Milliseconds of the timeline that a board keeps.
 pub const TIMELINE_MS: usize = 4096;
 
+/// Buckets of the delays that a board counts.
+const DELAYS: usize = 64 * PARTS;
+/// Buckets of each doubling: a bucket is at most an eighth wide, as in an HDR histogram with one digit.
+const PARTS: usize = 8;
+
+/// Where the words of rounds and delays begin.
+const ROUNDS_AT: usize = FIELDS + 1 + TIMELINE_MS;
+const DELAYS_AT: usize = ROUNDS_AT + 2 * RECENT;
+
+/// The bucket that counts delays of so many nanoseconds.
+fn bucket(nanos: u64) -> usize {
+    let doubling = nanos.max(1).ilog2() as usize;
+    // The bits behind the first one; a number of few bits has zeros there.
+    let part = if doubling >= 3 { nanos >> (doubling - 3) } else { nanos.max(1) << (3 - doubling) };
+    doubling * PARTS + part as usize % PARTS
+}
+
+/// The least delay that a bucket counts.
+fn bucket_floor(bucket: usize) -> u64 {
+    let (doubling, part) = (bucket / PARTS, (bucket % PARTS + PARTS) as u128);
+    ((part << doubling) >> 3) as u64
+}
+
 const STABLE: [Field; 4] = [Field::Stable, Field::Stable1, Field::Stable2, Field::Stable3];
 
 /// What an app that takes steps does in one.
@@ -102,7 +132,7 @@ pub struct Board {
 impl Board {
     /// A fresh one, and its memory object to hand on.
     pub fn new() -> io::Result<(Memory, Board)> {
-        let memory = Memory::new("kd-board", (FIELDS + 1 + TIMELINE_MS + 2 * RECENT) * 8)?;
+        let memory = Memory::new("kd-board", (DELAYS_AT + DELAYS) * 8)?;
         let board = Board::map(&memory)?;
         Ok((memory, board))
     }
@@ -203,21 +233,46 @@ impl Board {
         }
     }
 
-    /// Remembers the `number`-th good round: when it was due, and when it ended.
+    /// Remembers the `number`-th good round: when it was due, and when it ended; its delay is counted.
     pub fn remember(&self, number: u64, due: u64, end: u64) {
-        let at = FIELDS + 1 + TIMELINE_MS + 2 * (number as usize % RECENT);
+        self.word(DELAYS_AT + bucket(end.saturating_sub(due))).fetch_add(1, Relaxed);
+        let at = ROUNDS_AT + 2 * (number as usize % RECENT);
         self.word(at).store(due, Relaxed);
         self.word(at + 1).store(end, Relaxed);
     }
 
     /// The last good rounds, in no order: when each was due, and when it ended.
     pub fn recent(&self) -> Vec<(u64, u64)> {
-        let word = |i| self.word(FIELDS + 1 + TIMELINE_MS + i).load(Relaxed);
+        let word = |i| self.word(ROUNDS_AT + i).load(Relaxed);
         (0..RECENT).map(|round| (word(2 * round), word(2 * round + 1))).filter(|(_, end)| *end != 0).collect()
     }
 
     /// Good rounds of each millisecond.
     pub fn timeline(&self) -> Vec<u64> {
         (0..TIMELINE_MS).map(|ms| self.word(FIELDS + 1 + ms).load(Relaxed)).collect()
+    }
+
+    /// Good rounds so far by their delay: the least nanoseconds of each bucket, and how many there are in it. None is empty.
+    pub fn delays(&self) -> BTreeMap<u64, u64> {
+        let counted = |bucket| (bucket_floor(bucket), self.word(DELAYS_AT + bucket).load(Relaxed));
+        (0..DELAYS).map(counted).filter(|(_, count)| *count > 0).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DELAYS, bucket, bucket_floor};
+
+    #[test]
+    fn a_bucket_is_at_most_an_eighth_wide_and_none_overlap() {
+        let mut nanos = 8u64;
+        while nanos < u64::MAX / 9 {
+            let floor = bucket_floor(bucket(nanos));
+            assert!(floor <= nanos && nanos - floor <= nanos / 8, "{nanos} in the bucket from {floor}");
+            assert_eq!(bucket_floor(bucket(floor)), floor);
+            assert!(bucket(nanos) <= bucket(nanos + 1), "{nanos}");
+            nanos = nanos * 9 / 8;
+        }
+        assert!(bucket(u64::MAX) < DELAYS && bucket(0) == bucket(1));
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Manifest;
 use crate::devices::{DeviceCounts, Order};
+use crate::version::Upgrade;
 
 /// A request; with it may come descriptors.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -31,6 +32,8 @@ pub enum Request {
     BareRestart(usize),
     /// Tell what the kernel log holds.
     Log,
+    /// Put another version of a driver module in its place; what comes of it is told as an event.
+    Upgrade(Upgrade),
     /// From the next oops on, end the machine; the root reboots the kernel when it died.
     PanicOnOops,
 }
@@ -212,7 +215,7 @@ pub struct Status {
     pub name: String,
     /// The process it is in.
     pub pid: i32,
-    /// The process that stands by to take its place, once that is ready.
+    /// The process that stands by to take its place, once that is ready; in a kernel in one process, that of its successor.
     pub standby: Option<i32>,
     /// How often it was restarted.
     pub restarts: u32,
@@ -261,6 +264,10 @@ pub enum What {
     Followed(String),
     /// It runs again.
     Restarted,
+    /// Another version of its module took its place.
+    Upgraded(String),
+    /// Another version was to take its place and did not: the old one is at work.
+    NotUpgraded(String),
     /// It died too often and stays dead.
     GivenUp,
     /// It ended, and its policy leaves it so.
@@ -285,4 +292,9 @@ pub fn canary(seed: u64) -> Vec<u8> {
         z ^ (z >> 31)
     };
     (0..CANARY_BYTES as u64 / 8).flat_map(|number| word(number).to_le_bytes()).collect()
+}
+
+/// What apps that take steps leave with components that are not faulty, for nobody else to see: the bytes of a canary too.
+pub fn secret(app: u32) -> Vec<u8> {
+    canary(1 << 32 | u64::from(app))
 }

@@ -41,7 +41,8 @@ pub struct Link {
     device: RingDevice,
     bytes: usize,
     registers: Memory,
-    panel: Memory,
+    /// Nothing in a process that inherits its driver's side alone.
+    panel: Option<Memory>,
     frames: Memory,
     /// Where the frames are, for driver and device alike.
     address: usize,
@@ -62,7 +63,7 @@ impl Link {
             None => Memory::new("kd-frames", FRAMES)?,
         };
         let registers = Memory::new("kd-registers", registers::SIZE)?;
-        let panel = Memory::new("kd-panel", panel::SIZE)?;
+        let panel = Some(Memory::new("kd-panel", panel::SIZE)?);
         Ok(Link {
             name: name.into(),
             device: device.clone(),
@@ -74,6 +75,23 @@ impl Link {
             physical,
             port: OnceLock::new(),
         })
+    }
+
+    /// The driver's side of one that a device is at already.
+    pub fn inherited(
+        name: &str,
+        device: &RingDevice,
+        bytes: usize,
+        (registers, frames): (Memory, Memory),
+        address: usize,
+    ) -> Link {
+        let (name, device, port) = (name.into(), device.clone(), OnceLock::new());
+        Link { name, device, bytes, registers, panel: None, frames, address, physical: None, port }
+    }
+
+    /// Registers and frames, and the frames' address: what a driver's domain maps.
+    pub fn driver_side(&self) -> (&Memory, &Memory, usize) {
+        (&self.registers, &self.frames, self.address)
     }
 
     /// The driver's end, mapped in this process.
@@ -160,7 +178,8 @@ impl Devices {
     pub fn start<'a>(links: impl Iterator<Item = &'a Link>) -> Result<Devices, BootError> {
         let mut all = Vec::new();
         for link in links {
-            let panel = Panel::map(&link.panel)?;
+            let Some(panel) = &link.panel else { continue };
+            let panel = Panel::map(panel)?;
             panel.set_iommu(link.device.iommu);
             panel.set_latency(link.device.latency);
             panel.allow(link.address as u64, FRAMES);
@@ -236,7 +255,8 @@ impl Devices {
 /// The device's own process: works when the doorbell rings or a request is due, sleeps otherwise.
 fn run(link: &Link, medium: Medium) -> io::Result<i32> {
     process::set_name("kd-disk");
-    let (registers, panel) = (Registers::map(&link.registers)?, Panel::map(&link.panel)?);
+    let panel = link.panel.as_ref().ok_or(io::ErrorKind::InvalidInput)?;
+    let (registers, panel) = (Registers::map(&link.registers)?, Panel::map(panel)?);
     let bus = link.bus()?;
     process::close_descriptors_but(medium.descriptors());
     let mut device = Controller::new(registers, panel, bus, medium, futex::wake);

@@ -13,6 +13,7 @@ use kd_api::interfaces::kernel::{ComponentInfo, KernelInfo};
 use kd_api::{Errno, OutBuf, Result};
 use kd_machine::clock;
 use kd_machine::memory::{Memory, Words};
+use serde::{Deserialize, Serialize};
 
 use crate::start::Prepared;
 use crate::{Manifest, log};
@@ -27,9 +28,16 @@ const UNCOUNTED: u64 = u64::MAX;
 /// One boot, as its processes see it.
 pub struct Info {
     figures: Words,
+    memory: Memory,
+    fixed: Fixed,
+}
+
+/// What does not change.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Fixed {
     booted: u64,
     command_line: String,
-    /// What does not change: name, interface, placement, module.
+    /// Of each its name, interface, placement and module.
     components: Vec<ComponentInfo>,
 }
 
@@ -40,7 +48,7 @@ static INFO: OnceLock<Arc<Info>> = OnceLock::new();
 /// # Errors
 /// The host's, if it has no page to share.
 pub fn open(manifest: &Manifest, prepared: &[Prepared]) -> io::Result<()> {
-    let figures = Words::new(Memory::new("kd-info", (prepared.len() * WORDS * 8).max(8))?.map()?);
+    let memory = Memory::new("kd-info", (prepared.len() * WORDS * 8).max(8))?;
     // Nobody but these can ask for it, and it takes some milliseconds.
     let asked = prepared.iter().any(Prepared::imports_kernel);
     let hash = |prepared: &Prepared| if asked { prepared.module_hash() } else { None };
@@ -55,10 +63,22 @@ pub fn open(manifest: &Manifest, prepared: &[Prepared]) -> io::Result<()> {
         resident: 0,
     };
     let components: Vec<_> = prepared.iter().map(component).collect();
-    let info = Info { figures, booted: clock::now(), command_line: command_line(manifest), components };
-    (0..info.components.len()).for_each(|number| info.word(number, CROSSINGS).store(UNCOUNTED, Relaxed));
+    let fixed = Fixed { booted: clock::now(), command_line: command_line(manifest), components };
+    adopt(fixed, memory)?;
+    if let Some(info) = get() {
+        (0..info.fixed.components.len()).for_each(|number| info.word(number, CROSSINGS).store(UNCOUNTED, Relaxed));
+    }
+    Ok(())
+}
+
+/// Takes over what a boot knows of itself, in a process that inherited nothing of it.
+///
+/// # Errors
+/// The host's, if it cannot map the page.
+pub fn adopt(fixed: Fixed, memory: Memory) -> io::Result<()> {
+    let figures = Words::new(memory.map()?);
     // A root has one boot; a second one would find the first.
-    let _ = INFO.set(Arc::new(info));
+    let _ = INFO.set(Arc::new(Info { figures, memory, fixed }));
     Ok(())
 }
 
@@ -84,6 +104,11 @@ fn command_line(manifest: &Manifest) -> String {
 }
 
 impl Info {
+    /// What does not change, and where the rest is: to be handed on.
+    pub fn parts(&self) -> (&Fixed, &Memory) {
+        (&self.fixed, &self.memory)
+    }
+
     fn word(&self, number: usize, word: usize) -> &std::sync::atomic::AtomicU64 {
         self.figures.get(number * WORDS + word)
     }
@@ -115,7 +140,7 @@ fn resident(pid: u32) -> u64 {
 impl KernelInfo for Info {
     fn component(&self, number: u32) -> Result<ComponentInfo> {
         let number = number as usize;
-        let fixed = self.components.get(number).ok_or(Errno::ENOENT)?;
+        let fixed = self.fixed.components.get(number).ok_or(Errno::ENOENT)?;
         let word = |word| self.word(number, word).load(Relaxed);
         let domain = word(DOMAIN) as u32;
         let crossings = Some(word(CROSSINGS)).filter(|count| *count != UNCOUNTED);
@@ -129,17 +154,17 @@ impl KernelInfo for Info {
     }
 
     fn uptime(&self) -> Result<u64> {
-        Ok(clock::now().saturating_sub(self.booted))
+        Ok(clock::now().saturating_sub(self.fixed.booted))
     }
 
     fn command_line(&self, out: &mut OutBuf<'_>) -> Result<usize> {
-        Ok(out.write(self.command_line.as_bytes()))
+        Ok(out.write(self.fixed.command_line.as_bytes()))
     }
 
     fn log(&self, out: &mut OutBuf<'_>) -> Result<usize> {
         let before = out.written();
         for line in log::read() {
-            let at = line.at.saturating_sub(self.booted) as f64 / 1e9;
+            let at = line.at.saturating_sub(self.fixed.booted) as f64 / 1e9;
             out.write(format!("[{at:12.6}] {}\n", line.text).as_bytes());
         }
         Ok(out.written() - before)

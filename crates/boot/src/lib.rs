@@ -5,6 +5,7 @@
 //! | [`manifest`] | components, parameters and placement, as data |
 //! | [`layout`] | placement files: which components share a domain, what stands between domains |
 //! | [`order`] | the order in which components and domains start; circles and missing imports |
+//! | [`version`] | a driver module in one of its versions, and what a newcomer must answer |
 //! | [`start`] | one component started from its manifest entry, built in or loaded |
 //! | [`devices`] | the processes of devices with rings, and the way to them |
 //! | [`control`] | what the harness asks of a root process, and what it answers |
@@ -18,6 +19,7 @@
 //! | [`sabotage`] | a boot that is told to fail, and what it shows of that |
 //! | [`misdeed`] | a driver that answers wrongly |
 //! | [`info`] | what a kernel knows of itself, for its components |
+//! | [`inherit`] | what a process is left that executes the program anew |
 //! | [`board`] | what an app shows of itself while it runs |
 
 #![forbid(unsafe_code)]
@@ -29,6 +31,7 @@ pub mod control;
 pub mod devices;
 pub mod hosted;
 pub mod info;
+pub mod inherit;
 pub mod layout;
 pub mod log;
 pub mod manifest;
@@ -41,5 +44,6 @@ pub mod script;
 pub mod stamps;
 pub mod start;
 pub mod trace;
+pub mod version;
 
 pub use manifest::{Manifest, Placement};

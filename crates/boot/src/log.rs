@@ -12,13 +12,27 @@ use kd_nucleus::pkey::thread;
 const SIZE: usize = 64 * 1024;
 
 static LOG: OnceLock<Console> = OnceLock::new();
+static MEMORY: OnceLock<Memory> = OnceLock::new();
 
 /// Opens the log of this boot, once.
 pub fn open() {
-    if let Ok(console) = Memory::new("kd-console", SIZE).and_then(|memory| Console::map(&memory)) {
+    if let Ok(memory) = Memory::new("kd-console", SIZE) {
+        adopt(memory);
+    }
+}
+
+/// Takes a boot's log over, in a process that inherited none.
+pub fn adopt(memory: Memory) {
+    if let Ok(console) = Console::map(&memory) {
         // A root has one boot; a second call finds the log open, which is as good.
         let _ = LOG.set(console);
+        let _ = MEMORY.set(memory);
     }
+}
+
+/// Where the log is.
+pub fn memory() -> Option<&'static Memory> {
+    MEMORY.get()
 }
 
 /// Appends a line.

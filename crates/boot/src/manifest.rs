@@ -164,6 +164,10 @@ pub struct Manifest {
     pub entries: Vec<Entry>,
     /// End the machine at the first oops.
     pub panic_on_oops: bool,
+    /// Have a further kernel loaded and waiting, which boots when this one has ended itself: Linux's kexec. For a kernel in
+    /// one process.
+    #[serde(default)]
+    pub kexec: bool,
     /// Cores that the kernel and its apps may use.
     pub cores: Vec<usize>,
     /// Apps that can run at once, each with one partner that shares its descriptors.
@@ -267,6 +271,7 @@ impl Manifest {
             wait: WaitName(Wait::Adaptive),
             entries,
             panic_on_oops: false,
+            kexec: false,
             cores: Vec::new(),
             apps: 1,
             trace: false,

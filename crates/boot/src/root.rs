@@ -14,6 +14,7 @@ use crate::bare::Bare;
 use crate::control::{Answer, AppRun, Event, Request, Status, What};
 use crate::devices::Devices;
 use crate::start::BootError;
+use crate::version::{Upgrade, UpgradeError};
 use crate::{Manifest, app, board, log, sabotage};
 
 /// One kernel as its root process drives it.
@@ -36,6 +37,10 @@ pub trait Core {
     }
     /// What a tracing boot counted: `caller>component/Interface.operation`, crossings, bytes.
     fn counts(&self) -> Vec<(String, u64, u64)>;
+    /// Puts another version of a module in its place, or begins to.
+    fn upgrade(&mut self, upgrade: Upgrade, _events: &mut Vec<Event>) -> Result<(), UpgradeError> {
+        Err(UpgradeError::Unknown(upgrade.component))
+    }
     /// From now on an oops ends the machine, and the machine reboots the kernel.
     fn panic_on_oops(&mut self) {}
 }
@@ -128,6 +133,10 @@ fn answer(
         Request::BareRestart(bytes) => match bare.restart(bytes) {
             Ok(nanos) => Answer::BareRestart(nanos),
             Err(error) => Answer::Failed(format!("the host refused: {error}")),
+        },
+        Request::Upgrade(upgrade) => match core.upgrade(upgrade, events) {
+            Ok(()) => Answer::Done,
+            Err(error) => Answer::Failed(error.to_string()),
         },
         Request::PanicOnOops => {
             core.panic_on_oops();

@@ -11,7 +11,10 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::*};
 use std::sync::{Arc, Once, OnceLock};
 
+use kd_api::Handle;
+use kd_api::device::Device;
 use kd_api::interfaces::block::BlockDevice;
+use kd_api::server::Dispatch;
 use kd_machine::clock;
 use kd_machine::memory::{Memory, Words};
 use kd_nucleus::mutant::{self, Mutant};
@@ -20,7 +23,7 @@ use kd_nucleus::{confine, process};
 use serde::{Deserialize, Serialize};
 
 use crate::control::canary;
-use crate::misdeed::{Misbehaving, Misbehaviour};
+use crate::misdeed::{Astray, Forger, Misbehaving, Misbehaviour, Misdeed, Place, Trespasser, Trigger, World};
 use crate::{Manifest, log};
 
 /// What is to fail.
@@ -39,7 +42,7 @@ pub struct Sabotage {
 pub enum How {
     /// One of its instructions is another one.
     Mutant(Mutant),
-    /// It answers wrongly: a driver alone.
+    /// It does wrong at one of its calls.
     Misbehaviour(Misbehaviour),
 }
 
@@ -50,7 +53,11 @@ const BASE: usize = SUBJECT + 1;
 const CANARIES: usize = 32;
 const CANARIES_EACH: usize = 2;
 const WORDS_EACH: usize = 1 + CANARIES_EACH;
-const SIZE: usize = 4096;
+/// Where the harness says where the other app's data lie, and what was read of others' memory begins with its length.
+const TARGET: usize = 511;
+const LOOT: usize = 512;
+const LOOT_MAX: usize = 4096;
+const SIZE: usize = 3 * 4096;
 
 /// The page.
 pub struct Witness(Words);
@@ -117,6 +124,25 @@ impl Witness {
         self.word(BEGUN).store(1, Release);
     }
 
+    /// Says where the other app's data lie, in the process that holds them.
+    pub fn point(&self, address: usize) {
+        self.word(TARGET).store(address as u64, Release);
+    }
+
+    /// What the component that fails read last of what is not its own.
+    pub fn loot(&self) -> Vec<u8> {
+        let len = (self.word(LOOT).load(Acquire) as usize).min(LOOT_MAX);
+        (0..len / 8).flat_map(|word| self.word(LOOT + 1 + word).load(Acquire).to_ne_bytes()).collect()
+    }
+
+    fn take(&self, bytes: &[u8]) {
+        for (number, word) in bytes.chunks_exact(8).take(LOOT_MAX / 8).enumerate() {
+            let word = word.try_into().map_or(0, u64::from_ne_bytes);
+            self.word(LOOT + 1 + number).store(word, Relaxed);
+        }
+        self.word(LOOT).store(bytes.len().min(LOOT_MAX) as u64, Release);
+    }
+
     /// The canaries of a component, by its number in the manifest; those of its present instance.
     pub fn canaries(&self, component: usize) -> Vec<Canary> {
         let word = |i| self.word(CANARIES + WORDS_EACH * component + i).load(Acquire);
@@ -171,24 +197,74 @@ pub fn around<R>(name: &str, base: Option<usize>, start: impl FnOnce() -> R) -> 
     started
 }
 
-/// A driver as the kernel is to have it: one that misbehaves, if it is told to.
-pub fn driver(name: &str, device: Arc<dyn BlockDevice>) -> Arc<dyn BlockDevice> {
-    let Some(told) = TOLD.get().filter(|told| told.sabotage.component == name) else { return device };
-    let successor = told.witness.instances() > 0;
-    match told.sabotage.how {
-        How::Misbehaviour(what) if !successor || told.sabotage.permanent => Arc::new(Misbehaving {
-            inner: device,
-            what,
-            permanent: told.sabotage.permanent,
-            good: || TOLD.get().is_none_or(|told| told.witness.word(BEGUN).load(Acquire) == 0),
-            done: || thread::outside(|| TOLD.get().into_iter().for_each(Told::note_misdeed)),
-            calls: AtomicU64::new(0),
-        }),
+/// A component as the kernel is to have it: one that misbehaves, if it is told to.
+pub fn handle(name: &str, handle: Handle) -> Handle {
+    let Some((what, permanent)) = told_to(name) else { return handle };
+    let trigger = || Trigger::new(what, permanent, WORLD);
+    match (what.misdeed.place(), handle.get::<dyn BlockDevice>()) {
+        (Place::Device(_), _) => handle,
+        (Place::Message, _) => handle.with_server(forge),
+        // A driver has sectors where others have handles.
+        (Place::Answer, Ok(driver)) => Handle::new::<dyn BlockDevice>(Arc::new(Misbehaving::new(driver, trigger()))),
+        (_, Ok(driver)) if what.misdeed == Misdeed::Foreign => {
+            Handle::new::<dyn BlockDevice>(Arc::new(Misbehaving::new(driver, trigger())))
+        }
+        (Place::Answer, Err(_)) => handle,
+        (Place::Call(_), _) => handle.observed(Arc::new(Trespasser::new(trigger()))),
+    }
+}
+
+/// A device as its driver is to see it: led astray, if the driver is told to misaddress it.
+pub fn device(name: &str, device: &'static dyn Device) -> &'static dyn Device {
+    match told_to(name) {
+        Some((what, permanent)) if matches!(what.misdeed.place(), Place::Device(_)) => {
+            Box::leak(Box::new(Astray::new(device, Trigger::new(what, permanent, WORLD))))
+        }
         _ => device,
     }
 }
 
+/// How an instance that starts now is to misbehave, and whether its successors do.
+fn told_to(name: &str) -> Option<(Misbehaviour, bool)> {
+    let told = TOLD.get().filter(|told| told.sabotage.component == name)?;
+    let successor = told.witness.instances() > 0;
+    match told.sabotage.how {
+        How::Misbehaviour(what) if !successor || told.sabotage.permanent => Some((what, told.sabotage.permanent)),
+        _ => None,
+    }
+}
+
+/// A server's messages, forged. Successors in the same process begin to count anew, as those in others do.
+fn forge(server: Arc<dyn Dispatch>) -> Arc<dyn Dispatch> {
+    let Some(Told { sabotage: Sabotage { how: How::Misbehaviour(what), permanent, .. }, .. }) = TOLD.get() else {
+        return server;
+    };
+    Arc::new(Forger::new(server, Box::leak(Box::new(Trigger::new(*what, *permanent, WORLD)))))
+}
+
+/// What misdeeds need of a boot. What a domain behind a key cannot do itself is done outside it.
+const WORLD: World = World {
+    good: || TOLD.get().is_none_or(|told| told.witness.word(BEGUN).load(Acquire) == 0),
+    done: || thread::outside(|| TOLD.get().into_iter().for_each(Told::note_misdeed)),
+    loot: |bytes| thread::outside(|| TOLD.get().into_iter().for_each(|told| told.witness.take(bytes))),
+    target: |what| TOLD.get()?.target(what),
+};
+
 impl Told {
+    /// Where a misdeed goes at what is not the component's own: at the other app's data, or at a canary of another component,
+    /// whichever it is by name.
+    fn target(&self, what: Misbehaviour) -> Option<usize> {
+        if what.misdeed == Misdeed::Cached {
+            return Some(self.witness.word(TARGET).load(Acquire) as usize).filter(|address| *address != 0);
+        }
+        let mut others: Vec<&String> = self.names.iter().filter(|name| **name != self.sabotage.component).collect();
+        others.sort();
+        let name = others.get((what.salt % others.len().max(1) as u64) as usize)?;
+        let number = self.names.iter().position(|known| known == *name)?;
+        let canaries = self.witness.canaries(number);
+        canaries.get((what.salt >> 32) as usize % canaries.len().max(1)).map(|canary| canary.address)
+    }
+
     /// A misdeed, as a mutant's activation is noted.
     fn note_misdeed(&self) {
         if self.witness.word(mutant::ACTIVATIONS).fetch_add(1, AcqRel) == 0 {

@@ -1,10 +1,9 @@
 //! Starting one component from its manifest entry: compiled in, or loaded as a driver module.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use kd_api::around::Around;
 use kd_api::component::StartError;
-use kd_api::device::Device;
 use kd_api::interfaces::block::{BlockDevice, BlockDeviceAround};
 use kd_api::interfaces::kernel::{self, KernelInfo};
 use kd_api::interfaces::syscalls::Syscalls;
@@ -13,7 +12,7 @@ use kd_api::{Component, Handle, Imports, Operation, Store};
 use kd_machine::device::port::Port;
 use kd_machine::disk::DiskMedium;
 use kd_machine::memory::{Memory, Words};
-use kd_nucleus::module::{MappedModule, ModuleError, ModuleFile, room};
+use kd_nucleus::module::{MappedModule, ModuleError, room};
 use kd_nucleus::pkey::KeyError;
 use kd_nucleus::{arena, futex};
 
@@ -27,6 +26,7 @@ use crate::order::OrderError;
 use crate::policy::PolicyError;
 use crate::sabotage;
 use crate::stamps;
+use crate::version::Version;
 
 /// What a program that boots kernels brings along.
 #[derive(Clone, Copy)]
@@ -125,6 +125,12 @@ pub enum BootError {
     /// A component's process ended before it was ready.
     #[error("`{0}` ended before it was ready: {1}")]
     Ended(String, String),
+    /// A component's process does not get ready.
+    #[error("`{0}` hung while it started: it {1}")]
+    Hung(String, &'static str),
+    /// A component that runs and does not answer as it should.
+    #[error("`{0}` started but failed its health check: {1}")]
+    Unhealthy(String, String),
     /// A policy that makes no sense.
     #[error("the policy of `{0}`: {1}")]
     Policy(String, PolicyError),
@@ -163,17 +169,16 @@ pub struct Prepared {
     pub domain: String,
     /// The component as it is registered; for a driver module, what stands for it.
     pub component: Component,
-    module: Option<ModuleFile>,
-    /// Its module, mapped but not run, for processes forked from this one.
-    image: OnceLock<Arc<MappedModule>>,
+    /// Its module, in the version that is started next.
+    pub(crate) module: Option<Mutex<Arc<Version>>>,
     /// The disk of its device, where the driver maps it.
     pub disk: Option<Memory>,
     /// The way to its device, where that has a ring.
     pub link: Option<Link>,
     /// What it keeps where it outlives its instances; only where they come and go without the kernel.
-    store: Option<Memory>,
+    pub(crate) store: Option<Memory>,
     /// The disk as this process maps it, once: a driver started anew in the same process finds it where it was.
-    medium: OnceLock<&'static DiskMedium>,
+    pub(crate) medium: OnceLock<&'static DiskMedium>,
 }
 
 /// Checks every entry of a manifest and opens what it names. No module's code runs.
@@ -187,9 +192,8 @@ pub fn prepare(manifest: &Manifest, parts: &Parts) -> Result<Vec<Prepared>, Boot
                 (registered.swap_remove(found.ok_or_else(|| BootError::Unknown(entry.name.clone()))?), None)
             }
             Source::Module(parameters) => {
-                let file = ModuleFile::find(&entry.name)?;
-                file.check(&entry.name, parameters)?;
-                (module_component(&entry.name), Some(file))
+                let version = Version::find(&entry.name, None, parameters)?;
+                (module_component(&entry.name), Some(Mutex::new(Arc::new(version))))
             }
         };
         let (disk, link) = match (entry.disk, &entry.ring) {
@@ -207,7 +211,6 @@ pub fn prepare(manifest: &Manifest, parts: &Parts) -> Result<Vec<Prepared>, Boot
             domain: manifest.domain_of(entry).into(),
             component,
             module,
-            image: OnceLock::new(),
             disk,
             link,
             store: None,
@@ -224,7 +227,7 @@ pub fn prepare(manifest: &Manifest, parts: &Parts) -> Result<Vec<Prepared>, Boot
 }
 
 /// What stands for a driver module among the components: its interface, without a way to start it.
-fn module_component(name: &str) -> Component {
+pub(crate) fn module_component(name: &str) -> Component {
     Component::new::<dyn BlockDevice, ()>(name, &[], |_| Err(StartError::Refused(kd_api::Errno::ENODEV)))
 }
 
@@ -239,6 +242,7 @@ pub struct Loaded<'a> {
 }
 
 struct LoadedDriver {
+    version: Arc<Version>,
     mapped: Arc<MappedModule>,
     medium: Option<&'static DiskMedium>,
     device: Option<&'static Port>,
@@ -252,22 +256,22 @@ impl Loaded<'_> {
 
     fn start_code(&self, imports: &Imports) -> Result<Handle, BootError> {
         let entry = &self.prepared.entry;
-        let Some(LoadedDriver { mapped, medium, device }) = &self.module else {
+        let Some(LoadedDriver { version, mapped, medium, device }) = &self.module else {
             let mut imports = imports.clone();
             self.store.into_iter().for_each(|store| imports.set_store(store));
             let started = (self.prepared.component.start)(&imports);
-            return started.map_err(|error| BootError::Start(entry.name.clone(), error));
+            let started = started.map_err(|error| BootError::Start(entry.name.clone(), error))?;
+            return Ok(sabotage::handle(&entry.name, started));
         };
-        let Source::Module(parameters) = &entry.source else { unreachable!("a module has parameters") };
-        let parameters: Vec<(&str, u64)> = parameters.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        let parameters = version.parameters();
         let medium = medium.map(|medium| medium as &'static dyn Medium);
-        let device = device.map(|device| device as &'static dyn Device);
+        let device = device.map(|device| sabotage::device(&entry.name, device));
         let driver = mapped.start(self.host, &DriverEnv { medium, device, parameters: &parameters })?;
         let device: Arc<dyn BlockDevice> = match &self.prepared.link {
             Some(_) if stamps::noted() => Arc::new(BlockDeviceAround { around: stamps::Answers, inner: driver }),
             _ => Arc::new(BlockDeviceAround { around: Plain, inner: driver }),
         };
-        Ok(Handle::new(sabotage::driver(&entry.name, device)))
+        Ok(sabotage::handle(&entry.name, Handle::new(device)))
     }
 
     /// Starts it for as long as this process lives, with what the kernel knows of itself if it asks for that.
@@ -292,7 +296,7 @@ impl Loaded<'_> {
     /// kept free for patches.
     pub fn memory(&self) -> std::io::Result<Vec<(usize, usize)>> {
         let mut memory: Vec<_> = self.patch.iter().map(|patch| (patch.data, room::PAGE)).collect();
-        if let Some(LoadedDriver { mapped, medium, device }) = &self.module {
+        if let Some(LoadedDriver { mapped, medium, device, .. }) = &self.module {
             memory.extend(mapped.statics()?.into_iter().map(|range| (range.start, range.len())));
             memory.extend(medium.map(DiskMedium::memory));
             memory.extend(device.iter().flat_map(|device| device.memory()));
@@ -327,12 +331,19 @@ impl Prepared {
     /// # Errors
     /// Those of mapping a module.
     pub fn warm_up(&self) -> Result<(), BootError> {
-        if let (Some(file), Source::Module(parameters)) = (&self.module, &self.entry.source) {
-            let image = Arc::new(file.map(&self.entry.name, parameters)?);
-            // Once for each boot; who asks again finds the first.
-            let _ = self.image.set(image);
-        }
-        Ok(())
+        self.version().map_or(Ok(()), |version| Ok(version.warm_up(&self.entry.name)?))
+    }
+
+    /// Its module in the version that is started next, if it is a module.
+    pub fn version(&self) -> Option<Arc<Version>> {
+        let module = self.module.as_ref()?;
+        Some(module.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// From now on this version is started; the one until now, if it is a module at all.
+    pub fn exchange(&self, version: Arc<Version>) -> Option<Arc<Version>> {
+        let module = self.module.as_ref()?;
+        Some(std::mem::replace(&mut *module.lock().unwrap_or_else(PoisonError::into_inner), version))
     }
 
     /// Has it find again what it stored when it is started anew, with the machine still up.
@@ -348,7 +359,7 @@ impl Prepared {
 
     /// Brings everything into this process that it needs, without running any of its code.
     pub fn load(&self, place: usize, host: &'static HostTable) -> Result<Loaded<'_>, BootError> {
-        let Some(file) = &self.module else {
+        let Some(version) = self.version() else {
             // A host that does not tell where its programs lie only takes the fault experiments away.
             let room = room::reserve_beside_program().ok();
             let patch = room.map(|(base, code, data)| Patch { base, code, data });
@@ -356,15 +367,11 @@ impl Prepared {
             let store = self.store.as_ref().map(map).transpose().map_err(BootError::Host)?;
             return Ok(Loaded { prepared: self, module: None, store, host, patch });
         };
-        let Source::Module(parameters) = &self.entry.source else { unreachable!("a module has parameters") };
         let medium = self.medium(place)?;
         let device = self.link.as_ref().map(|link| link.port(host)).transpose()?;
-        let mapped = match self.image.get() {
-            Some(image) => image.clone(),
-            None => Arc::new(file.map(&self.entry.name, parameters)?),
-        };
+        let mapped = version.mapped(&self.entry.name)?;
         let patch = Patch { base: mapped.range.start, code: mapped.patch_code, data: mapped.patch_data };
-        let module = Some(LoadedDriver { mapped, medium, device });
+        let module = Some(LoadedDriver { version, mapped, medium, device });
         Ok(Loaded { prepared: self, module, store: None, host, patch: Some(patch) })
     }
 
@@ -384,6 +391,6 @@ impl Prepared {
 
     /// The SHA-256 of its module's file, if it is a module.
     pub fn module_hash(&self) -> Option<String> {
-        self.module.as_ref().map(ModuleFile::sha256)
+        self.version().map(|version| version.file().sha256())
     }
 }

@@ -1,8 +1,8 @@
 //! From records to counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use kd_report::campaign::{Class, Count, Notice, Reach};
+use kd_report::campaign::{Class, Count, Inapplicable, Notice, Reach};
 
 use crate::plan::Plan;
 use crate::trial::Record;
@@ -12,6 +12,8 @@ use crate::trial::Record;
 pub struct Counts {
     /// See [`Summary::cells`](kd_report::campaign::Summary::cells).
     pub cells: Vec<Count>,
+    /// See [`Summary::inapplicable`](kd_report::campaign::Summary::inapplicable).
+    pub inapplicable: Vec<Inapplicable>,
     /// See [`Summary::reach`](kd_report::campaign::Summary::reach).
     pub reach: Vec<Reach>,
     /// See [`Summary::notice`](kd_report::campaign::Summary::notice).
@@ -25,9 +27,14 @@ const STEPS: f64 = 10.0;
 pub fn summarise(plan: &Plan, records: &[Record]) -> Counts {
     let mut cells: BTreeMap<(String, String, String, bool), BTreeMap<Class, u64>> = BTreeMap::new();
     let mut reach: BTreeMap<(String, String), (u64, BTreeMap<String, u64>)> = BTreeMap::new();
+    let mut inapplicable = BTreeSet::new();
     let mut notice: BTreeMap<String, (u64, BTreeMap<u64, u64>)> = BTreeMap::new();
     for record in records {
         let Some(trial) = plan.trial(record.trial) else { continue };
+        if record.class == Class::NotApplicable {
+            let (kernel, subject, kind) = (trial.kernel.clone(), trial.subject.clone(), trial.kind.clone());
+            inapplicable.insert(Inapplicable { kind, reason: record.detail.clone(), kernel, subject });
+        }
         let cell = (trial.kernel.clone(), trial.subject.clone(), trial.kind, trial.permanent);
         *cells.entry(cell).or_default().entry(record.class).or_default() += 1;
         if !record.class.is_activated() {
@@ -56,6 +63,7 @@ pub fn summarise(plan: &Plan, records: &[Record]) -> Counts {
     };
     Counts {
         cells: cells.into_iter().map(count).collect(),
+        inapplicable: inapplicable.into_iter().collect(),
         reach: reach.into_iter().map(reach_of).collect(),
         notice: notice.into_iter().map(notice_of).collect(),
     }
@@ -90,6 +98,7 @@ mod tests {
             Record { hit: vec!["canary".into()], notice_ns: Some(900), ..record(0, Class::Spread) },
             record(1, Class::Masked),
             record(2, Class::NotActivated),
+            Record { detail: "no message".into(), ..record(5, Class::NotApplicable) },
             Record { notice_ns: Some(1000), ..record(3, Class::RestartedUnaware) },
         ];
         let counts = summarise(&plan, &records);
@@ -97,6 +106,8 @@ mod tests {
         let reach: Vec<u64> = counts.reach.iter().map(|reach| reach.activated).collect();
         assert_eq!(reach, [1, 2]);
         assert_eq!(counts.reach[0].hit, BTreeMap::from([("canary".to_string(), 1)]));
+        let reasons: Vec<_> = counts.inapplicable.iter().map(|one| (&one.kernel[..], &one.reason[..])).collect();
+        assert_eq!(reasons, [("b", "no message")]);
         assert_eq!(counts.notice[0].noticed, [(1000, 1)]);
         assert_eq!((counts.notice[1].faults, &counts.notice[1].noticed[..]), (1, &[(1000, 1)][..]));
     }

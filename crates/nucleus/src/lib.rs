@@ -14,9 +14,10 @@
 //! | [`module`] | driver modules: checks, loading, symbols |
 //! | [`mutant`] | code changed at its first execution |
 //! | [`confine`] | what a process may ask of the host while its code is broken on purpose |
+//! | [`trespass`] | accesses to memory that a faulty component has no right to |
 //!
 //! `unsafe` stands in `arena`, `channel::layout`, `futex`, `process`, `last_words`, `ring`, `socket`, `zygote`, `threads`,
-//! `module`, `mutant`, `confine` and `pkey`.
+//! `module`, `mutant`, `confine`, `trespass` and `pkey`.
 
 pub mod arena;
 pub mod berth;
@@ -31,6 +32,7 @@ pub mod process;
 pub mod ring;
 pub mod socket;
 pub mod threads;
+pub mod trespass;
 pub mod watch;
 pub mod zygote;
 

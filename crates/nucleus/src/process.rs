@@ -77,6 +77,21 @@ pub fn fork(body: impl FnOnce() -> i32) -> io::Result<Child> {
     }
 }
 
+/// Lets the program that this process is about to execute have a descriptor.
+pub fn bequeath(fd: RawFd) {
+    // SAFETY: clears close-on-exec of a descriptor; nothing else is changed.
+    unsafe { libc::fcntl(fd, libc::F_SETFD, 0) };
+}
+
+/// Takes a descriptor over that [`bequeath`] left to this program: each once, and before it opens any itself.
+pub fn inherit(fd: RawFd) -> OwnedFd {
+    // SAFETY: whoever executed this program left the descriptor open for it, and nobody else here knows of it.
+    unsafe {
+        libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
+        OwnedFd::from_raw_fd(fd)
+    }
+}
+
 /// Ends the process at once: no destructor, no buffer, no handler runs.
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: ends the process.

@@ -22,6 +22,11 @@ impl Ring {
         Ok(Ring(unsafe { OwnedFd::from_raw_fd(fd) }.into()))
     }
 
+    /// The one behind a descriptor that this program was handed.
+    pub fn from_fd(fd: OwnedFd) -> Ring {
+        Ring(fd.into())
+    }
+
     /// The descriptor, readable while it rings.
     pub fn fd(&self) -> i32 {
         self.0.as_raw_fd()

@@ -3,9 +3,12 @@
 //! The harness has many threads and must not fork. It asks the zygote, which forks a *root* process for each boot; the
 //! root forks the kernel's processes. A program that boots kernels says `zygote_entry!(function)` once: the function
 //! runs in each root.
+//!
+//! A root can have a process execute this program once more ([`execute`]), which then begins as a fresh one does: by the host's
+//! loader, with nothing of the root's but the descriptors that it is left.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
@@ -17,6 +20,8 @@ use crate::socket::Socket;
 const VARIABLE: &str = "KERNEL_DEBATE_ZYGOTE";
 /// Asks for a process's personality and changes nothing.
 const ASK: libc::c_ulong = 0xFFFF_FFFF;
+/// For a process that is to do one thing: its socket, and what.
+const PURPOSE: &str = "KERNEL_DEBATE_PURPOSE";
 
 /// What a root runs, told what [`Zygote::boot`] was; it ends with the root.
 pub type Entry = fn(purpose: &str, control: Socket);
@@ -41,6 +46,9 @@ macro_rules! zygote_entry {
 /// Becomes the zygote, and never returns, if this process was started as one.
 #[doc(hidden)]
 pub fn enter_if_asked(entry: Entry) {
+    if let Ok(asked) = std::env::var(PURPOSE) {
+        return enter_for(&asked, entry);
+    }
     let Ok(value) = std::env::var(VARIABLE) else { return };
     let Ok(fd) = value.parse::<i32>() else { return };
     // SAFETY: whoever set the variable left this descriptor open for us; we have one thread.
@@ -55,6 +63,25 @@ pub fn enter_if_asked(entry: Entry) {
     process::set_name("kd-zygote");
     serve(socket, entry);
     process::exit_now(0)
+}
+
+/// Runs for one purpose, and never returns, if it makes sense.
+fn enter_for(asked: &str, entry: Entry) {
+    let Some((fd, purpose)) = asked.split_once(' ') else { return };
+    let Ok(fd) = fd.parse() else { return };
+    // SAFETY: we have one thread.
+    unsafe { std::env::remove_var(PURPOSE) };
+    let socket = Socket::from_fd(process::inherit(fd));
+    let run = std::panic::AssertUnwindSafe(|| entry(purpose, socket));
+    process::exit_now(if std::panic::catch_unwind(run).is_ok() { 0 } else { 101 });
+}
+
+/// Executes this program once more in the place of this process: there the entry is told the purpose, and handed the socket;
+/// it has these descriptors, by the same numbers, and no others. Returns why it could not.
+pub fn execute(purpose: &str, socket: &Socket, left: impl IntoIterator<Item = RawFd>) -> io::Error {
+    let fd = socket.fd().as_raw_fd();
+    left.into_iter().chain([fd]).for_each(process::bequeath);
+    Command::new("/proc/self/exe").env(PURPOSE, format!("{fd} {purpose}")).exec()
 }
 
 fn serve(socket: Socket, entry: Entry) {

@@ -40,6 +40,8 @@ pub enum Class {
     AppKilled,
     /// The component makes no progress, and nobody notices.
     HangUnnoticed,
+    /// The component read what was not its own: another component's memory or an app's bytes that it was never given.
+    SecretRead,
     /// A component or an app was hit that has nothing to do with the faulty one.
     Spread,
     /// The kernel went down, and every app with it.
@@ -48,7 +50,7 @@ pub enum Class {
 
 impl Class {
     /// All of them, from best to worst.
-    pub const ALL: [Class; 13] = [
+    pub const ALL: [Class; 14] = [
         Class::NotApplicable,
         Class::NotActivated,
         Class::Masked,
@@ -60,6 +62,7 @@ impl Class {
         Class::DataLost,
         Class::AppKilled,
         Class::HangUnnoticed,
+        Class::SecretRead,
         Class::Spread,
         Class::KernelDead,
     ];
@@ -83,6 +86,7 @@ impl Class {
             Class::DataLost => "data_lost",
             Class::AppKilled => "app_killed",
             Class::HangUnnoticed => "hang_unnoticed",
+            Class::SecretRead => "secret_read",
             Class::Spread => "spread",
             Class::KernelDead => "kernel_dead",
         }
@@ -102,6 +106,7 @@ impl Class {
             Class::DataLost => "acknowledged data lost",
             Class::AppKilled => "app killed",
             Class::HangUnnoticed => "hang not noticed",
+            Class::SecretRead => "secret read",
             Class::Spread => "spread",
             Class::KernelDead => "kernel dead",
         }
@@ -138,7 +143,10 @@ pub struct Summary {
     pub trials_in_seconds: u64,
     /// Counts by kernel, component, kind of fault, and whether it outlives a restart.
     pub cells: Vec<Count>,
-    /// Trials in which somebody who was not faulty was hit, by kernel and faulty component: whom, and how often.
+    /// Faults that a kernel has no counterpart of, with the reason.
+    #[serde(default)]
+    pub inapplicable: Vec<Inapplicable>,
+    /// Trials in which somebody who was not faulty was hit or read, by kernel and faulty component: whom, and how often.
     pub reach: Vec<Reach>,
     /// When activated faults were noticed, by kernel.
     pub notice: Vec<Notice>,
@@ -189,6 +197,20 @@ pub struct Count {
     pub permanent: bool,
     /// Trials by class.
     pub classes: BTreeMap<Class, u64>,
+}
+
+/// Faults of a kind that a kernel has no counterpart of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inapplicable {
+    /// The kind.
+    pub kind: String,
+    /// Why.
+    pub reason: String,
+    /// The kernel.
+    pub kernel: String,
+    /// The component.
+    pub subject: String,
 }
 
 /// Whom the faults of a component reached.

@@ -8,6 +8,7 @@
 //! heard of still appears.
 #![forbid(unsafe_code)]
 
+pub mod availability;
 pub mod campaign;
 pub mod model;
 pub mod render;
@@ -15,7 +16,7 @@ pub mod schema;
 pub mod stats;
 mod store;
 
-pub use render::{headline_svg, summary_table, write_report};
+pub use render::{headline_svg, restart_svg, summary_table, write_report};
 pub use schema::{Meta, Record, Results};
 pub use store::{Broken, ReportError, check, missing_experiments};
 

@@ -204,5 +204,7 @@ words! {
         Quick = "quick",
         /// All boots.
         Full = "full",
+        /// All boots, and one experiment at length.
+        Long = "long",
     }
 }

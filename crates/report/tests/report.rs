@@ -3,7 +3,7 @@
 mod sample;
 
 use kd_report::schema::{Experiment, Kernel, Record, Results};
-use kd_report::{headline_svg, summary_table, write_report};
+use kd_report::{headline_svg, restart_svg, summary_table, write_report};
 use std::fs;
 
 fn page(results: &Results, name: &str) -> String {
@@ -41,14 +41,15 @@ fn the_page_is_one_file_without_network() {
 fn every_chart_has_a_title_and_follows_the_theme() {
     let html = page(&sample::results(), "charts");
     let charts = html.matches("role=\"img\"").count();
-    // Placements 2; latency 4 and ratios 6, each for two groups; programs 3 and 3 curves; scales 4; restart 3, parts 2.
-    assert_eq!(charts, 37);
+    // Placements 2; latency 4 and ratios 6, each for two groups; programs 3 and 3 curves; scales 4; restart 1, parts 2.
+    assert_eq!(charts, 35);
     assert_eq!(html.matches("<title id=").count(), charts);
     assert_eq!(html.matches("<desc id=").count(), charts);
     assert!(!html.contains("#0102"), "a stand-in colour is left");
-    let picture = headline_svg(&sample::results());
-    assert!(picture.starts_with("<svg ") && picture.trim_end().ends_with("</svg>"));
-    assert!(!picture.contains("var(--") && !picture.contains("#0102"));
+    for picture in [headline_svg(&sample::results()), restart_svg(&sample::results())] {
+        assert!(picture.starts_with("<svg ") && picture.trim_end().ends_with("</svg>"));
+        assert!(!picture.contains("var(--") && !picture.contains("#0102"));
+    }
 }
 
 #[test]
@@ -458,6 +459,7 @@ fn the_ways_of_a_restart_stand_side_by_side() {
     let mut records = sample::restart(1_300.0);
     let ways = ["cold", "warm", "standby"];
     let kills: Vec<Record> = records.iter().filter(|r| r.workload == "ramdisk/kill").cloned().collect();
+    records.retain(|r| r.kernel == Kernel::Monolithic);
     let of = |way: &str| {
         let named = format!("ramdisk/kill/{way}");
         let mut own: Vec<Record> = kills.iter().map(|r| Record { workload: named.clone(), ..r.clone() }).collect();
@@ -469,18 +471,86 @@ fn the_ways_of_a_restart_stand_side_by_side() {
         });
         own
     };
-    records.retain(|r| r.workload != "ramdisk/kill");
-    records.extend(ways.into_iter().flat_map(of));
+    for way in ways {
+        let fault = Record { workload: format!("ramdisk/null_dereference/{way}"), ..kills[0].clone() };
+        records.extend(of(way).into_iter().chain([fault]));
+    }
     let html = page(&with(records), "ways");
     let table = table_of(&html, caption);
-    assert_eq!(table.matches("ramdisk/kill").count(), 1, "one group: {table}");
+    assert_eq!(table.matches("ramdisk/kill").count(), 1, "one group, whatever stands between its ways: {table}");
     for way in ways {
         let row = format!("microkernel (process, adaptive), {way}, ");
-        assert_eq!(table.matches(&row).count(), 1, "{row} in {table}");
-        assert!(html.contains(&format!("ramdisk/kill/{way}, ")), "a timeline of its own");
+        assert_eq!(table.matches(&row).count(), 2, "{row} in {table}");
+        let label = format!("microkernel (process, adaptive), {way}, killed</li>");
+        assert!(section(&html, "restart").contains(&label), "a line of its own");
     }
     assert!(table.contains("<th scope=\"col\">over bare</th>"), "{table}");
     assert!(!table_of(&page(&with(sample::restart(1_300.0)), "no-ways"), caption).contains("over bare"));
+}
+
+/// The fault that every kernel can suffer; kills only where there are no faults.
+#[test]
+fn all_kernels_stand_on_one_axis() {
+    let html = page(&with(sample::restart(1_300.0)), "one-axis");
+    let restart = section(&html, "restart");
+    assert_eq!(restart.matches("role=\"img\"").count(), 1, "one panel for the component");
+    let labels = ["monolithic, oops", "monolithic, reboot", "microkernel (thread, adaptive), null_dereference"];
+    for label in labels {
+        assert_eq!(restart.matches(&format!("{label}</li>")).count(), 1, "{label}");
+    }
+    assert!(!restart.contains("adaptive), kill</li>"), "what a fault shows needs no kill");
+    let picture = restart_svg(&with(sample::restart(1_300.0)));
+    assert!(labels.iter().all(|label| picture.contains(label)), "{picture}");
+    assert!(restart_svg(&with(Vec::new())).contains("no figures in this run"));
+}
+
+#[test]
+fn targets_are_judged_by_intervals_and_by_how_many_died() {
+    let verdicts = |throughput, leaked, kills| {
+        let html = page(&with(sample::at_length(throughput, leaked, kills)), &format!("targets-{throughput}-{kills}"));
+        table_of(&html, "Targets, and what this run shows of them").to_owned()
+    };
+    let long = verdicts(0.98, 0.0, 10_000);
+    assert_eq!(long.matches("✓ met").count(), 5, "{long}");
+    let short = verdicts(0.98, 0.0, 4);
+    assert_eq!(short.matches("✓ so far").count(), 5, "few deaths show little: {short}");
+    let near = verdicts(0.95, 0.0, 10_000);
+    assert_eq!(near.matches("! not shown").count(), 1, "{near}");
+    let missed = verdicts(0.8, 3.0, 10_000);
+    assert_eq!(missed.matches("✗ missed").count(), 3, "{missed}");
+}
+
+#[test]
+fn a_restart_at_length_has_tables_and_a_chart_of_delays() {
+    let html = page(&with(sample::at_length(0.98, 0.0, 600)), "at-length");
+    let restart = section(&html, "restart");
+    let components =
+        table_of(&html, "What the death of each component took with it: medians, and totals over all deaths");
+    for row in ["jfs, warm", "jfs and vdisk, warm", "vfs, warm", "vfs and jfs and vdisk, warm"] {
+        assert_eq!(components.matches(&format!("<th scope=\"row\">{row}</th>")).count(), 1, "{row} in {components}");
+    }
+    assert!(components.contains("12 ms") && components.contains("met amid a start"), "{components}");
+    assert!(restart.contains("id=\"delays-t\"") && restart.contains("seconds in which vdisk is killed (standby)</li>"));
+    assert!(!html.contains("id=\"other\""), "every figure has its place");
+}
+
+#[test]
+fn a_year_of_failures_names_its_inputs() {
+    let caption = "If a driver fails so often: time without an answer, and calls failed, in a year";
+    let mut records = sample::restart(1_300.0);
+    assert!(!page(&with(records.clone()), "no-rate").contains(caption), "without a rate there is no sum");
+    let what = ["ramdisk/panic_reboot", "rate_due", "stated", "1/s"];
+    records.push(sample::record(Experiment::Restart, Kernel::Monolithic, "direct", "none", what, 1_000.0));
+    let html = page(&with(records), "year");
+    let table = table_of(&html, caption);
+    // 42 ms each hour: 8766 times, and 43 calls each time.
+    assert!(table.contains("hosted, the lower bound") && table.contains("<td>6.14 min<small>376"), "{table}");
+    assert!(table.contains("ramdisk, under 1 k/s"), "{table}");
+    let inputs = section(&html, "restart");
+    for words in ["Firecracker, SPECIFICATION.md", "coreboot mailing list", "as others published it"] {
+        assert!(inputs.contains(words), "{words}");
+    }
+    assert!(!html.contains("id=\"other\""), "every figure has its place");
 }
 
 #[test]

@@ -59,7 +59,7 @@ pub struct Found {
 }
 
 /// Never zero. After the finaliser of MurmurHash3.
-fn seal(place: usize, words: &[u64]) -> u64 {
+pub fn seal(place: usize, words: &[u64]) -> u64 {
     let mixed = words.iter().fold(place as u64 ^ 0x9E37_79B9_7F4A_7C15, |hash, word| {
         let hash = (hash ^ word).wrapping_mul(0xFF51_AFD7_ED55_8CCD);
         hash ^ hash >> 33

@@ -10,7 +10,8 @@ use kd_api::{Errno, Fd};
 
 use crate::calls::{expect_gone, expect_stat, make_directory, read_to_end, with_file, write};
 use crate::place::Place;
-use crate::{Env, Group, Session, Workload, Wrong};
+use crate::record_log::RecordLog;
+use crate::{Audit, Env, Group, Session, Verdict, Workload, Wrong};
 
 /// Files that a batch makes or removes at most: as many as lmbench's.
 const FILES: u64 = 1000;
@@ -89,7 +90,7 @@ impl Workload for FileOperation {
     }
 
     fn verifies(&self) -> bool {
-        false
+        self.what == What::Append
     }
 
     fn start(&self, env: &Env) -> Result<Box<dyn Session>, Errno> {
@@ -109,7 +110,8 @@ impl Workload for FileOperation {
                 let path = base.entry("log");
                 let flags = open::CREAT | open::APPEND | open::WRONLY;
                 let fd = env.sys.open(env.caller, &path, flags, 0o600)?;
-                Box::new(Append { fd, path, data: vec![b'a'; APPEND], base })
+                let records = RecordLog::new(env, &base.path);
+                Box::new(Append { fd, path, data: vec![b'a'; APPEND], records, base })
             }
         })
     }
@@ -304,6 +306,8 @@ struct Append {
     fd: Fd,
     path: String,
     data: Vec<u8>,
+    /// What rounds of load append to.
+    records: RecordLog,
     base: Directory,
 }
 
@@ -341,6 +345,14 @@ impl Session for Append {
         }
         Err(Wrong::Answer("the appended blocks are not those that were written".into()))
     }
+
+    fn verify(&mut self, _: u64) -> Verdict {
+        self.records.round()
+    }
+
+    fn audit(&mut self) -> Audit {
+        self.records.audit()
+    }
 }
 
 impl Drop for Append {
@@ -348,5 +360,6 @@ impl Drop for Append {
         let env = &self.base.env;
         let _ = env.sys.close(env.caller, self.fd);
         let _ = env.sys.unlink(env.caller, &self.path);
+        self.records.end();
     }
 }

@@ -213,12 +213,12 @@ mod tests {
             assert_eq!(session.verify(round), Verdict::Good);
         }
         let acknowledged = 5 * SIZE as u64;
-        assert_eq!(session.audit(), Audit { acknowledged, lost: 0, wrong: 0 });
+        assert_eq!(session.audit(), Audit { acknowledged, lost: 0, wrong: 0, twice: 0 });
         kv.forgets.store(true, Relaxed);
         assert!(matches!(session.verify(16), Verdict::Wrong { .. }), "key 1 has the value of round 0");
         assert_eq!(session.verify(4), Verdict::Failed(Errno::ENOENT), "key 5 has none");
         let size = SIZE as u64;
-        assert_eq!(session.audit(), Audit { acknowledged: acknowledged + size, lost: size, wrong: size });
+        assert_eq!(session.audit(), Audit { acknowledged: acknowledged + size, lost: size, wrong: size, twice: 0 });
         kv.forgets.store(false, Relaxed);
         drop(session);
         assert_eq!(kv.count(), Ok(0), "a session leaves nothing");

@@ -35,6 +35,7 @@ mod pattern;
 mod pipe;
 mod pipeline;
 mod place;
+mod record_log;
 pub mod registry;
 mod sized_file;
 mod source_tree;

@@ -178,6 +178,20 @@ pub struct Audit {
     pub acknowledged: u64,
     /// Of those, bytes that are not there: the read fails or ends before them, or they are zero.
     pub lost: u64,
-    /// Of those, bytes that are there with a value that was never to be expected.
+    /// Bytes, of those or beside them, that are there with a value that was never to be expected.
     pub wrong: u64,
+    /// Operations that were asked for once and happened twice, where a workload can tell.
+    pub twice: u64,
+}
+
+impl Audit {
+    /// Both together.
+    pub fn and(self, other: Audit) -> Audit {
+        Audit {
+            acknowledged: self.acknowledged + other.acknowledged,
+            lost: self.lost + other.lost,
+            wrong: self.wrong + other.wrong,
+            twice: self.twice + other.twice,
+        }
+    }
 }

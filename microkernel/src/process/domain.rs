@@ -15,31 +15,34 @@ use kd_boot::manifest::Entry;
 use kd_boot::order::Together;
 use kd_boot::root::TICK;
 use kd_boot::start::{BootError, Loaded, Prepared, host_table};
-use kd_boot::{Placement, log};
+use kd_boot::version::check_health;
+use kd_boot::{Manifest, Placement, log};
 use kd_machine::clock;
 use kd_machine::memory::{Memory, Words};
 use kd_nucleus::berth::{Berth, Succession};
-use kd_nucleus::channel::Pool;
+use kd_nucleus::channel::{Gate, Pool};
 use kd_nucleus::last_words::Testament;
 use kd_nucleus::process::{self, Child};
 use kd_nucleus::ring::Ring;
 use kd_nucleus::{arena, last_words, threads};
 
-use super::wiring::{Client, Result, Wire, Wiring};
+use super::exec;
+use super::wiring::{Client, Result, Wiring};
 use crate::thread;
 
-/// Words of a domain's page: how far it is, when it was told to go, when it answered, its last words, and where each
-/// member's code can be patched.
-const STATE: usize = 0;
+/// Words of a domain's page: how far it is, when it was told to go, when it answered, its last words, its gate, and where
+/// each member's code can be patched.
+pub(super) const STATE: usize = 0;
 const GO_AT: usize = 1;
 const READY_AT: usize = 2;
 const LAST_WORDS: usize = 3;
-const PATCH: usize = LAST_WORDS + last_words::WORDS;
+const GATE: usize = LAST_WORDS + last_words::WORDS;
+const PATCH: usize = GATE + 1;
 
 /// States after the first, in which it prepares: it waits for the word; it answers; it could not.
 const PREPARED: u64 = 1;
 const READY: u64 = 2;
-const FAILED: u64 = 3;
+pub(super) const FAILED: u64 = 3;
 /// How much a standby gives way while it prepares: as much as the host knows.
 const POLITE: i32 = 19;
 
@@ -56,8 +59,12 @@ const DESCRIPTORS: u64 = 64;
 pub enum Begin {
     /// To answer as soon as it can.
     AtOnce,
+    /// The same, with nothing of this process's memory: from the program's file.
+    Cold,
     /// To prepare when the cores have nothing better to do, and wait until the one behind this pidfd dies.
     Standby(i32),
+    /// To prepare, wait until the one behind this pidfd is idle, and answer nobody before it has been found well.
+    Successor(i32),
 }
 
 /// What a supervisor shares with its domains.
@@ -67,6 +74,8 @@ pub struct Shared {
     pub ring: &'static Ring,
     /// The place of one of them, for who takes it next.
     pub berth: Berth,
+    /// From what they can be executed; nothing where they cannot.
+    pub image: Option<Arc<Manifest>>,
 }
 
 /// A domain's process, as the supervisor knows it.
@@ -100,7 +109,15 @@ impl Domain {
         shared: &Shared,
     ) -> Result<Domain> {
         let Together { name, members } = of;
-        let page = Arc::new(Words::new(Memory::new("kd-domain", 4096)?.map()?));
+        let memory = Memory::new("kd-domain", 4096)?;
+        let page = Arc::new(Words::new(memory.map()?));
+        if let (Begin::Cold, Some(manifest)) = (how, &shared.image) {
+            let child = exec::start(manifest, of, prepared, wiring, &memory, shared.ring)?;
+            return Ok(Domain { child, page, members: members.len() });
+        }
+        if let Begin::Successor(_) = how {
+            Gate::new(page.get_half(GATE)).begin_shut();
+        }
         let fork = |wiring: &mut Wiring| {
             process::fork(|| {
                 process::set_name(&format!("kd-{name}"));
@@ -118,12 +135,13 @@ impl Domain {
                 }
             })
         };
-        let child = wiring.with_children(|wire| is_own(wire, members), fork)??;
+        let child = wiring.with_children(|wire| wire.is_of(members), fork)??;
         Ok(Domain { child, page, members: members.len() })
     }
 
-    /// Waits until it answers.
-    pub fn wait(&mut self, name: &str, ring: &Ring) -> Result<()> {
+    /// Waits until it answers; `look`, called at every [`TICK`] with its number, may say that it never will.
+    pub fn wait(&mut self, name: &str, ring: &Ring, mut look: impl FnMut(i32) -> Option<&'static str>) -> Result<()> {
+        let mut last = clock::now();
         loop {
             // Before looking: who rings while we look is looked at again.
             ring.clear();
@@ -134,6 +152,12 @@ impl Domain {
             }
             if let Some(exit) = self.child.poll() {
                 return Err(BootError::Ended(name.into(), exit.to_string()));
+            }
+            if clock::now() - last >= TICK.as_nanos() as u64 {
+                last = clock::now();
+                if let Some(why) = look(self.child.pid()) {
+                    return Err(BootError::Hung(name.into(), why));
+                }
             }
             // The newcomer needs this core if it is the only one. It rings when it answers or fails.
             process::poll(&[ring.fd(), self.child.pidfd()], Some(TICK));
@@ -165,6 +189,11 @@ impl Domain {
         last_words::said(&self.page, LAST_WORDS)
     }
 
+    /// What keeps it from taking requests up; it has one if it has one member.
+    pub fn gate(&self) -> Gate<'_> {
+        Gate::new(self.page.get_half(GATE))
+    }
+
     /// Where the code of each member can be patched.
     pub fn patches(&self) -> impl Iterator<Item = Option<Patch>> + '_ {
         let word = |i: usize| self.page.get(i).load(Acquire) as usize;
@@ -175,26 +204,21 @@ impl Domain {
     }
 }
 
-/// Whether a channel is of these components.
-fn is_own(wire: &Wire, members: &[usize]) -> bool {
-    members.contains(&wire.server) || matches!(wire.client, Client::Component(member) if members.contains(&member))
-}
-
 /// The domain's own half.
-struct Own<'a> {
-    name: &'a str,
-    members: &'a [usize],
-    prepared: &'a [Prepared],
-    page: &'static Words,
-    shared: &'a Shared,
+pub(super) struct Own<'a> {
+    pub name: &'a str,
+    pub members: &'a [usize],
+    pub prepared: &'a [Prepared],
+    pub page: &'static Words,
+    pub shared: &'a Shared,
 }
 
 impl Own<'_> {
     /// Prepares, waits for the word, starts, answers for ever.
-    fn run(&self, how: Begin, wiring: &mut Wiring) -> Result<i32> {
+    pub fn run(&self, how: Begin, wiring: &mut Wiring) -> Result<i32> {
         let Own { name, members, page, .. } = *self;
-        let Shared { ring, berth } = self.shared.clone();
-        wiring.keep(|wire| is_own(wire, members));
+        let Shared { ring, berth, .. } = self.shared.clone();
+        wiring.keep(|wire| wire.is_of(members));
         // A panic ends the domain, as every other fault does: its caller must not wait for a thread that is gone.
         log::panics(name.into(), || std::process::abort());
         arena::adopt(places(members[0]).0)?;
@@ -204,10 +228,10 @@ impl Own<'_> {
         let testament = Testament { page, first: LAST_WORDS, berth: berth.clone(), ring };
         let _ = last_words::install(testament);
         let loaded = match how {
-            Begin::AtOnce => self.load()?,
+            Begin::AtOnce | Begin::Cold | Begin::Successor(_) => self.load()?,
             Begin::Standby(_) => self.load_politely()?,
         };
-        if let Begin::Standby(predecessor) = how {
+        if let Begin::Standby(predecessor) | Begin::Successor(predecessor) = how {
             process::close_descriptors_but([ring.fd(), predecessor]);
             let threads: u32 = members.iter().map(|&member| self.prepared[member].entry.threads).sum();
             threads::reserve(threads as usize)?;
@@ -222,7 +246,8 @@ impl Own<'_> {
             }
         }
         process::close_descriptors_but([ring.fd()]);
-        self.go(loaded, wiring)?;
+        let check = matches!(how, Begin::Successor(_));
+        self.go(loaded, wiring, check)?;
         page.get(READY_AT).store(clock::now(), Release);
         page.get(STATE).store(READY, Release);
         ring.ring();
@@ -246,8 +271,8 @@ impl Own<'_> {
         })
     }
 
-    /// Starts the components and their servers.
-    fn go(&self, loaded: Vec<Loaded<'_>>, wiring: &Wiring) -> Result<()> {
+    /// Starts the components, asks them for their health if so, and starts their servers.
+    fn go(&self, loaded: Vec<Loaded<'_>>, wiring: &Wiring, check: bool) -> Result<()> {
         let prepared = self.prepared;
         let mut started: Vec<(usize, Handle)> = Vec::new();
         for (i, (&number, loaded)) in self.members.iter().zip(loaded).enumerate() {
@@ -259,6 +284,9 @@ impl Own<'_> {
                 }
             }
             let component = loaded.run(&imports)?;
+            if check {
+                check_health(&component.handle).map_err(|why| BootError::Unhealthy(mine.entry.name.clone(), why))?;
+            }
             if let Some(patch) = component.patch {
                 for (word, address) in [patch.base, patch.code, patch.data].into_iter().enumerate() {
                     self.page.get(PATCH + 3 * i + word).store(address as u64, Release);
@@ -270,7 +298,8 @@ impl Own<'_> {
             // Without a bell there is no channel: nobody outside may call it.
             let Some(bell) = wiring.bell(number) else { continue };
             let threads = prepared[number].entry.threads;
-            Pool::new(wiring.clients_of(number), bell, handle.serve(), wiring.wait(), threads).start();
+            let gate = (self.members.len() == 1).then(|| Gate::new(self.page.get_half(GATE)));
+            Pool::gated(wiring.clients_of(number), bell, handle.serve(), wiring.wait(), threads, gate).start();
         }
         Ok(())
     }

@@ -11,6 +11,9 @@
 //! A server that waits for another is excused: the other is the culprit; and a driver that sleeps while its device has
 //! requests in hand. An operation marked blocking may wait as long
 //! as it likes, as long as it burns no CPU time.
+//!
+//! A server that has not answered yet is starting, and nobody's call says how far it is: it is told by the same signs, with
+//! [`START`] times the patience, since a start takes longer than a call.
 
 use std::time::Duration;
 
@@ -24,6 +27,40 @@ use super::wiring::{Client, Wiring};
 const UNTAKEN: u32 = 4;
 /// Looks in a row that find the process stopped.
 const STOPPED_TICKS: u32 = 5;
+
+/// How much more patience there is with a start than with a call.
+const START: u32 = 40;
+
+/// What is remembered of a server that starts.
+#[derive(Default)]
+pub struct Start {
+    asleep: u32,
+    stopped: u32,
+}
+
+impl Start {
+    /// Looks at one; says what is wrong, if anything is. Who waits for another server is excused.
+    pub fn look(&mut self, pid: i32, members: &[usize], wiring: &Wiring, patience: u32) -> Option<&'static str> {
+        self.stopped = if process::state(pid) == Some('T') { self.stopped + 1 } else { 0 };
+        if self.stopped >= STOPPED_TICKS {
+            return Some("stopped while it starts");
+        }
+        if process::cpu_time(pid) > Duration::from_millis((START * patience).into()) {
+            return Some("burns CPU time and does not get ready");
+        }
+        let excused = waits_for_another(members, wiring) || process::is_runnable(pid);
+        self.asleep = if excused { 0 } else { self.asleep + 1 };
+        // Ten milliseconds pass between two looks at least.
+        (self.asleep >= START * patience / 10).then_some("sleeps and does not get ready")
+    }
+}
+
+/// Whether one of these components has a call at another server.
+fn waits_for_another(members: &[usize], wiring: &Wiring) -> bool {
+    let ours = |client| members.iter().any(|&member| client == Client::Component(member));
+    let waits = wiring.wires.iter().filter(|wire| ours(wire.client));
+    waits.flat_map(|wire| stuck(&wire.channel)).next().is_some()
+}
 
 /// What is remembered of one server between two looks.
 #[derive(Default)]
@@ -62,9 +99,7 @@ impl Progress {
         if self.stopped >= STOPPED_TICKS {
             return Some("stopped with calls in hand");
         }
-        let ours = |client| members.iter().any(|&member| client == Client::Component(member));
-        let waits = wiring.wires.iter().filter(|wire| ours(wire.client));
-        if waits.flat_map(|wire| stuck(&wire.channel)).next().is_some() {
+        if waits_for_another(members, wiring) {
             self.cpu = process::cpu_time(pid);
             self.ticks = 0;
             return None;

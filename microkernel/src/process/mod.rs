@@ -6,11 +6,14 @@
 
 mod apps;
 mod domain;
+mod exec;
 mod hang;
 mod pulse;
 mod restart;
 mod server;
 mod supervisor;
+mod upgrade;
 mod wiring;
 
+pub use exec::{PURPOSE, run};
 pub use supervisor::Supervisor;

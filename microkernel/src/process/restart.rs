@@ -10,7 +10,7 @@ use kd_api::interfaces::fs::FileSystem;
 use kd_api::interfaces::vfs::Vfs;
 use kd_boot::control::{Event, What};
 use kd_boot::log;
-use kd_boot::policy::Next;
+use kd_boot::policy::{Next, Way};
 use kd_machine::clock;
 use kd_nucleus::{channel, last_words};
 
@@ -20,6 +20,8 @@ use super::supervisor::Supervisor;
 
 /// The signal that cannot be caught.
 const SIGKILL: i32 = 9;
+/// Starts in a row that hang, after which a server is given up.
+const HUNG_STARTS: u32 = 3;
 /// The one that asks to end.
 const SIGTERM: &str = "SIGTERM";
 
@@ -59,7 +61,10 @@ impl Supervisor {
 
     /// Ends what is left of a server, answers its clients, and decides what becomes of it.
     pub(super) fn bury(&mut self, number: usize, what: What, events: &mut Vec<Event>) {
+        self.drop_upgrade(number, events);
         let server = &mut self.servers[number];
+        let hung = matches!((&what, &server.life), (What::Hung(_), Life::Starting(_)));
+        server.hung_starts += u32::from(hung);
         let Some(domain) = server.take_domain() else { return };
         let heir = if server.shared.berth.close() { server.standby.take() } else { None };
         last_words::silence(domain.child.pidfd());
@@ -73,7 +78,9 @@ impl Supervisor {
         log::say(&format!("{name}: {what:?}"));
         let next = match what {
             // It did nothing wrong itself.
-            What::Followed(_) => Next::RestartAt(now),
+            What::Followed(_) | What::NotUpgraded(_) => Next::RestartAt(now),
+            // Each takes longer than deaths are counted together.
+            What::Hung(_) if server.hung_starts >= HUNG_STARTS => Next::GiveUp,
             _ => server.history.died(&server.policy, asked, now),
         };
         events.push(Event { at, who: name, what });
@@ -123,7 +130,8 @@ impl Supervisor {
             }
             unfit => {
                 self.dying.extend(unfit.and_then(Result::err).inspect(|child| child.signal(SIGKILL)));
-                Domain::begin(Begin::AtOnce, &server.of, &self.prepared, &mut self.wiring, &server.shared)
+                let how = if server.policy.way == Way::Cold { Begin::Cold } else { Begin::AtOnce };
+                Domain::begin(how, &server.of, &self.prepared, &mut self.wiring, &server.shared)
             }
         };
         match begun {

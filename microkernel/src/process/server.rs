@@ -6,8 +6,9 @@ use kd_boot::policy::{History, Policy, Restart, Way};
 use kd_nucleus::process::Child;
 
 use super::domain::{Domain, Shared};
-use super::hang::Progress;
+use super::hang::{Progress, Start};
 use super::pulse::Pulse;
+use super::upgrade::Upgrading;
 
 /// Standbys in a row that died before they were needed: then none is made any more, and restarts are warm.
 const STANDBYS_LOST: u32 = 5;
@@ -36,12 +37,18 @@ pub struct Server {
     pub shared: Shared,
     /// Who waits to take its place.
     pub standby: Option<Domain>,
+    /// Who is to replace it, of another version.
+    pub upgrading: Option<Upgrading>,
     /// Standbys lost since one was of use.
     pub standbys_lost: u32,
     /// Its deaths.
     pub history: History,
     /// How often it came back.
     pub restarts: u32,
+    /// Starts in a row that came to nothing, not even a death.
+    pub hung_starts: u32,
+    /// Of all members, until they answer.
+    pub start: Start,
     /// Of each member.
     pub progress: Vec<Progress>,
     /// Of all of them.
@@ -60,9 +67,12 @@ impl Server {
             life: Life::Down,
             shared,
             standby: None,
+            upgrading: None,
             standbys_lost: 0,
             history: History::default(),
             restarts: 0,
+            hung_starts: 0,
+            start: Start::default(),
             progress,
             pulse: Pulse::default(),
             violations: 0,
@@ -81,6 +91,7 @@ impl Server {
     pub fn forget_progress(&mut self) {
         self.progress.fill_with(Progress::default);
         self.pulse = Pulse::default();
+        self.start = Start::default();
     }
 
     /// Takes its process away; the next state is its caller's to set.
@@ -98,7 +109,8 @@ impl Server {
 
     /// Whether a standby is to be made for it now.
     pub fn wants_standby(&self) -> bool {
-        let wanted = self.policy.way == Way::Standby && self.policy.restart != Restart::Never;
+        let wanted =
+            self.policy.way == Way::Standby && self.policy.restart != Restart::Never && self.upgrading.is_none();
         wanted && self.standby.is_none() && self.standbys_lost < STANDBYS_LOST && matches!(self.life, Life::Up(_))
     }
 
@@ -123,7 +135,8 @@ impl Server {
 
     /// Descriptors that are readable when something of it ended.
     pub fn watched(&self) -> impl Iterator<Item = i32> + '_ {
-        self.domain().into_iter().chain(&self.standby).map(|domain| domain.child.pidfd())
+        let successor = self.upgrading.iter().map(|upgrading| &upgrading.successor);
+        self.domain().into_iter().chain(&self.standby).chain(successor).map(|domain| domain.child.pidfd())
     }
 
     /// Tells the kernel's components where this server runs.

@@ -3,6 +3,7 @@
 //! Here it looks; what it does about what it finds is in [`restart`](super::restart).
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use kd_api::interfaces::vfs::Vfs;
@@ -14,6 +15,7 @@ use kd_boot::policy::{Policy, Way};
 use kd_boot::root::{Apps, Core, TICK};
 use kd_boot::start::{BootError, Parts, Prepared, prepare};
 use kd_boot::trace::Counts;
+use kd_boot::version::{Upgrade, UpgradeError};
 use kd_boot::{Manifest, info};
 use kd_machine::clock;
 use kd_machine::memory::Memory;
@@ -25,7 +27,7 @@ use kd_nucleus::{arena, channel};
 use super::domain::{self, Begin, Domain, Shared};
 use super::server::{Life, Server};
 use super::wiring::{Client, Wiring};
-use super::{apps, wiring};
+use super::{apps, exec, wiring};
 
 /// The core of the process placement.
 pub struct Supervisor {
@@ -74,16 +76,18 @@ impl Supervisor {
         process::measure()?;
         // A root has one boot.
         let ring: &'static Ring = Box::leak(Box::new(Ring::new()?));
+        let image = exec::is_possible(&manifest).then(|| Arc::new(manifest.clone()));
         let mut servers = Vec::new();
         for (of, policy) in order.into_iter().zip(policies) {
-            servers.push(Server::new(of, policy, Shared { ring, berth: Berth::new()? }));
+            servers.push(Server::new(of, policy, Shared { ring, berth: Berth::new()?, image: image.clone() }));
         }
         for Server { of, .. } in servers.iter().filter(|server| server.policy.way != Way::Cold) {
             of.members.iter().try_for_each(|&member| prepared[member].warm_up())?;
         }
         for server in &mut servers {
             let mut domain = Domain::begin(Begin::AtOnce, &server.of, &prepared, &mut wiring, &server.shared)?;
-            domain.wait(&server.of.name, ring)?;
+            let (start, members) = (&mut server.start, &server.of.members);
+            domain.wait(&server.of.name, ring, |pid| start.look(pid, members, &wiring, manifest.patience))?;
             server.life = Life::Up(domain);
         }
         let own = wiring.imports(Client::Supervisor, &prepared);
@@ -142,10 +146,14 @@ impl Supervisor {
         if broken {
             return Some(What::Violated);
         }
-        if !up || !look {
+        let pid = domain.child.pid();
+        if !up && look && domain.ready_at().is_none() {
+            return server.start.look(pid, members, &self.wiring, self.patience).map(|why| What::Hung(why.into()));
+        }
+        // One that is being replaced keeps calls waiting on purpose.
+        if !up || !look || server.upgrading.is_some() {
             return None;
         }
-        let pid = domain.child.pid();
         // As one that waits for another server, a driver that waits for its device is excused, and who calls it directly.
         let busy = members.iter().any(|&member| self.devices.busy(&self.prepared[member].entry.name));
         let mut looks = members.iter().zip(&mut server.progress);
@@ -164,6 +172,7 @@ impl Supervisor {
         if let Some(what) = self.diagnose(number, look, events) {
             self.bury(number, what, events);
         }
+        self.look_after_upgrade(number, events);
         let server = &mut self.servers[number];
         if let Life::Starting(domain) = &server.life
             && let Some(at) = domain.ready_at()
@@ -172,6 +181,7 @@ impl Supervisor {
                 server.life = Life::Up(domain);
             }
             server.restarts += 1;
+            server.hung_starts = 0;
             server.show();
             events.push(Event { at, who: server.of.name.clone(), what: What::Restarted });
             self.call_followers(number, events);
@@ -268,6 +278,10 @@ impl Core for Supervisor {
 
     fn kill_app(&mut self, app: u32) -> bool {
         self.apps.kill(app)
+    }
+
+    fn upgrade(&mut self, upgrade: Upgrade, _: &mut Vec<Event>) -> std::result::Result<(), UpgradeError> {
+        self.begin_upgrade(&upgrade)
     }
 
     fn devices(&self) -> Option<&Devices> {

@@ -1,17 +1,22 @@
 //! Which channel leads from whom to whom.
 
+use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use kd_api::client::Port;
 use kd_api::{Caller, Handle, Imports};
 use kd_boot::Manifest;
+use kd_boot::inherit::{memory, named};
 use kd_boot::manifest::Entry;
+use kd_boot::policy::Way;
 use kd_boot::start::{BootError, Prepared};
 use kd_boot::trace::{Counts, Origin, TracedPort};
-use kd_nucleus::channel::{self, Bell, Channel, ChannelPort, Exchanges, Wait};
+use kd_machine::memory::Memory;
+use kd_nucleus::channel::{self, Bell, Channel, ChannelPort, Exchanges, Page, Wait};
+use serde::{Deserialize, Serialize};
 
 /// Who calls through a channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Client {
     /// A component, by its number in the manifest.
     Component(usize),
@@ -32,7 +37,7 @@ impl From<Client> for Origin {
 }
 
 /// An app's main half, or the partner that shares its descriptors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Half {
     /// The app itself.
     Main,
@@ -52,10 +57,23 @@ pub struct Wire {
     pub exchanges: Exchanges,
 }
 
+impl Wire {
+    /// Whether it is of these components.
+    pub fn is_of(&self, members: &[usize]) -> bool {
+        members.contains(&self.server) || matches!(self.client, Client::Component(member) if members.contains(&member))
+    }
+}
+
+/// What a domain is left of a wiring, by descriptors: bells with the numbers of their servers; channels with client and server.
+pub type Left = (Vec<(usize, RawFd)>, Vec<(Client, usize, RawFd)>);
+
 /// All channels of a boot.
 pub struct Wiring {
     /// The channels.
     pub wires: Vec<Wire>,
+    /// What they and the bells of their servers lie in, in the same order, for domains that inherit nothing else; empty if there
+    /// are none.
+    memory: Vec<(Memory, Arc<Memory>)>,
     wait: Wait,
     counts: Option<Counts>,
 }
@@ -76,14 +94,48 @@ impl Wiring {
                 ends.push((Client::Supervisor, server));
             }
         }
-        let bells = manifest.entries.iter().map(|_| Bell::new()).collect::<std::io::Result<Vec<_>>>()?;
-        let mut wires = Vec::new();
+        let bell = |_| {
+            let memory = Page::memory()?;
+            Ok((Bell::on(Page::map(&memory)?), Arc::new(memory)))
+        };
+        let bells = manifest.entries.iter().map(bell).collect::<std::io::Result<Vec<_>>>()?;
+        // Every descriptor here is one more to close in each process that is forked.
+        let keeps = manifest.entries.iter().any(|entry| entry.policy.way == Way::Cold);
+        let (mut wires, mut kept) = (Vec::new(), Vec::new());
         for (client, server) in ends {
-            let channel = Channel::new(&format!("kd-channel-{}", manifest.entries[server].name), &bells[server])?;
+            let memory = Channel::memory(&format!("kd-channel-{}", manifest.entries[server].name))?;
+            let (bell, bell_memory) = &bells[server];
+            let channel = Channel::map(&memory, bell)?;
             channel.share_with_children(false)?;
             wires.push(Wire { client, server, channel, exchanges: Exchanges::default() });
+            kept.extend(keeps.then(|| (memory, bell_memory.clone())));
         }
-        Ok(Wiring { wires, wait: manifest.wait.0, counts })
+        Ok(Wiring { wires, memory: kept, wait: manifest.wait.0, counts })
+    }
+
+    /// What a domain of these components is left of it: bells, by their servers, and channels.
+    pub fn left_to(&self, members: &[usize]) -> Left {
+        let (mut bells, mut wires) = (Vec::<(usize, RawFd)>::new(), Vec::new());
+        for (wire, (memory, bell)) in self.wires.iter().zip(&self.memory).filter(|(wire, _)| wire.is_of(members)) {
+            if bells.iter().all(|(server, _)| *server != wire.server) {
+                bells.push((wire.server, named(bell)));
+            }
+            wires.push((wire.client, wire.server, named(memory)));
+        }
+        (bells, wires)
+    }
+
+    /// What a domain makes of that.
+    pub fn inherit(manifest: &Manifest, (bells, wires): Left) -> std::io::Result<Wiring> {
+        let mapped = |(server, fd)| Ok((server, Bell::on(Page::map(&memory(fd)?)?)));
+        let bells = bells.into_iter().map(mapped).collect::<std::io::Result<Vec<_>>>()?;
+        let mut all = Vec::new();
+        for (client, server, fd) in wires {
+            let bell = bells.iter().find(|(of, _)| *of == server).map(|(_, bell)| bell);
+            let channel = Channel::map(&memory(fd)?, bell.ok_or(std::io::ErrorKind::InvalidData)?)?;
+            all.push(Wire { client, server, channel, exchanges: Exchanges::default() });
+        }
+        Ok(Wiring { wires: all, memory: Vec::new(), wait: manifest.wait.0, counts: None })
     }
 
     /// Runs `fork`, whose child has the channels that `keep` picks and no others; it still has to [keep](Wiring::keep) them.

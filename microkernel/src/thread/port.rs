@@ -18,6 +18,8 @@ const SLOTS: usize = 16;
 
 struct Place {
     window: NonNull<u8>,
+    /// Of the last request: an answer with another number is a late one, to a request before.
+    number: AtomicU32,
     answers: (Sender<Answered>, Receiver<Answered>),
 }
 
@@ -45,7 +47,7 @@ impl ThreadPort {
         let place = |windows: NonNull<u8>, slot: usize| {
             // SAFETY: `slot` is below `SLOTS`, so this stays within the mapping.
             let window = unsafe { windows.add(slot * WINDOW) };
-            Place { window, answers: bounded(1) }
+            Place { window, number: AtomicU32::new(0), answers: bounded(1) }
         };
         let places: Vec<Place> =
             windows.into_iter().flat_map(|at| (0..SLOTS).map(move |slot| place(at, slot))).collect();
@@ -94,7 +96,10 @@ impl Port for ThreadPort {
     }
 
     fn submit(&self, slot: &Slot<'_>, _: &'static Operation, message: &mut Message) -> Option<Exchange> {
-        let answer = &self.places[slot.index].answers.0;
+        let Place { number, answers: (answer, _), .. } = &self.places[slot.index];
+        // Whoever holds the slot counts alone.
+        message.sequence = number.load(Relaxed).wrapping_add(1);
+        number.store(message.sequence, Relaxed);
         let (window, answer) = (self.window(slot.index), Some(answer.clone()));
         let sent = Sent { caller: self.caller, request: *message, window, answer };
         self.server.requests.send(sent).is_err().then_some(Exchange::Died)
@@ -103,7 +108,12 @@ impl Port for ThreadPort {
     fn complete(&self, slot: &Slot<'_>, _: &'static Operation, message: &mut Message) -> Exchange {
         // The caller may be a thread that keeps watch over an app's port: a colleague must while it waits.
         watch::about_to_wait();
-        let answer = self.places[slot.index].answers.1.recv();
+        let answers = &self.places[slot.index].answers.1;
+        let late = |answer: &Answered| answer.is_some_and(|reply| reply.sequence != message.sequence);
+        let mut answer = answers.recv();
+        while answer.as_ref().is_ok_and(late) {
+            answer = answers.recv();
+        }
         watch::done_waiting();
         match answer {
             Ok(Some(reply)) => {

@@ -5,6 +5,7 @@ use kd_api::{Blocks, Errno, Fd, InBuf, OutBuf};
 use kd_boot::board::Board;
 use kd_workloads::{Audit, Env, Verdict, Wrong};
 
+use super::private::Private;
 use super::{Work, data};
 
 const BLOCK: usize = 4096;
@@ -22,11 +23,13 @@ pub struct Device {
     size: u64,
     /// What each block holds; none if that is not known.
     holds: Vec<Option<Vec<u8>>>,
+    own: Private,
 }
 
 impl Device {
     pub fn start(env: &Env, path: &str) -> Result<Device, Errno> {
-        let mut device = Device { env: env.clone(), path: path.into(), fd: None, size: 0, holds: vec![None; COUNT] };
+        let (holds, own) = (vec![None; COUNT], Private::new(env)?);
+        let mut device = Device { env: env.clone(), path: path.into(), fd: None, size: 0, holds, own };
         let fd = device.fd()?;
         device.size = env.sys.lseek(env.caller, fd, 0, seek::END)?;
         // From the beginning on it is known what every block holds.
@@ -53,7 +56,7 @@ impl Device {
         let (fd, place) = (self.fd()?, self.at(block) + at as i64);
         let count = self.env.sys.pwrite(self.env.caller, fd, place, &mut InBuf::new(bytes))?;
         if count != bytes.len() {
-            return Err(Wrong::Answer(format!("a write of {} bytes took {count}", bytes.len())));
+            return Err(super::told_short(count, bytes.len()));
         }
         let mut now = if bytes.len() == BLOCK { Some(vec![0; BLOCK]) } else { before };
         if let Some(now) = &mut now {
@@ -68,7 +71,10 @@ impl Device {
         let mut bytes = vec![0; BLOCK];
         let (fd, place) = (self.fd()?, self.at(block));
         let count = self.env.sys.pread(self.env.caller, fd, place, &mut OutBuf::new(&mut bytes))?;
-        if count != BLOCK || bytes != expected {
+        if count != BLOCK {
+            return Err(super::told_short(count, BLOCK));
+        }
+        if bytes != expected {
             return Err(Wrong::Answer(format!("block {block} reads back other bytes")));
         }
         Ok(())
@@ -83,12 +89,15 @@ impl Device {
         let (fd, all) = (self.fd()?, each.concat());
         let count = self.env.sys.pwrite_many(self.env.caller, fd, request(self)?, &mut InBuf::new(&all))?;
         if count != all.len() {
-            return Err(Wrong::Answer(format!("a write of {} bytes took {count}", all.len())));
+            return Err(super::told_short(count, all.len()));
         }
         blocks.iter().zip(each).for_each(|(block, bytes)| self.holds[*block] = Some(bytes));
         let mut back = vec![0; all.len()];
         let count = self.env.sys.pread_many(self.env.caller, fd, request(self)?, &mut OutBuf::new(&mut back))?;
-        if count != back.len() || back != all {
+        if count != back.len() {
+            return Err(super::told_short(count, back.len()));
+        }
+        if back != all {
             return Err(Wrong::Answer("blocks read together are not what was written".into()));
         }
         Ok(())
@@ -102,6 +111,7 @@ impl Device {
             3 => self.fill((COUNT - 4..COUNT).collect(), round)?,
             _ => self.write(block, 0, &data(app, block, round, BLOCK))?,
         }
+        self.own.pass();
         self.read(block)?;
         self.read((round as usize * 7 + 3) % COUNT)?;
         let fd = self.fd()?;

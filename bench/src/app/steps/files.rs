@@ -3,8 +3,10 @@
 use kd_api::interfaces::vfs::open;
 use kd_api::{Errno, Fd, InBuf, OutBuf};
 use kd_boot::board::Board;
+use kd_boot::control::secret;
 use kd_workloads::{Audit, Env, Verdict, Wrong};
 
+use super::private::Private;
 use super::{Work, data};
 
 /// Files that are written in turn.
@@ -14,7 +16,7 @@ pub const SIZES: [usize; COUNT] = [300, 5000, 4096, 56 << 10];
 
 /// A directory of an app's own.
 pub struct Files {
-    env: Env,
+    pub(super) env: Env,
     directory: String,
     /// Whether names come and go as well.
     names: bool,
@@ -24,9 +26,11 @@ pub struct Files {
     lost: u64,
     /// What each file holds; none if that is not known.
     holds: Vec<Option<Vec<u8>>>,
+    /// An app that changes names keeps its secret to a pipe; another one in a file of its own.
+    own: Option<Private>,
 }
 
-fn wrong<T>(what: impl Into<String>) -> Result<T, Wrong> {
+pub(super) fn wrong<T>(what: impl Into<String>) -> Result<T, Wrong> {
     Err(Wrong::Answer(what.into()))
 }
 
@@ -35,14 +39,32 @@ impl Files {
     pub fn start(env: &Env, under: &str, names: bool) -> Result<Files, Errno> {
         let directory = format!("{under}/app-{}", env.caller.app.0);
         env.sys.mkdir(env.caller, &directory, 0o700)?;
-        Ok(Files { env: env.clone(), directory, names, failed: false, lost: 0, holds: vec![None; COUNT] })
+        let own = names.then(|| Private::new(env)).transpose()?;
+        let files = Files { env: env.clone(), directory, names, failed: false, lost: 0, holds: vec![None; COUNT], own };
+        if !names {
+            files.keep_secret("kept").map_err(|_| Errno::EIO)?;
+        }
+        Ok(files)
     }
 
-    fn path(&self, name: &str) -> String {
+    /// Writes the app's secret to a file.
+    fn keep_secret(&self, name: &str) -> Result<(), Wrong> {
+        self.with(&self.path(name), open::RDWR | open::CREAT, |fd| {
+            let me = self.env.caller;
+            Ok(self.env.sys.pwrite(me, fd, 0, &mut InBuf::new(&secret(me.app.0))).map(drop)?)
+        })
+    }
+
+    pub(super) fn path(&self, name: &str) -> String {
         format!("{}/{name}", self.directory)
     }
 
-    fn with<T>(&self, path: &str, flags: u32, work: impl FnOnce(Fd) -> Result<T, Wrong>) -> Result<T, Wrong> {
+    pub(super) fn with<T>(
+        &self,
+        path: &str,
+        flags: u32,
+        work: impl FnOnce(Fd) -> Result<T, Wrong>,
+    ) -> Result<T, Wrong> {
         let fd = self.env.sys.open(self.env.caller, path, flags, 0o600)?;
         let done = work(fd);
         let closed = self.env.sys.close(self.env.caller, fd);
@@ -56,7 +78,7 @@ impl Files {
             let (sys, me) = (&self.env.sys, self.env.caller);
             match sys.pwrite(me, fd, 0, &mut InBuf::new(&bytes))? {
                 count if count == bytes.len() => {}
-                count => return wrong(format!("a write of {} bytes took {count}", bytes.len())),
+                count => return Err(super::told_short(count, bytes.len())),
             }
             Ok(sys.fsync(me, fd)?)
         })?;
@@ -151,9 +173,18 @@ impl Files {
         board.set_stable(file, None);
         self.write(file, round)?;
         board.set_stable(file, Some(round));
+        match &self.own {
+            Some(own) => own.pass(),
+            // One that comes and goes: its memory is free afterwards.
+            None => {
+                self.keep_secret("gone")?;
+                self.env.sys.unlink(self.env.caller, &self.path("gone"))?;
+            }
+        }
         self.read(file)?;
         if self.names {
             self.names(round)?;
+            self.calls(round)?;
         }
         self.read((round as usize * 3 + 1) % COUNT)
     }
@@ -170,7 +201,7 @@ impl Work for Files {
     }
 
     fn audit(&mut self) -> Audit {
-        let mut audit = Audit { acknowledged: self.lost, lost: self.lost, wrong: 0 };
+        let mut audit = Audit { acknowledged: self.lost, lost: self.lost, wrong: 0, twice: 0 };
         for file in 0..COUNT {
             if let Some(expected) = &self.holds[file] {
                 super::compare(&mut audit, expected, &self.fetch(file).unwrap_or_default());

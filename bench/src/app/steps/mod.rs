@@ -5,11 +5,15 @@
 //! | --- | --- |
 //! | `device` | a round of reads and writes of a block device |
 //! | `files` | one of operations on a file system |
+//! | `calls` | the rarer of them |
 //! | `small` | one of a component that has no files: `kv`, `proc` |
+//! | `private` | what an app does with components that are not meant to fail |
 //! | `probe` | a question to each interface |
 
+mod calls;
 mod device;
 pub mod files;
+mod private;
 mod probe;
 mod small;
 
@@ -17,7 +21,7 @@ use kd_api::Errno;
 use kd_boot::board::{Board, Field, Step};
 use kd_boot::control::Load;
 use kd_machine::clock;
-use kd_workloads::{Audit, Env, Verdict};
+use kd_workloads::{Audit, Env, Verdict, Wrong};
 
 /// Bytes written so that any of them can be checked later.
 pub fn data(app: u32, place: usize, stamp: u64, len: usize) -> Vec<u8> {
@@ -26,6 +30,11 @@ pub fn data(app: u32, place: usize, stamp: u64, len: usize) -> Vec<u8> {
         (u64::from(app) << 48 | (place as u64) << 32).wrapping_add(stamp).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let byte = |index: usize| (seed.wrapping_mul(index as u64 + 1) >> 40) as u8 | 1;
     (0..len).map(byte).collect()
+}
+
+/// What a call came to that moved another number of bytes than there were: fewer is an error that the app was told of.
+fn told_short(count: usize, of: usize) -> Wrong {
+    if count < of { Wrong::Call(Errno::EIO) } else { Wrong::Answer(format!("{of} bytes were {count}")) }
 }
 
 /// What an app does in each round.

@@ -6,7 +6,8 @@ use kd_boot::policy::Way;
 use kd_report::schema::Record;
 use kd_report::stats::Random;
 
-use super::killing::{By, Cause, counts, kill, ready, until_restarted, wait_for};
+use super::cause::{By, Cause};
+use super::killing::{counts, kill, ready, until_restarted, wait_for};
 use super::{RATE, columns};
 use crate::boot::{Boot, BootFailure};
 use crate::experiments::Plan;
@@ -57,7 +58,7 @@ impl Keyed {
         let armed = kill(&boot, &app, subject, By::Fault)?;
         let events = until_restarted(&boot, &subject.name)?;
         wait_for(&app, ROUNDS_AFTER)?;
-        self.fault.note(&app, By::Fault, armed, &events);
+        let _ = self.fault.note(&app, By::Fault, armed, &events);
         self.fault.count(before, counts(&app));
         Ok(())
     }
@@ -72,12 +73,12 @@ impl Keyed {
 
     /// All records.
     pub fn records(&self, subject: &Subject, plan: &Plan) -> Vec<Record> {
-        let named = By::Fault.name();
+        let columns = columns(configuration(), &subject.name, By::Fault.name(), plan);
         match &self.obstacle {
-            None if self.fault.deaths > 0 => self.fault.records(configuration(), subject, By::Fault, named, plan),
+            None if self.fault.deaths > 0 => self.fault.records(&columns, plan.seed),
             why => {
                 let why = why.as_deref().unwrap_or("no boot of it succeeded");
-                vec![columns(configuration(), subject, named, plan).unavailable("restart_time", "median", "us", why)]
+                vec![columns.unavailable("restart_time", "median", "us", why)]
             }
         }
     }

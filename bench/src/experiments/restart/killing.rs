@@ -11,25 +11,25 @@ use kd_faults::{Fault, inject};
 use kd_machine::clock;
 use kd_nucleus::process;
 use kd_report::schema::Record;
-use kd_report::stats::{self, Random};
+use kd_report::stats::Random;
 
-use super::timeline::Timeline;
-use super::{RATE, RESAMPLES, Times, columns};
+use super::cause::{By, Cause};
+use super::{RATE, columns};
 use crate::boot::{Boot, BootFailure, RunningApp};
 use crate::experiments::Plan;
 use crate::experiments::faults::{Subject, configurations};
 use crate::experiments::latency::Configuration;
 
 /// The signals that cannot be caught: to end, and to stop.
-const SIGKILL: i32 = 9;
+pub(super) const SIGKILL: i32 = 9;
 const SIGSTOP: i32 = 19;
-/// Good rounds before a kill, which the timeline shows, and before a fault.
+/// Good rounds before a fault, which the timeline shows, and before another death.
 const ROUNDS: u64 = 60;
-const ROUNDS_BEFORE_FAULT: u64 = 20;
+const ROUNDS_BEFORE_OTHERS: u64 = 20;
 /// Good rounds after either.
-const ROUNDS_AFTER: u64 = 20;
+pub(super) const ROUNDS_AFTER: u64 = 20;
 /// How long anything may take before the boot is given up.
-const PATIENCE: Duration = Duration::from_secs(3);
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What the deaths of one subject gave that comes back in one way.
 #[derive(Debug)]
@@ -39,64 +39,9 @@ pub struct Samples {
     obstacle: Option<String>,
 }
 
-/// One cause of death.
-#[derive(Debug, Default)]
-pub(super) struct Cause {
-    /// From the death to when somebody knew; from there to when the successor answers; both together.
-    notice: Times,
-    restart: Times,
-    back: Times,
-    /// From the death to the end of the first good round.
-    first_answer: Times,
-    gap: Times,
-    /// A kill and a fork without a kernel.
-    bare: Times,
-    failed: u64,
-    repeated: u64,
-    unknown: u64,
-    lost: u64,
-    pub deaths: u64,
-    timeline: Timeline,
-}
-
 /// The configuration with processes.
-fn configuration() -> Configuration {
+pub(super) fn configuration() -> Configuration {
     configurations()[2]
-}
-
-/// What a component dies by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum By {
-    /// A kill from outside, which the host tells of.
-    Kill,
-    /// A null dereference in its code, which it tells of itself.
-    Fault,
-    /// A loop without end, which burns CPU time.
-    Loop,
-    /// Being stopped from outside: it does nothing any more.
-    Stop,
-}
-
-impl By {
-    /// Its name in results.
-    pub const fn name(self) -> &'static str {
-        match self {
-            By::Kill => "kill",
-            By::Fault => Fault::NullDereference.name(),
-            By::Loop => Fault::EndlessLoop.name(),
-            By::Stop => "stopped",
-        }
-    }
-
-    /// How often in one boot.
-    const fn times(self, quick: bool) -> usize {
-        match (self, quick) {
-            (By::Kill, false) => 4,
-            (By::Fault, false) => 3,
-            (By::Kill | By::Fault, true) => 2,
-            (By::Loop | By::Stop, _) => 1,
-        }
-    }
 }
 
 impl Samples {
@@ -130,7 +75,7 @@ impl Samples {
         let boot = Boot::new(&manifest)?;
         let rounds = Task::Rounds { workload: subject.workload.clone(), rate: RATE, entry: Entry::Call };
         let app = boot.start(1, true, rounds)?;
-        let mut kills = Vec::new();
+        let mut faults = Vec::new();
         for (by, cause) in &mut self.causes {
             let by = *by;
             cause.new_boot();
@@ -146,19 +91,24 @@ impl Samples {
                 let killed = kill(&boot, &app, subject, by)?;
                 let events = until_restarted(&boot, &subject.name)?;
                 wait_for(&app, ROUNDS_AFTER)?;
-                cause.note(&app, by, killed, &events);
+                let death = cause.note(&app, by, killed, &events);
                 let now = boot.component(&subject.name)?.counters[1];
                 cause.repeated += now.saturating_sub(repeated);
                 repeated = now;
-                kills.extend(Some(killed).filter(|_| by == By::Kill));
+                faults.extend(Some(death).filter(|_| by == By::Fault));
             }
             cause.count(before, counts(&app));
         }
         app.stop();
         app.wait_until(PATIENCE, |board| board.get(Field::Audited) != 0);
-        if let Some((_, kill)) = self.causes.iter_mut().find(|(by, _)| *by == By::Kill) {
-            kill.lost += app.board.get(Field::Lost) + app.board.get(Field::Corrupted);
-            kills.iter().for_each(|&killed| kill.timeline.add(&app.board, killed));
+        for (by, cause) in &mut self.causes {
+            match by {
+                // The audit comes at the end of a boot, after deaths of all causes.
+                By::Kill => cause.audit(&app.board),
+                // What every kernel can suffer is what is shown on one axis.
+                By::Fault => faults.iter().for_each(|&fault| cause.timeline.add(&[&app.board], fault)),
+                By::Loop | By::Stop => {}
+            }
         }
         Ok(())
     }
@@ -169,10 +119,10 @@ impl Samples {
         let of = |(by, cause): &(By, Cause)| {
             let named = format!("{}/{}", by.name(), self.way.name());
             if cause.deaths > 0 {
-                return cause.records(process, subject, *by, &named, plan);
+                return cause.records(&columns(process, &subject.name, &named, plan), plan.seed);
             }
             let why = self.obstacle.as_deref().unwrap_or("no boot of it succeeded");
-            vec![columns(process, subject, &named, plan).unavailable("restart_time", "median", "us", why)]
+            vec![columns(process, &subject.name, &named, plan).unavailable("restart_time", "median", "us", why)]
         };
         self.causes.iter().flat_map(of).collect()
     }
@@ -188,7 +138,7 @@ pub fn unkillable(subject: &Subject, plan: &Plan) -> Vec<Record> {
         (keys, no_keys.as_deref().unwrap_or("a domain behind a protection key has no process of its own")),
     ];
     let record = |(configuration, why)| {
-        columns(configuration, subject, "kill", plan).unavailable("restart_time", "median", "us", why)
+        columns(configuration, &subject.name, "kill", plan).unavailable("restart_time", "median", "us", why)
     };
     why.map(record).into()
 }
@@ -203,7 +153,13 @@ pub(super) fn wait_for(app: &RunningApp, rounds: u64) -> Result<(), BootFailure>
     let goal = app.board.get(Field::Good) + rounds;
     match app.wait_until(PATIENCE, |board| board.get(Field::Good) >= goal) {
         true => Ok(()),
-        false => Err(BootFailure::App("the load does not get on".into())),
+        false => {
+            let [good, failed, errno] =
+                [Field::Good, Field::Failed, Field::LastErrno].map(|field| app.board.get(field));
+            let why =
+                format!("the load does not get on: {good} rounds were good, {failed} failed, last with errno {errno}");
+            Err(BootFailure::App(why))
+        }
     }
 }
 
@@ -216,16 +172,24 @@ pub(super) fn ready(
     by: By,
     random: &mut Random,
 ) -> Result<(), BootFailure> {
-    wait_for(app, if by == By::Kill { ROUNDS } else { ROUNDS_BEFORE_FAULT })?;
-    let begin = Instant::now();
-    while way == Way::Standby && boot.component(&subject.name)?.standby.is_none() {
-        if begin.elapsed() > PATIENCE {
-            return Err(BootFailure::App("nobody stands by".into()));
-        }
-        std::thread::sleep(Duration::from_millis(1));
+    wait_for(app, if by == By::Fault { ROUNDS } else { ROUNDS_BEFORE_OTHERS })?;
+    if way == Way::Standby {
+        stood_by(boot, &subject.name)?;
     }
     std::thread::sleep(Duration::from_nanos(random.below(2_000_000) as u64));
     boot.events()?;
+    Ok(())
+}
+
+/// Waits until somebody stands by for a component.
+pub(super) fn stood_by(boot: &Boot, component: &str) -> Result<(), BootFailure> {
+    let begin = Instant::now();
+    while boot.component(component)?.standby.is_none() {
+        if begin.elapsed() > PATIENCE {
+            return Err(BootFailure::App(format!("nobody stands by for `{component}`")));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
     Ok(())
 }
 
@@ -262,95 +226,4 @@ pub(super) fn until_restarted(boot: &Boot, component: &str) -> Result<Vec<Event>
         std::thread::sleep(Duration::from_millis(1));
     }
     Err(BootFailure::App(format!("`{component}` was not restarted")))
-}
-
-impl Cause {
-    pub fn new_boot(&mut self) {
-        let Cause { notice, restart, back, first_answer, gap, bare, .. } = self;
-        [notice, restart, back, first_answer, gap, bare].into_iter().for_each(Times::new_boot);
-    }
-
-    /// What failed, or has an unknown outcome, between two counts.
-    pub fn count(&mut self, before: [u64; 2], after: [u64; 2]) {
-        self.failed += after[0] - before[0];
-        self.unknown += after[1] - before[1];
-    }
-
-    /// How many ways back were timed.
-    pub fn timed(&self) -> usize {
-        self.back.0.iter().map(Vec::len).sum()
-    }
-
-    pub fn note(&mut self, app: &RunningApp, by: By, killed: u64, events: &[Event]) {
-        self.deaths += 1;
-        let at = |of: fn(&What) -> bool| events.iter().find(|event| of(&event.what)).map(|event| event.at);
-        let death = match by {
-            By::Kill | By::Stop => killed,
-            // A process that faulted has said when.
-            By::Fault => at(|what| matches!(what, What::Faulted(_))).unwrap_or(killed),
-            // Who loops says nothing; the round that met the loop is the longest.
-            By::Loop => app.board.get(Field::LongestRoundAt),
-        };
-        let (Some(noticed), Some(back)) = (
-            at(|what| matches!(what, What::Died(_) | What::Hung(_) | What::Violated)),
-            at(|what| *what == What::Restarted),
-        ) else {
-            return;
-        };
-        self.notice.push(noticed.saturating_sub(death));
-        self.restart.push(back.saturating_sub(noticed));
-        self.back.push(back.saturating_sub(death));
-        let rounds = app.board.recent();
-        let after = || rounds.iter().filter(|(_, end)| *end > death);
-        if let Some(first) = after().map(|(_, end)| end - death).min() {
-            self.first_answer.push(first);
-        }
-        // Those that were due before all was well again: their delay counts from when they were due, but for what preparing a
-        // fault has held up.
-        let since = if death == killed { 0 } else { death };
-        let held_up = after().filter(|(due, _)| *due < back.max(death + 1));
-        if let Some(gap) = held_up.map(|(due, end)| end.saturating_sub(since.max(*due))).max() {
-            self.gap.push(gap);
-        }
-    }
-
-    pub fn records(
-        &self,
-        configuration: Configuration,
-        subject: &Subject,
-        by: By,
-        named: &str,
-        plan: &Plan,
-    ) -> Vec<Record> {
-        let columns = columns(configuration, subject, named, plan);
-        let seed = plan.seed;
-        let times = [
-            ("notice_time", &self.notice),
-            ("restart_time", &self.restart),
-            ("back_time", &self.back),
-            ("first_answer_time", &self.first_answer),
-            ("longest_gap", &self.gap),
-        ];
-        let mut records: Vec<Record> =
-            times.into_iter().flat_map(|(metric, times)| times.records(&columns, metric, seed)).collect();
-        if by == By::Kill {
-            records.extend(self.bare.records(&columns, "bare_time", seed));
-            let ratio = stats::ratio(&self.back.0, &self.bare.0, stats::median, RESAMPLES, seed);
-            records.push(columns.estimate("over_bare", "ratio", "ratio", ratio, self.deaths as usize));
-        }
-        let counts = [("deaths", self.deaths), ("calls_failed", self.failed), ("calls_unknown", self.unknown)];
-        let total = |(metric, count): (&str, u64)| columns.value(metric, "total", "count", count as f64, self.deaths);
-        records.extend(counts.into_iter().map(total));
-        // Channels count what they repeat; gates have no memory to count in that a caller's domain could write.
-        records.push(match configuration.placement.is_pkey() {
-            false => total(("calls_repeated", self.repeated)),
-            true => columns.unavailable("calls_repeated", "total", "count", "gates do not count what they repeat"),
-        });
-        if by == By::Kill {
-            // The audit comes at the end of a boot, after kills and faults alike.
-            records.push(columns.value("acknowledged_bytes_lost", "total", "bytes", self.lost as f64, self.deaths));
-            records.extend(self.timeline.records(&columns));
-        }
-        records
-    }
 }

@@ -8,14 +8,26 @@
 //! | file | what |
 //! | --- | --- |
 //! | [`killing`] | kills and faults in the microkernel |
+//! | [`cause`] | what the deaths by one cause gave |
+//! | [`in_turn`] | every component in turn, two at once, and a kill during recovery |
+//! | [`each_second`] | a kill each second: drift, leaks, and throughput |
+//! | [`random_kills`] | kills at random moments: what is lost, and what happens twice |
+//! | [`idle`] | a server that is stuck though nobody calls it |
 //! | [`keyed`] | faults behind protection keys |
 //! | [`oopsing`] | the same fault in the monolithic kernel: what still works, and the way back |
+//! | [`upgrade`] | another version of a driver, in both |
 //! | [`timeline`] | completed rounds around the kill |
 
+mod cause;
+pub mod each_second;
+mod idle;
+pub mod in_turn;
 pub mod keyed;
 mod killing;
 mod oopsing;
+pub mod random_kills;
 mod timeline;
+mod upgrade;
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +35,10 @@ use kd_boot::policy::Way;
 use kd_report::schema::{Entry, Experiment, Record};
 use kd_report::stats::{self, Random};
 
-use super::faults::{Subject, subjects};
+use self::each_second::{EachSecond, Pace};
+use self::in_turn::InTurn;
+use self::random_kills::RandomKills;
+use super::faults::subjects;
 use super::latency::Configuration;
 use super::records::Subject as Columns;
 use super::{Plan, Progress};
@@ -37,30 +52,96 @@ const RESAMPLES: usize = 2_000;
 /// Boots of each configuration at most.
 const BOOTS_MAX: usize = 40;
 
-/// Runs the experiment: every boot once in each round, as many rounds as the budget allows, at least the plan's boots.
+/// Boots of a quick run in which everything is tried after an oops: each try is an app of its own.
+const PROBED_QUICK: usize = 2;
+/// Boots of a quick run in which drivers are upgraded and a kernel waits.
+const UPGRADED_QUICK: usize = 3;
+/// What part of the budget each part has, beside [`each_second`], whose length is its pace.
+const DEATHS: f64 = 0.6;
+const IN_TURN: f64 = 0.15;
+const RANDOM_KILLS: f64 = 0.08;
+/// Kills at random moments of a long run, and how long they may take.
+const KILLS: u64 = 10_000;
+const KILLING: Duration = Duration::from_secs(180);
+
+/// How a kill each second is gone about.
+const fn pace(plan: &Plan) -> Pace {
+    match (plan.long, plan.quick) {
+        (true, _) => Pace { cycles: 60, kills: 10 },
+        (false, false) => Pace { cycles: 4, kills: 2 },
+        (false, true) => Pace { cycles: 2, kills: 1 },
+    }
+}
+
+/// Runs the experiment.
+///
+/// # Errors
+/// A kernel that did not boot, or that went away.
 pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailure> {
-    let subjects = subjects(plan.quick);
-    let budget = Duration::from_secs(budget::seconds("restart", plan.quick));
+    let budget = Duration::from_secs(budget::of(plan, "restart"));
     let begin = Instant::now();
+    let mut tell = |what: &str| progress((begin.elapsed().as_secs_f64() / budget.as_secs_f64()).min(1.0), what);
     let mut random = Random::new(plan.seed, 3);
-    let ways =
-        |subject: usize| Way::ALL.into_iter().filter(move |way| !plan.quick || subject == 0 || *way == Way::Warm);
+    let mut records = deaths(plan, &mut random, &mut tell)?;
+    let mut in_turn = InTurn::new(plan.quick);
+    let (begun, time) = (Instant::now(), share(plan, IN_TURN));
+    for round in 0..BOOTS_MAX {
+        if round > 0 && begun.elapsed() >= time {
+            break;
+        }
+        for number in in_turn.numbers() {
+            tell(&format!("{}, boot {}", in_turn.name(number), round + 1));
+            in_turn.boot(number, &mut random)?;
+        }
+    }
+    records.extend(in_turn.records(plan));
+    records.extend(idle::run(plan)?);
+    let mut random_kills = RandomKills::default();
+    let time = if plan.long { KILLING } else { share(plan, RANDOM_KILLS) };
+    random_kills.run(KILLS, time, &mut random, &mut |kill| tell(&format!("kill {kill} at a random moment")))?;
+    records.extend(random_kills.records(plan));
+    let mut each_second = EachSecond::default();
+    let pace = pace(plan);
+    let seconds = pace.seconds();
+    each_second.run(pace, &mut random, &mut |second| tell(&format!("a kill each second: {second} of {seconds} s")))?;
+    records.extend(each_second.records(plan));
+    Ok(records)
+}
+
+/// A part of what a run that is not long has.
+fn share(plan: &Plan, part: f64) -> Duration {
+    Duration::from_secs(budget::seconds("restart", plan.quick)).mul_f64(part)
+}
+
+/// Deaths of drivers and of a service, by every cause and in every way: every boot once in each round, as many rounds as the
+/// budget allows, at least the plan's boots.
+fn deaths(plan: &Plan, random: &mut Random, tell: &mut dyn FnMut(&str)) -> Result<Vec<Record>, BootFailure> {
+    let subjects = subjects(plan.quick);
+    let (begin, budget) = (Instant::now(), share(plan, DEATHS));
+    // What the ways differ by shows in drivers; a quick run shows it in one.
+    let all_ways = |subject: usize| if plan.quick { subject == 0 } else { subjects[subject].is_driver() };
+    let ways = |subject: usize| Way::ALL.into_iter().filter(move |way| all_ways(subject) || *way == Way::Warm);
     let mut killed: Vec<Vec<killing::Samples>> =
         (0..subjects.len()).map(|subject| ways(subject).map(killing::Samples::new).collect()).collect();
     let mut keyed: Vec<keyed::Keyed> = subjects.iter().map(|_| keyed::Keyed::default()).collect();
     let mut oopsed: Vec<oopsing::Samples> = subjects.iter().map(|_| oopsing::Samples::default()).collect();
+    let mut upgraded: Vec<Vec<upgrade::Samples>> = subjects.iter().map(upgrade::samples).collect();
     for boot in 0..BOOTS_MAX {
         if boot >= budget::boots(plan.quick) && begin.elapsed() >= budget {
             break;
         }
         for (number, subject) in subjects.iter().enumerate() {
-            let share = begin.elapsed().as_secs_f64() / budget.as_secs_f64();
-            progress(share.min(1.0), &format!("boot {}: {}", boot + 1, subject.name));
+            tell(&format!("boot {}: {}", boot + 1, subject.name));
             for way in &mut killed[number] {
-                way.boot(subject, plan.quick, &mut random)?;
+                way.boot(subject, plan.quick, random)?;
             }
-            keyed[number].boots(subject, 1, &mut random)?;
-            oopsed[number].boot(subject, &mut random)?;
+            keyed[number].boots(subject, 1, random)?;
+            let probed = !plan.quick || boot < PROBED_QUICK;
+            let more = !plan.quick || boot < UPGRADED_QUICK;
+            oopsed[number].boot(subject, oopsing::Asked { probed, kexec: more && number == 0 }, random)?;
+            for kernel in upgraded[number].iter_mut().filter(|_| more) {
+                kernel.boot(subject, random)?;
+            }
         }
     }
     let mut records = Vec::new();
@@ -69,11 +150,12 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
         records.extend(keyed[number].records(subject, plan));
         records.extend(killing::unkillable(subject, plan));
         records.extend(oopsed[number].records(subject, plan));
+        records.extend(upgraded[number].iter().flat_map(|kernel| kernel.records(subject, plan)));
     }
     Ok(records)
 }
 
-fn columns(configuration: Configuration, subject: &Subject, cause: &str, plan: &Plan) -> Columns {
+fn columns(configuration: Configuration, component: &str, cause: &str, plan: &Plan) -> Columns {
     Columns {
         experiment: Experiment::Restart,
         kernel: configuration.kernel_word(),
@@ -81,7 +163,7 @@ fn columns(configuration: Configuration, subject: &Subject, cause: &str, plan: &
         wait: configuration.wait_word(),
         entry: Entry::Call,
         cores: plan.cores.len() as u32,
-        workload: format!("{}/{cause}", subject.name),
+        workload: format!("{component}/{cause}"),
     }
 }
 

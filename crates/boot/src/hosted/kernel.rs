@@ -8,6 +8,7 @@ use kd_api::interfaces::syscalls::Syscalls;
 use kd_api::interfaces::vfs::Vfs;
 use kd_api::{AppId, Caller, Errno, Handle, Imports};
 use kd_machine::memory::Memory;
+use kd_nucleus::berth::Berth;
 use kd_nucleus::channel::Pool;
 use kd_nucleus::socket::Socket;
 use kd_nucleus::{arena, process, threads};
@@ -16,6 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use super::page::KernelPage;
 use super::ports::{Ports, SYSCALLS, exports};
+use super::spare;
+use super::upgrade::Holders;
 use super::{Holder, Wiring};
 use crate::app::{self, App};
 use crate::board::Board;
@@ -23,7 +26,8 @@ use crate::control::AppRun;
 use crate::info;
 use crate::manifest::{Entry, Manifest};
 use crate::order::start_order;
-use crate::start::{BootError, Parts, Prepared};
+use crate::start::{BootError, Parts, Prepared, Started};
+use crate::version::Upgrade;
 
 /// How often the kernel looks after threads that left and components that died.
 const LOOK: Duration = Duration::from_millis(5);
@@ -35,12 +39,19 @@ pub enum Command {
     Start(AppRun),
     /// An app with a process of its own is gone.
     AppExited(u32),
+    /// Put another version of a module in its place, and say what came of it.
+    Upgrade(Upgrade),
 }
+
+/// From which version to which, or why not.
+pub type Outcome = Result<String, String>;
 
 /// The place of the kernel's arena in the direct map; the disks' frames follow it.
 pub const ARENA: usize = 0;
 
-/// Boots the kernel in this process and runs it; returns only when it could not boot, or the root is gone.
+/// Boots the kernel in this process and runs it; returns only when it could not boot, or the root is gone. With a berth it
+/// waits there, when all is loaded.
+#[allow(clippy::too_many_arguments)] // Each is the root's, and one kernel's alone.
 pub fn run(
     manifest: &Manifest,
     prepared: &'static [Prepared],
@@ -49,14 +60,15 @@ pub fn run(
     wiring: &'static dyn Wiring,
     parts: Parts,
     commands: &Socket,
+    berth: Option<&Berth>,
 ) -> Result<(), BootError> {
     arena::adopt(ARENA)?;
     wiring.install(page);
-    let mut kernel = Kernel { prepared, wiring, handles: prepared.iter().map(|_| None).collect(), parts };
+    berth.map_or(Ok(()), |berth| spare::wait(berth, prepared, page))?;
+    let handles = prepared.iter().map(|_| None).collect();
+    let mut kernel = Kernel { prepared, wiring, handles, parts, page, holders: Holders::default() };
     for number in start_order(manifest)? {
-        let holder = Holder { component: Some(&prepared[number]), ..Holder::KERNEL };
-        let imports = kernel.clients(holder, |entry| prepared[number].entry.imports.contains(&entry.name));
-        let started = wiring.start(&prepared[number], number, imports)?;
+        let started = kernel.start(number)?;
         if let Some(patch) = started.patch {
             page.set_patch(number, patch);
         }
@@ -70,22 +82,33 @@ pub fn run(
         pools.extend(kernel.open_ports(app, ports)?);
     }
     page.set_ready(1);
-    kernel.serve(commands, &pools, page);
+    kernel.serve(commands, &pools);
     Ok(())
 }
 
 /// The components as they run.
-struct Kernel {
-    prepared: &'static [Prepared],
+pub struct Kernel {
+    pub(super) prepared: &'static [Prepared],
     wiring: &'static dyn Wiring,
-    handles: Vec<Option<Handle>>,
+    pub(super) handles: Vec<Option<Handle>>,
     parts: Parts,
+    pub(super) page: &'static KernelPage,
+    pub(super) holders: Holders,
 }
 
 /// What one app holds: the table of system calls, and the components that apps may call.
 type Held = (Arc<dyn Syscalls>, Imports);
 
 impl Kernel {
+    /// Starts a component over those that run.
+    pub(super) fn start(&self, number: usize) -> Result<Started, BootError> {
+        let mine = &self.prepared[number];
+        let holder = Holder { component: Some(mine), ..Holder::KERNEL };
+        let mut imports = self.clients(holder, |entry| mine.entry.imports.contains(&entry.name));
+        imports.set_offers(self.holders.offers_of(number));
+        self.wiring.start(mine, number, imports)
+    }
+
     /// What `holder` holds of the components that `wanted` picks.
     fn clients(&self, holder: Holder, wanted: impl Fn(&Entry) -> bool) -> Imports {
         let mut imports = Imports::default();
@@ -121,12 +144,12 @@ impl Kernel {
         Ok(exports(self.prepared).iter().enumerate().filter_map(pool).collect())
     }
 
-    fn serve(&self, commands: &Socket, pools: &[&'static Pool], page: &KernelPage) {
+    fn serve(&mut self, commands: &Socket, pools: &[&'static Pool]) {
         let kernel = self.clients(Holder::KERNEL, |entry| entry.apps);
         loop {
             let ready = process::poll(&[commands.fd().as_raw_fd()], Some(LOOK));
             pools.iter().for_each(|pool| pool.replenish());
-            self.wiring.look_after(page);
+            self.wiring.look_after(self.page);
             if ready != [true] {
                 continue;
             }
@@ -135,6 +158,11 @@ impl Kernel {
                 Command::AppExited(app) => kernel.all::<dyn Vfs>().for_each(|(_, vfs)| vfs.app_exited(AppId(app))),
                 // An app that cannot start leaves its results empty, which is what its starter waits for.
                 Command::Start(run) => drop(self.start_app(run, fds)),
+                Command::Upgrade(upgrade) => {
+                    let outcome: Outcome = self.upgrade(&upgrade).map_err(|error| error.to_string());
+                    // A root that is gone asks for none.
+                    let _ = commands.send(&outcome, &[]);
+                }
             }
         }
     }

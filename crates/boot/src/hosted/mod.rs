@@ -9,6 +9,8 @@ mod kernel;
 mod page;
 mod ports;
 mod root;
+mod spare;
+mod upgrade;
 
 pub use kernel::ARENA;
 pub use page::{Fate, KernelPage, News, Oops};

@@ -13,6 +13,7 @@ const OOPSES: usize = 2;
 const PANICKED: usize = 3;
 const FENCED: usize = 4;
 const RESTARTS: usize = 5;
+const SPARE: usize = 6;
 const OOPS: usize = 8;
 const OOPS_WORDS: usize = 4;
 const OOPSES_KEPT: usize = 16;
@@ -84,6 +85,16 @@ impl KernelPage {
     /// Says so.
     pub fn set_ready(&self, state: u64) {
         self.0.get(READY).store(state, Release);
+    }
+
+    /// The process of the kernel that waits to follow, once it is loaded.
+    pub fn spare(&self) -> Option<i32> {
+        Some(self.0.get(SPARE).load(Acquire) as i32).filter(|&pid| pid != 0)
+    }
+
+    /// Says that this process is it.
+    pub fn set_spare(&self) {
+        self.0.get(SPARE).store(std::process::id().into(), Release);
     }
 
     /// Whether an oops ends the machine.

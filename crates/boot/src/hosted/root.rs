@@ -1,25 +1,31 @@
 //! The root's half of a kernel in one process.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use kd_machine::clock;
 use kd_machine::memory::Memory;
+use kd_nucleus::berth::Berth;
 use kd_nucleus::process::{self, Child, signal_name};
 use kd_nucleus::socket::Socket;
 use kd_nucleus::{arena, channel};
 
 use super::Wiring;
-use super::kernel::{self, Command};
+use super::kernel::{self, Command, Outcome};
 use super::page::{Fate, KernelPage, News, Oops};
 use super::ports::{Ports, SYSCALLS, exports};
+use super::spare::Spare;
 use crate::Manifest;
 use crate::app::env;
 use crate::control::{AppRun, Event, Status, What};
 use crate::devices::Devices;
 use crate::root::{Apps, Core};
 use crate::start::{BootError, Parts, Prepared, prepare};
+use crate::version::{Upgrade, UpgradeError};
 use crate::{info, log};
+
+/// How long a module may take to load.
+const LOADING: Duration = Duration::from_secs(5);
 
 /// The core of a kernel in one process.
 pub struct Hosted {
@@ -30,6 +36,7 @@ pub struct Hosted {
     ports: Ports,
     page: &'static KernelPage,
     kernel: Option<(Child, Socket)>,
+    spare: Option<Spare>,
     devices: Devices,
     apps: Apps,
     reboots: u32,
@@ -55,6 +62,7 @@ impl Hosted {
             ports,
             page,
             kernel: None,
+            spare: None,
             devices,
             apps,
             reboots: 0,
@@ -66,16 +74,42 @@ impl Hosted {
         Ok(hosted)
     }
 
-    /// Forks the kernel's process and waits until it runs. Disks are as the last kernel left them.
+    /// Starts a kernel, the spare one if there is one, and waits until it runs. Disks are as the last kernel left them.
     fn start(&mut self) -> Result<(), BootError> {
         self.page.clear();
         (self.oopses, self.fenced, self.news) = (0, 0, 0);
+        let spare = self.spare.take().and_then(Spare::if_fit);
+        let (mut child, ours) = match spare {
+            Some(Spare { child, commands, berth }) => {
+                berth.clear();
+                (child, commands)
+            }
+            None => self.fork(None)?,
+        };
+        while self.page.ready() == 0 {
+            if let Some(exit) = child.poll() {
+                return Err(BootError::Ended("kernel".into(), exit.to_string()));
+            }
+            std::thread::sleep(Duration::from_micros(5));
+        }
+        if self.page.ready() != 1 {
+            let exit = child.wait().to_string();
+            return Err(ours
+                .receive()
+                .map_or_else(|_| BootError::Ended("kernel".into(), exit), |(why, _)| BootError::Within(why)));
+        }
+        self.kernel = Some((child, ours));
+        Ok(())
+    }
+
+    /// Forks a kernel's process; with a berth it waits there before it starts anything.
+    fn fork(&self, berth: Option<&Berth>) -> Result<(Child, Socket), BootError> {
         let (ours, theirs) = Socket::pair()?;
         let (manifest, prepared, ports, page) = (&self.manifest, self.prepared, &self.ports, self.page);
         let (wiring, parts) = (self.wiring, self.parts);
-        let mut child = process::fork(|| {
-            process::set_name("kd-kernel");
-            match kernel::run(manifest, prepared, ports, page, wiring, parts, &theirs) {
+        let child = process::fork(|| {
+            process::set_name(if berth.is_some() { "kd-spare" } else { "kd-kernel" });
+            match kernel::run(manifest, prepared, ports, page, wiring, parts, &theirs, berth) {
                 Ok(()) => 0,
                 Err(error) => {
                     log::say(&format!("kernel: {error}"));
@@ -86,20 +120,18 @@ impl Hosted {
                 }
             }
         })?;
-        while page.ready() == 0 {
-            if let Some(exit) = child.poll() {
-                return Err(BootError::Ended("kernel".into(), exit.to_string()));
-            }
-            std::thread::sleep(Duration::from_micros(5));
+        Ok((child, ours))
+    }
+
+    /// Has a kernel wait to follow this one, if that is wanted. Without one, a reboot is a fork; so it is with a device that
+    /// reaches all memory, since then two kernels would have one arena.
+    fn load_spare(&mut self) {
+        let shared = self.manifest.entries.iter().any(|entry| entry.ring.as_ref().is_some_and(|ring| !ring.iommu));
+        if !self.manifest.kexec || shared || self.kernel.is_none() || self.spare.is_some() {
+            return;
         }
-        if page.ready() != 1 {
-            let exit = child.wait().to_string();
-            return Err(ours
-                .receive()
-                .map_or_else(|_| BootError::Ended("kernel".into(), exit), |(why, _)| BootError::Within(why)));
-        }
-        self.kernel = Some((child, ours));
-        Ok(())
+        let Ok(berth) = Berth::new() else { return };
+        self.spare = self.fork(Some(&berth)).ok().map(|(child, commands)| Spare { child, commands, berth });
     }
 
     fn note_oopses(&mut self, events: &mut Vec<Event>) {
@@ -175,7 +207,7 @@ impl Core for Hosted {
         let of = |(number, prepared): (usize, &Prepared)| Status {
             name: prepared.entry.name.clone(),
             pid: kernel.pid(),
-            standby: None,
+            standby: self.page.spare(),
             restarts: self.reboots + restarts(number),
             patch: self.page.patch(number),
             arena: (arena::place(self.wiring.arena(number)), arena::PLACE),
@@ -191,6 +223,7 @@ impl Core for Hosted {
 
     fn tick(&mut self, events: &mut Vec<Event>) {
         self.note_oopses(events);
+        self.load_spare();
         self.devices.tick(events);
         let exit = self.kernel.as_mut().and_then(|(kernel, _)| kernel.poll());
         if let Some(exit) = exit {
@@ -228,6 +261,19 @@ impl Core for Hosted {
 
     fn kill_app(&mut self, app: u32) -> bool {
         self.apps.kill(app)
+    }
+
+    fn upgrade(&mut self, upgrade: Upgrade, events: &mut Vec<Event>) -> Result<(), UpgradeError> {
+        let Some((_, commands)) = &self.kernel else { return Err(UpgradeError::NotUp(upgrade.component)) };
+        let who = upgrade.component.clone();
+        commands.send(&Command::Upgrade(upgrade), &[])?;
+        // As on Linux, it is the loading thread that a module's start keeps; nothing says how long.
+        if process::poll(&[commands.fd().as_raw_fd()], Some(LOADING)) != [true] {
+            return Err(UpgradeError::Within(format!("the kernel has been loading `{who}` for {LOADING:?}")));
+        }
+        let what = commands.receive::<Outcome>()?.0.map_err(UpgradeError::Within)?;
+        events.push(Event { at: clock::now(), who, what: What::Upgraded(what) });
+        Ok(())
     }
 
     fn devices(&self) -> Option<&Devices> {

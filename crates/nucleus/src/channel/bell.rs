@@ -19,7 +19,12 @@ pub struct Bell {
 impl Bell {
     /// A bell in shared memory.
     pub fn new() -> io::Result<Bell> {
-        Ok(Bell { page: Arc::new(Page::new()?) })
+        Ok(Bell::on(Page::new()?))
+    }
+
+    /// The bell on a page.
+    pub fn on(page: Page) -> Bell {
+        Bell { page: Arc::new(page) }
     }
 
     /// How often it was rung.

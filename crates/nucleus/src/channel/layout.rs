@@ -95,9 +95,19 @@ impl Line {
 pub struct Page(Words);
 
 impl Page {
+    /// Memory for one.
+    pub fn memory() -> io::Result<Memory> {
+        Memory::new("kd-bell", 4096)
+    }
+
     /// A fresh one, of zeros.
     pub fn new() -> io::Result<Page> {
-        Ok(Page(Words::new(Memory::new("kd-bell", 4096)?.map()?)))
+        Page::map(&Page::memory()?)
+    }
+
+    /// The one in this memory object.
+    pub fn map(memory: &Memory) -> io::Result<Page> {
+        Ok(Page(Words::new(memory.map()?)))
     }
 
     /// Its first word.
@@ -125,8 +135,20 @@ pub struct Channel {
 impl Channel {
     /// A fresh channel in shared memory of its own, to the server that sleeps on `bell`.
     pub fn new(name: &str, bell: &Bell) -> io::Result<Channel> {
-        let mapping = Memory::new(name, SIZE)?.map()?;
-        Ok(Channel { mapping: Arc::new(mapping), bell: bell.clone(), pools: Arc::from([]) })
+        Channel::map(&Channel::memory(name)?, bell)
+    }
+
+    /// Memory for a channel.
+    pub fn memory(name: &str) -> io::Result<Memory> {
+        Memory::new(name, SIZE)
+    }
+
+    /// The channel in such a memory object.
+    pub fn map(memory: &Memory, bell: &Bell) -> io::Result<Channel> {
+        if memory.size() != SIZE {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a channel has a size of its own"));
+        }
+        Ok(Channel { mapping: Arc::new(memory.map()?), bell: bell.clone(), pools: Arc::from([]) })
     }
 
     /// The same with pools that both ends map, from which the client may grant buffers.

@@ -17,6 +17,7 @@
 mod bell;
 mod client;
 mod exchanges;
+mod gate;
 mod layout;
 mod scrub;
 mod server;
@@ -29,9 +30,10 @@ use kd_machine::clock;
 pub use bell::Bell;
 pub use client::ChannelPort;
 pub use exchanges::Exchanges;
-pub use layout::{CALL_SLOTS, Channel, Counters, pool};
-pub use scrub::{Stuck, abandon, reset, scrub, stuck, withdraw};
-pub use server::{Pool, abandon_current};
+pub use gate::Gate;
+pub use layout::{CALL_SLOTS, Channel, Counters, Page, pool};
+pub use scrub::{Stuck, abandon, is_idle, reset, scrub, stuck, withdraw};
+pub use server::{Pool, abandon_current, answer_unasked};
 
 /// How somebody waits for the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

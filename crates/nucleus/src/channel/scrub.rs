@@ -89,3 +89,8 @@ pub fn stuck(channel: &Channel) -> impl Iterator<Item = Stuck> + '_ {
         (state.what() == REQUEST).then_some(Stuck { slot, sequence: state.number(), operation, taken })
     })
 }
+
+/// Whether a server works on nothing that came by this channel.
+pub fn is_idle(channel: &Channel) -> bool {
+    (0..channel.lines().len()).all(|slot| !channel.look(slot).1)
+}

@@ -10,6 +10,8 @@
 //! the holder of the watch writes it. Who stops watching, or goes to sleep, first says so, then looks for requests once
 //! more; a client first publishes, then reads `attention`; full barriers on both sides, so that one of them sees the
 //! other (Dekker's argument). A sleeper notes the bell before that last look, so that a ring in between is not lost.
+//!
+//! A pool may have a [`Gate`]: while that is shut, requests stay where they are, for whoever opens it or comes instead.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use kd_api::server::{Answer, Dispatch, Incoming, Replier, SCRATCH};
 use kd_api::{Caller, Errno, Message};
 
 use super::bell::Bell;
+use super::gate::{CLOSING, Gate, OPEN};
 use super::layout::{CALL_SLOTS, Channel, Line};
 use super::state::{ASLEEP, AWAKE, CLOSED, IDLE, REPLY, REQUEST, State};
 use super::{Patience, SERVER_HEAD_START, Wait};
@@ -34,6 +37,7 @@ pub struct Pool {
     dispatch: Arc<dyn Dispatch>,
     wait: Wait,
     threads: u32,
+    gate: Option<Gate<'static>>,
     /// The thread that watches, by number from 1; 0 for nobody.
     watcher: AtomicU32,
     /// Blocking calls under way.
@@ -81,6 +85,20 @@ pub fn abandon_current(errno: Errno) -> bool {
     true
 }
 
+/// Answers in every slot of the calling thread's server in which nobody asks anything, as a server that is told to fail may;
+/// `false` if the thread serves no call.
+pub fn answer_unasked() -> bool {
+    let Some(Current { pool, .. }) = CURRENT.get() else { return false };
+    for (channel, _) in pool.clients {
+        for line in channel.lines()[..CALL_SLOTS].iter().filter(|line| line.state().what() != REQUEST) {
+            let number = line.state().number().wrapping_add(1) & 0xff_ffff;
+            line.write(&Message { sequence: number, ..Message::default() });
+            line.state.store(State::new(REPLY, number).0, Release);
+        }
+    }
+    true
+}
+
 impl Pool {
     /// A pool of `threads` (at least 2: one is never lent to a blocking call) that answers `clients`, whose channels
     /// were made with `bell`, through `dispatch`. It lives as long as the process.
@@ -91,12 +109,25 @@ impl Pool {
         wait: Wait,
         threads: u32,
     ) -> &'static Pool {
+        Pool::gated(clients, bell, dispatch, wait, threads, None)
+    }
+
+    /// The same, behind a gate that nobody else is behind.
+    pub fn gated(
+        clients: Vec<(Channel, Caller)>,
+        bell: Bell,
+        dispatch: Arc<dyn Dispatch>,
+        wait: Wait,
+        threads: u32,
+        gate: Option<Gate<'static>>,
+    ) -> &'static Pool {
         let pool = Pool {
             clients: clients.leak(),
             bell,
             dispatch,
             wait,
             threads: threads.max(2),
+            gate,
             watcher: AtomicU32::new(0),
             blocking: AtomicU32::new(0),
             lost: AtomicU32::new(0),
@@ -197,6 +228,9 @@ impl Pool {
 
     /// Takes up one request, if there is any. Only the watcher may: nobody else writes `taken`.
     fn take(&self, request: &mut Message) -> Option<Taken> {
+        if self.gate.is_some_and(Gate::keeps_out) {
+            return None;
+        }
         for (client, (channel, _)) in self.clients.iter().enumerate() {
             for (slot, line) in channel.lines().iter().enumerate() {
                 let state = line.state();
@@ -214,8 +248,13 @@ impl Pool {
         None
     }
 
-    /// Whether there is a request that nobody has taken up.
+    /// Whether there is a request that nobody has taken up and somebody may, or a gate to be shut.
     fn pending(&self) -> bool {
+        match self.gate.map(Gate::state) {
+            None | Some(OPEN) => {}
+            // Somebody must watch to say that it is shut.
+            Some(now) => return now == CLOSING,
+        }
         self.clients.iter().any(|(channel, _)| {
             let mut slots = channel.lines().iter().zip(channel.taken()).map(|(line, taken)| (line.state(), taken));
             slots.any(|(state, taken)| state.what() == REQUEST && taken.load(Relaxed) == state.previous())

@@ -22,6 +22,7 @@ pub fn section(results: &Results) -> String {
     let mode = match m.mode {
         Mode::Quick => "quick",
         Mode::Full => "full",
+        Mode::Long => "long",
     };
     let stolen = m.stolen_percent.map_or("not known".into(), |s| format!("{s:.2} %"));
     let rows = vec![

@@ -4,9 +4,12 @@
 //! records; the fixed words say only what was asked and how it was measured. Without scripts it lacks a slider, no figure.
 
 mod answer;
+mod availability;
 mod campaign;
+mod components;
 mod crash;
 mod curve;
+mod delays;
 mod disclosure;
 mod dots;
 mod edges;
@@ -30,11 +33,14 @@ mod restart;
 mod scaling;
 mod series;
 mod summary;
+mod targets;
 mod timeline;
+mod upgrades;
 mod whatif;
 mod works;
 
 pub use headline::headline_svg;
+pub use restart::restart_svg;
 pub use summary::summary_table;
 
 use crate::campaign::Summary;
@@ -105,6 +111,7 @@ fn head(results: &Results) -> String {
     let quick = match m.mode {
         Mode::Quick => " This was a quick run: fewer boots, wider intervals.",
         Mode::Full => "",
+        Mode::Long => " This was one experiment at length.",
     };
     format!(
         "<header><h1>Kernel Debate</h1><p class=\"lead\">What does a protection boundary between two kernel subsystems \

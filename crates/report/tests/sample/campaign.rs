@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use kd_report::campaign::{
-    Class, Count, Example, Notice, Otherwise, Reach, Recheck, SUMMARY_VERSION, Summary, Wild, activated,
+    Class, Count, Example, Inapplicable, Notice, Otherwise, Reach, Recheck, SUMMARY_VERSION, Summary, Wild, activated,
 };
 use kd_report::schema::{Experiment, Kernel, Record};
 
-const KINDS: [&str; 4] = ["dropped_instruction", "inverted_condition", "heap_flip", "late_completion"];
+const KINDS: [&str; 4] = ["dropped_instruction", "inverted_condition", "heap_flip", "completion_late"];
 const KERNELS: [&str; 3] = ["monolithic", "thread", "process"];
 const SUBJECTS: [&str; 2] = ["jfs", "vdisk"];
 
@@ -61,6 +61,12 @@ pub fn campaign() -> Summary {
         seconds: 10.0,
         trials_in_seconds: 1234,
         cells,
+        inapplicable: vec![Inapplicable {
+            kind: "completion_late".into(),
+            reason: "there is no message".into(),
+            kernel: "monolithic".into(),
+            subject: "jfs".into(),
+        }],
         reach,
         notice: [("monolithic", 20_000), ("thread", 90_000), ("process", 400_000)].map(notice).into(),
         wild: KERNELS.map(|kernel| Wild { kernel: kernel.into(), pointers: 200, mapped: 20 }).to_vec(),
@@ -73,7 +79,12 @@ fn classes(kernel: u64, kind: u64, permanent: bool) -> BTreeMap<Class, u64> {
     let mut classes =
         BTreeMap::from([(Class::NotActivated, 40), (Class::Masked, 30), (Class::ErrorReturned, 5 + kind)]);
     match kernel {
-        0 => classes.extend([(Class::Spread, 12 + kind), (Class::KernelDead, 4), (Class::AppKilled, 9)]),
+        0 => classes.extend([
+            (Class::SecretRead, 5),
+            (Class::Spread, 12 + kind),
+            (Class::KernelDead, 4),
+            (Class::AppKilled, 9),
+        ]),
         1 => classes.extend([(Class::Spread, 6), (Class::KernelDead, 11), (Class::HangUnnoticed, 2)]),
         _ if permanent => classes.extend([(Class::RestartedAware, 20), (Class::AppKilled, 6), (Class::HangNoticed, 2)]),
         _ => classes.extend([(Class::RestartedUnaware, 16), (Class::RestartedAware, 4), (Class::WrongData, 3)]),

@@ -331,7 +331,7 @@ pub fn restart(answer: f64) -> Vec<Record> {
         ("ramdisk/null_dereference", Kernel::Microkernel, "process", "adaptive", answer * 1.1),
         ("ramdisk/null_dereference", Kernel::Microkernel, "thread", "adaptive", answer * 0.6),
         ("ramdisk/null_dereference", Kernel::Monolithic, "direct", "none", 0.0),
-        ("panic_reboot", Kernel::Monolithic, "direct", "none", 42_000.0),
+        ("ramdisk/panic_reboot", Kernel::Monolithic, "direct", "none", 42_000.0),
     ];
     for (workload, kernel, place, wait, time) in cases {
         let of = |metric: &str, statistic: &str, unit: &str, v: f64| {
@@ -371,6 +371,33 @@ pub fn restart(answer: f64) -> Vec<Record> {
             let down = ms >= 0 && (f64::from(ms) < (time / 1000.0).ceil() || time == 0.0);
             let rate = if down { 0.0 } else { 10.0 + f64::from((ms * 7 % 3).abs()) };
             out.push(of("completed", &format!("at_{ms}"), "1/ms", rate));
+        }
+    }
+    out
+}
+
+/// A restart at length: the throughput ratio with its interval, so many leaked threads, and so many kills of each kind. The way
+/// back grows by a tenth where threads leak.
+pub fn at_length(throughput: f64, leaked: f64, kills: u64) -> Vec<Record> {
+    let of = |workload: &str, metric: &str, statistic: &str, unit: &str, v: f64| {
+        let what = [workload, metric, statistic, unit];
+        Record { n: Some(kills), ..record(Experiment::Restart, Kernel::Microkernel, "process", "adaptive", what, v) }
+    };
+    let second = "vdisk/each_second/standby";
+    let mut out = vec![
+        within(of(second, "throughput_ratio", "ratio", "ratio", throughput), 0.01),
+        within(of(second, "restart_drift", "ratio", "ratio", if leaked > 0.0 { 1.1 } else { 0.7 }), 0.05),
+        of(second, "leaked_threads", "total", "count", leaked),
+        of("vfs+jfs+vdisk/random_kills/warm", "acknowledged_bytes_lost", "total", "bytes", 0.0),
+        of("vfs+jfs+vdisk/random_kills/warm", "executed_twice", "total", "count", 0.0),
+        of("jfs/in_turn/warm", "back_time", "median", "us", 12_000.0),
+        of("jfs/in_turn/warm", "deaths", "total", "count", 3.0),
+        of("jfs+vdisk/at_once/warm", "calls_failed", "total", "count", 4.0),
+        of("vfs/in_recovery/warm", "killed_in_recovery", "total", "count", 2.0),
+    ];
+    for (workload, tail) in [(second, 0.01), ("vdisk/each_second/undisturbed", 0.001)] {
+        for (at, share) in [(20_000, 1.0), (100_000, 0.5), (2_000_000, tail)] {
+            out.push(of(workload, "delayed", &format!("over_{at}"), "share", share));
         }
     }
     out

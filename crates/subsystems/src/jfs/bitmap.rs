@@ -103,13 +103,13 @@ impl Bitmap {
     }
 
     /// Gives up bits in the transaction; they are free once [`Bitmap::release`] was told of its commit.
-    pub fn give(&self, handle: &Handle<'_>, first: u32, count: u32) {
+    pub fn give(self: &Arc<Self>, handle: &Handle<'_>, first: u32, count: u32) {
         self.bits.lock().waiting += count;
         self.mark(handle, first, count, false);
-        handle.freed(first, count);
+        handle.freed(self.clone(), first, count);
     }
 
-    /// Gives up a bit that may be used again at once.
+    /// Gives up a bit that may be used again at once: nobody has seen it in use.
     pub fn give_now(&self, handle: &Handle<'_>, bit: u32) {
         self.mark(handle, bit, 1, false);
         let mut bits = self.bits.lock();
@@ -117,10 +117,9 @@ impl Bitmap {
         bits.release(bit, 1);
     }
 
-    /// Runs that were given up are free.
-    pub fn release(&self, runs: &[(u32, u32)]) {
-        let mut bits = self.bits.lock();
-        runs.iter().for_each(|(first, count)| bits.release(*first, *count));
+    /// A run that was given up is free.
+    pub fn release(&self, first: u32, count: u32) {
+        self.bits.lock().release(first, count);
     }
 
     fn mark(&self, handle: &Handle<'_>, first: u32, count: u32, set: bool) {

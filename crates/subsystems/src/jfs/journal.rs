@@ -5,7 +5,8 @@
 //! contents of its blocks and lets the next transaction begin. Then revoke blocks, descriptors and copies go into the
 //! log; after a flush the commit block follows with FUA, and the transaction has happened. Copies go home when the log is
 //! half full: all of them, then a flush, then the new tail. Blocks that a transaction freed are handed out again only
-//! after its commit, so that what a crash brings back is whole.
+//! after its commit, so that what a crash brings back is whole; so are numbers of inodes, so that who held a file that a crash
+//! takes back does not find himself with the one that it brings back in its place.
 //!
 //! Lock order: `log`, then `state`, then a buffer. A handle is never begun under a handle; whoever holds one takes no lock
 //! under which others begin handles.
@@ -46,7 +47,7 @@ struct Transaction {
     reserved: usize,
     blocks: HashMap<u32, Arc<Buffer>>,
     ordered: HashMap<u32, Arc<dyn Ordered>>,
-    freed: Vec<(u32, u32)>,
+    freed: Vec<(Arc<Bitmap>, u32, u32)>,
     revoked: HashSet<u32>,
 }
 
@@ -71,7 +72,6 @@ pub struct Journal {
     geometry: Geometry,
     options: MountOptions,
     buffers: Arc<Buffers>,
-    blocks: Arc<Bitmap>,
     state: Mutex<State>,
     log: Mutex<Log>,
     /// Handles have ended.
@@ -100,7 +100,6 @@ impl Journal {
         geometry: Geometry,
         options: MountOptions,
         buffers: Arc<Buffers>,
-        blocks: Arc<Bitmap>,
         sequence: u64,
     ) -> Journal {
         let running = Transaction { tid: 1, ..Transaction::default() };
@@ -109,7 +108,6 @@ impl Journal {
             geometry,
             options,
             buffers,
-            blocks,
             state: Mutex::new(State { running, locked: false, committed: 0, error: None }),
             log: Mutex::new(Log { sequence, head: 1, used: 0 }),
             idle: WaitQueue::new(),
@@ -250,7 +248,7 @@ impl Journal {
             transaction.revoked.iter().for_each(|block| drop(pending.remove(block)));
             pending.extend(copies);
         }
-        self.blocks.release(&transaction.freed);
+        transaction.freed.iter().for_each(|(bitmap, first, count)| bitmap.release(*first, *count));
         self.state.lock().committed = transaction.tid;
         self.done.wake_all();
         if log.used > self.geometry.journal / 2 {
@@ -393,9 +391,9 @@ impl Handle<'_> {
         buffer.write(change)
     }
 
-    /// A data block range is free once the transaction is on the disk.
-    pub fn freed(&self, first: u32, count: u32) {
-        self.journal.state.lock().running.freed.push((first, count));
+    /// A range of blocks, or of inodes, is free once the transaction is on the disk.
+    pub fn freed(&self, bitmap: Arc<Bitmap>, first: u32, count: u32) {
+        self.journal.state.lock().running.freed.push((bitmap, first, count));
     }
 
     /// A block is metadata no more: no copy of it may be replayed over what it becomes.

@@ -38,7 +38,7 @@ pub struct SuperBlock {
     pub buffers: Arc<Buffers>,
     pub journal: Arc<Journal>,
     pub blocks: Arc<Bitmap>,
-    pub inode_bits: Bitmap,
+    pub inode_bits: Arc<Bitmap>,
     pub inodes: Inodes,
     pub io: Arc<Io>,
     pub orphans: Mutex<Orphans>,
@@ -71,14 +71,13 @@ impl SuperBlock {
         let blocks = Bitmap::load(&buffers, geometry.block_bitmap(), geometry.blocks, is_table)?;
         let blocks = Arc::new(blocks);
         let inode_bits = Bitmap::load(&buffers, geometry.inode_bitmap(), geometry.inodes, |ino| ino <= ROOT_INO)?;
-        let (b, l) = (buffers.clone(), blocks.clone());
-        let journal = Journal::new(device.clone(), geometry, options, b, l, recovered.sequence);
+        let journal = Journal::new(device.clone(), geometry, options, buffers.clone(), recovered.sequence);
         let fs = Arc::new(SuperBlock {
             geometry,
             buffers,
             journal: Arc::new(journal),
             blocks,
-            inode_bits,
+            inode_bits: Arc::new(inode_bits),
             inodes: Inodes::default(),
             io: Arc::new(Io { device, cache }),
             orphans: Mutex::new(Orphans::new(super_buffer)),
@@ -148,7 +147,7 @@ impl SuperBlock {
     /// Does something again after a commit if there was no room but what the running transaction freed.
     pub fn with_room<T>(&self, mut act: impl FnMut() -> Result<T>) -> Result<T> {
         match act() {
-            Err(Errno::ENOSPC) if self.blocks.free().1 > 0 => {
+            Err(Errno::ENOSPC) if self.blocks.free().1 + self.inode_bits.free().1 > 0 => {
                 self.journal.commit(self.journal.running())?;
                 act()
             }
@@ -245,7 +244,7 @@ impl SuperBlock {
                 let (mut meta, offset) = (inode.meta.lock(), inode.offset);
                 meta.freed = true;
                 handle.modify(&inode.buffer, |block| block[offset..offset + INODE].fill(0));
-                self.inode_bits.give_now(&handle, inode.ino);
+                self.inode_bits.give(&handle, inode.ino, 1);
                 return Ok(());
             }
         }

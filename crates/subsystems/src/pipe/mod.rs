@@ -2,7 +2,11 @@
 //!
 //! Each pipe has its own lock; nothing is called with it held, so it has no place in any lock order. Changes happen
 //! under it, wake-ups and deferred answers after it.
+//!
+//! With a store ([`kept`]), pipes outlive their server, with ends and bytes: where a call has changed one, that is noted
+//! before anybody learns of it.
 
+mod kept;
 mod ring;
 #[cfg(test)]
 mod tests;
@@ -13,16 +17,18 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use kd_api::ids::PipeId;
 use kd_api::interfaces::pipe::{PIPE_BUF, Pipe};
-use kd_api::{Completion, Component, Errno, InBuf, OutBuf, Result};
+use kd_api::{Completion, Component, Errno, InBuf, OutBuf, Result, Store};
 use kd_sync::{Mutex, WaitQueue, now};
 
 use crate::sharded::Sharded;
-use ring::Ring;
+use kept::{Found, Kept};
+use ring::{Heap, Ring};
 
 /// The pipe subsystem.
 pub struct Pipes {
     pipes: Sharded<Channel>,
     next: AtomicU64,
+    kept: Option<Arc<Kept>>,
 }
 
 struct Channel {
@@ -45,18 +51,34 @@ impl State {
     fn would_wait(&self) -> bool {
         self.ring.len() == 0 && self.writers > 0
     }
+
+    /// What was done to it is done.
+    fn note(&mut self) {
+        self.ring.note(self.readers, self.writers);
+    }
 }
 
 /// The component `pipe`.
 pub fn component() -> Component {
-    Component::new::<dyn Pipe, Pipes>("pipe", &[], |_| Ok(Arc::new(Pipes::new())))
+    Component::new::<dyn Pipe, Pipes>("pipe", &[], |imports| Ok(Arc::new(Pipes::open(imports.store()))))
+        .with_store(kept::STORE)
 }
 
 impl Pipes {
-    /// No pipes yet. They are counted from the time of the start, so that what still names a pipe of one that died finds
-    /// none here.
+    /// No pipes, and nowhere to keep them.
     pub fn new() -> Pipes {
-        Pipes { pipes: Sharded::new(), next: AtomicU64::new(now().max(1)) }
+        Pipes::open(None)
+    }
+
+    /// The pipes in a store, if there is one. New ones are counted from the time of the start, so that what still names a pipe
+    /// of one that died finds that or none.
+    pub fn open(store: Option<Store>) -> Pipes {
+        let (kept, found) = store.map(Kept::open).unzip();
+        let pipes = Pipes { pipes: Sharded::new(), next: AtomicU64::new(now().max(1)), kept };
+        for Found { id, readers, writers, place } in found.into_iter().flatten() {
+            pipes.pipes.insert(id, Arc::new(Channel::new(Ring::Kept(place), readers, writers)));
+        }
+        pipes
     }
 
     fn get(&self, pipe: PipeId) -> Result<Arc<Channel>> {
@@ -71,6 +93,11 @@ impl Default for Pipes {
 }
 
 impl Channel {
+    fn new(ring: Ring, readers: u32, writers: u32) -> Channel {
+        let state = Mutex::new(State { ring, readers, writers, interrupted: 0, asked: Vec::new() });
+        Channel { state, readable: WaitQueue::new(), writable: WaitQueue::new() }
+    }
+
     /// Tells everyone who waits for bytes, or for the end, to look.
     fn notify_readers(&self, asked: Vec<Completion<()>>) {
         self.readable.wake_all();
@@ -83,10 +110,9 @@ impl Channel {
 impl Pipe for Pipes {
     fn create(&self) -> Result<PipeId> {
         let id = self.next.fetch_add(1, Relaxed);
-        let state =
-            Mutex::new(State { ring: Ring::default(), readers: 1, writers: 1, interrupted: 0, asked: Vec::new() });
-        let channel = Channel { state, readable: WaitQueue::new(), writable: WaitQueue::new() };
-        self.pipes.insert(id, Arc::new(channel));
+        let place = self.kept.as_ref().and_then(|kept| kept.make(id));
+        let ring = place.map_or_else(|| Ring::Heap(Heap::default()), Ring::Kept);
+        self.pipes.insert(id, Arc::new(Channel::new(ring, 1, 1)));
         Ok(PipeId(id))
     }
 
@@ -103,6 +129,7 @@ impl Pipe for Pipes {
             return Err(Errno::ECANCELED);
         }
         let count = state.ring.drain(out);
+        state.note();
         drop(state);
         channel.writable.wake_all();
         Ok(count)
@@ -120,7 +147,7 @@ impl Pipe for Pipes {
             let moved = match &mut *state {
                 state if state.interrupted != since => Err(Errno::ECANCELED),
                 state if state.readers == 0 => Err(Errno::EPIPE),
-                state => state.ring.fill(data),
+                state => state.ring.fill(data).inspect(|_| state.note()),
             };
             let asked = core::mem::take(&mut state.asked);
             drop(state);
@@ -165,6 +192,7 @@ impl Pipe for Pipes {
         let end = if writer { &mut state.writers } else { &mut state.readers };
         *end = end.checked_sub(1).ok_or(Errno::EBADF)?;
         let gone = state.readers == 0 && state.writers == 0;
+        state.note();
         // A reader that asks while there is neither byte nor writer learns of the end.
         let asked = if state.writers == 0 { core::mem::take(&mut state.asked) } else { Vec::new() };
         drop(state);

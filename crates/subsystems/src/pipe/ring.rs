@@ -1,34 +1,75 @@
-//! The bytes in a pipe: a ring that grows up to the pipe's capacity, so that an unused pipe costs nothing and a warm one
-//! allocates nothing.
+//! The bytes in a pipe: in a store, where there is one with room, so that they outlive their server; else a ring that grows up
+//! to the pipe's capacity, so that an unused pipe costs nothing and a warm one allocates nothing.
 
 use alloc::vec::Vec;
 
 use kd_api::interfaces::pipe::PIPE_CAPACITY;
 use kd_api::{Errno, InBuf, OutBuf, Result};
 
+use super::kept::Place;
+
 const FIRST: usize = 4096;
 
-/// The ring.
-#[derive(Default)]
-pub struct Ring {
-    bytes: Vec<u8>,
-    head: usize,
-    len: usize,
+/// A pipe's bytes.
+pub enum Ring {
+    /// They go with their server.
+    Heap(Heap),
+    /// They do not.
+    Kept(Place),
 }
 
 impl Ring {
     /// Bytes in it.
     pub fn len(&self) -> usize {
-        self.len
+        match self {
+            Ring::Heap(heap) => heap.len,
+            Ring::Kept(place) => place.len(),
+        }
     }
 
     /// Bytes that still fit into the pipe.
     pub fn room(&self) -> usize {
-        PIPE_CAPACITY - self.len
+        PIPE_CAPACITY - self.len()
     }
 
     /// Puts in as much as fits; `ENOMEM`, and nothing put in, if it could not grow.
     pub fn fill(&mut self, data: &mut InBuf<'_>) -> Result<usize> {
+        match self {
+            Ring::Heap(heap) => heap.fill(data),
+            Ring::Kept(place) => Ok(place.fill(data)),
+        }
+    }
+
+    /// Takes out as much as there is room for.
+    pub fn drain(&mut self, out: &mut OutBuf<'_>) -> usize {
+        match self {
+            Ring::Heap(heap) => heap.drain(out),
+            Ring::Kept(place) => place.drain(out),
+        }
+    }
+
+    /// What was done to it is done, and so many have an end of it: what a successor finds.
+    pub fn note(&mut self, readers: u32, writers: u32) {
+        if let Ring::Kept(place) = self {
+            place.note(readers, writers);
+        }
+    }
+}
+
+/// A ring in the heap.
+#[derive(Default)]
+pub struct Heap {
+    bytes: Vec<u8>,
+    head: usize,
+    len: usize,
+}
+
+impl Heap {
+    fn room(&self) -> usize {
+        PIPE_CAPACITY - self.len
+    }
+
+    fn fill(&mut self, data: &mut InBuf<'_>) -> Result<usize> {
         let count = data.remaining().min(self.room());
         self.reserve(self.len + count)?;
         let mut left = count;
@@ -42,8 +83,7 @@ impl Ring {
         Ok(count)
     }
 
-    /// Takes out as much as there is room for.
-    pub fn drain(&mut self, out: &mut OutBuf<'_>) -> usize {
+    fn drain(&mut self, out: &mut OutBuf<'_>) -> usize {
         let count = out.remaining().min(self.len);
         let mut left = count;
         while left > 0 {
@@ -79,7 +119,7 @@ mod tests {
 
     #[test]
     fn keeps_order_over_wrap_and_growth() {
-        let mut ring = Ring::default();
+        let mut ring = Heap::default();
         let (mut put, mut got) = (0_u32, 0_u32);
         for step in [1, 4095, 100, 5000, 3, 30_000, 1, 40_000] {
             let bytes: Vec<u8> = (put..put + step).map(|i| (i % 251) as u8).collect();
@@ -93,7 +133,7 @@ mod tests {
                 u32::from(*byte) == (got - 1) % 251
             }));
         }
-        assert_eq!(ring.len(), (put - got) as usize);
+        assert_eq!(ring.len, (put - got) as usize);
         assert_eq!(ring.fill(&mut InBuf::new(&vec![0; 70_000])), Ok(65_536 - (put - got) as usize));
         assert_eq!((ring.room(), ring.bytes.len()), (0, 65_536));
     }

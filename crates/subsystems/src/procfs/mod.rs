@@ -8,14 +8,17 @@
 mod tests;
 mod text;
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use kd_api::hotplug::Hotplug;
 use kd_api::interfaces::block::BlockDevice;
 use kd_api::interfaces::fs::{FileSystem, Kind, NAME_MAX, Owner, ROOT, SetAttr, Stat, StatFs};
 use kd_api::interfaces::kernel::{KernelInfo, NAME};
-use kd_api::{Component, Errno, InBuf, Ino, OutBuf, Result};
+use kd_api::{Component, Errno, Handle, InBuf, Ino, OutBuf, Result};
+use kd_sync::RwLock;
 
 use crate::dirent;
 use crate::vfs::device_name;
@@ -31,15 +34,31 @@ const FIRST_COMPONENT: u64 = 1 << 16;
 /// The file system.
 pub struct ProcFs {
     kernel: Arc<dyn KernelInfo>,
-    disks: Vec<(String, Arc<dyn BlockDevice>)>,
+    /// By import; a driver may go and come back.
+    disks: RwLock<BTreeMap<String, Arc<dyn BlockDevice>>>,
 }
 
 /// The component `procfs`. Besides the import it names, it takes every block device it is given.
 pub fn component() -> Component {
     Component::new::<dyn FileSystem, ProcFs>("procfs", &[NAME], |imports| {
-        let disks = imports.all::<dyn BlockDevice>().map(|(name, disk)| (device_name(name).into(), disk)).collect();
-        Ok(Arc::new(ProcFs { kernel: imports.get(NAME)?, disks }))
+        let disks = imports.all::<dyn BlockDevice>().map(|(name, disk)| (name.into(), disk)).collect();
+        let fs = Arc::new(ProcFs { kernel: imports.get(NAME)?, disks: RwLock::new(disks) });
+        imports.offer(fs.clone());
+        Ok(fs)
     })
+}
+
+impl Hotplug for ProcFs {
+    fn unplug(&self, name: &str) -> Result<()> {
+        self.disks.write().remove(name);
+        Ok(())
+    }
+
+    fn plug(&self, name: &str, handle: &Handle) {
+        if let Ok(disk) = handle.get::<dyn BlockDevice>() {
+            self.disks.write().insert(name.into(), disk);
+        }
+    }
 }
 
 /// What an inode is.
@@ -127,7 +146,11 @@ impl ProcFs {
     fn text(&self, node: Node) -> Result<Vec<u8>> {
         match node {
             Node::Root | Node::Components => Err(Errno::EISDIR),
-            Node::Topic(number) => (TOPICS[number].text)(&*self.kernel, &self.disks),
+            Node::Topic(number) => {
+                let disk = |(name, disk): (&String, &Arc<dyn BlockDevice>)| (device_name(name).into(), disk.clone());
+                let disks: Vec<_> = self.disks.read().iter().map(disk).collect();
+                (TOPICS[number].text)(&*self.kernel, &disks)
+            }
             Node::Component(number) => text::component(&*self.kernel, number),
         }
     }

@@ -62,7 +62,7 @@ impl BlockDevice for Disk {
 }
 
 fn fs() -> ProcFs {
-    ProcFs { kernel: Arc::new(Two), disks: [("ram0".to_string(), Arc::new(Disk) as _)].into() }
+    ProcFs { kernel: Arc::new(Two), disks: RwLock::new([("ramdisk".to_string(), Arc::new(Disk) as _)].into()) }
 }
 
 fn text(fs: &ProcFs, path: &[&str]) -> String {

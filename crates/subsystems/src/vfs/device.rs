@@ -4,7 +4,6 @@
 //! write a piece, its sector is read, changed and written back with the device's lock held exclusively, while aligned
 //! writes share it: otherwise one that falls in between would be undone.
 
-use alloc::string::String;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -18,8 +17,6 @@ const UNKNOWN: u64 = u64::MAX;
 
 /// A device under `/dev`.
 pub struct Device {
-    pub name: String,
-    pub ino: u64,
     driver: Arc<dyn BlockDevice>,
     /// Bytes, once asked for: Linux keeps a device's size in its inode as well.
     capacity: AtomicU64,
@@ -34,8 +31,8 @@ fn piece(offset: u64, left: usize) -> (u64, usize, usize) {
 }
 
 impl Device {
-    pub fn new(name: String, ino: u64, driver: Arc<dyn BlockDevice>) -> Device {
-        Device { name, ino, driver, capacity: AtomicU64::new(UNKNOWN), whole: RwLock::new(()) }
+    pub fn new(driver: Arc<dyn BlockDevice>) -> Device {
+        Device { driver, capacity: AtomicU64::new(UNKNOWN), whole: RwLock::new(()) }
     }
 
     /// Its size in bytes.

@@ -86,6 +86,7 @@ impl VirtualFileSystem {
     /// over what it finds in its store.
     pub fn new(imports: &Imports) -> core::result::Result<VirtualFileSystem, StartError> {
         let devices = Arc::new(Devices::new(imports));
+        imports.offer(devices.clone());
         let (notes, found) = Notes::open(imports.store());
         let vfs = VirtualFileSystem {
             mounts: Mounts::new(imports, devices.clone())?,

@@ -171,7 +171,7 @@ impl VirtualFileSystem {
                     let held = Held { fs: mount.fs.clone(), at, instance: file.instance.into() };
                     match kind {
                         Kind::Directory => Some(Object::Directory(held)),
-                        Kind::Block => Some(Object::Device(self.devices.device(at.ino).ok()?.clone(), held)),
+                        Kind::Block => Some(Object::Device(self.devices.device(at.ino).ok()?, held)),
                         _ => Some(Object::File(held)),
                     }
                 }),

@@ -95,7 +95,7 @@ impl Walk<'_> {
                 Ok(Object::File(held))
             }
             Kind::Block if node.at.mount == DEVICES => {
-                Ok(Object::Device(self.vfs.devices.device(node.at.ino)?.clone(), hold()?))
+                Ok(Object::Device(self.vfs.devices.device(node.at.ino)?, hold()?))
             }
             Kind::Block | Kind::Fifo | Kind::Symlink => Err(Errno::ENXIO),
         }

@@ -59,6 +59,7 @@ pub const TESTS: &[(&str, Test)] = &[
     ("acknowledged_writes_that_were_not_made_are_noticed", acknowledged_writes_that_were_not_made_are_noticed),
     ("sessions_survive_failed_calls", sessions_survive_failed_calls),
     ("the_audit_counts_damage_to_the_byte", the_audit_counts_damage_to_the_byte),
+    ("a_log_tells_what_was_lost_and_what_happened_twice", a_log_tells_what_was_lost_and_what_happened_twice),
 ];
 
 /// An app whose partners are threads; dropped, it waits for their end.
@@ -188,7 +189,8 @@ fn acknowledged_writes_that_were_not_made_are_noticed(kernel: &Kernel) {
             assert!(session.check().is_err(), "{name}: the check passes");
         }
         meddler.set(Mode::Honest);
-        assert!(session.audit().wrong > 0, "{name}: the audit passes");
+        let audit = session.audit();
+        assert!(audit.wrong + audit.lost > 0, "{name}: the audit passes");
     }
 }
 
@@ -230,7 +232,7 @@ fn the_audit_counts_damage_to_the_byte(kernel: &Kernel) {
     }
     // The timed block and eight more.
     let acknowledged = 9 * 64;
-    assert_eq!(session.audit(), Audit { acknowledged, lost: 0, wrong: 0 });
+    assert_eq!(session.audit(), Audit { acknowledged, lost: 0, wrong: 0, twice: 0 });
     let damage = |at, bytes: &[u8]| {
         let fd = sys.open(caller, "/write_64-8", open::WRONLY, 0).expect("it is there");
         assert_eq!(sys.pwrite(caller, fd, at, &mut InBuf::new(bytes)), Ok(bytes.len()));
@@ -239,14 +241,48 @@ fn the_audit_counts_damage_to_the_byte(kernel: &Kernel) {
     // The data has the lowest bit of each byte set, so these are zeros where there were none, and a wrong byte.
     damage(70, &[0, 0, 0]);
     damage(200, &[2]);
-    assert_eq!(session.audit(), Audit { acknowledged, lost: 3, wrong: 1 });
+    assert_eq!(session.audit(), Audit { acknowledged, lost: 3, wrong: 1, twice: 0 });
     let fd = sys.open(caller, "/write_64-8", open::WRONLY | open::TRUNC, 0).expect("it is there");
     sys.close(caller, fd).expect("open");
-    assert_eq!(session.audit(), Audit { acknowledged, lost: acknowledged, wrong: 0 });
+    assert_eq!(session.audit(), Audit { acknowledged, lost: acknowledged, wrong: 0, twice: 0 });
     // What was lost is lost, but the session goes on.
     assert_eq!(session.verify(8), Verdict::Good);
     let audit = session.audit();
     assert_eq!((audit.acknowledged, audit.lost, audit.wrong), (10 * 64, 9 * 64, 0));
+}
+
+/// What a log of records tells: what was acknowledged and is not there, and what is there twice.
+fn a_log_tells_what_was_lost_and_what_happened_twice(kernel: &Kernel) {
+    let app = App::new(kernel, 10);
+    let (sys, caller) = (&app.env.sys, app.env.caller);
+    let workload = kd_workloads::find("append_fsync").expect("it is registered");
+    let mut session = app.start(&*workload).expect("the root file system is there");
+    for round in 0..8 {
+        assert_eq!(session.verify(round), Verdict::Good);
+    }
+    let acknowledged = 8 * 64;
+    assert_eq!(session.audit(), Audit { acknowledged, lost: 0, wrong: 0, twice: 0 });
+    let log = "/append_fsync-10/records-0";
+    let record = |number: u64| (number + 1).to_le_bytes().repeat(8);
+    let append = |bytes: &[u8]| {
+        let fd = sys.open(caller, log, open::WRONLY | open::APPEND, 0).expect("it is there");
+        assert_eq!(sys.write(caller, fd, &mut InBuf::new(bytes)), Ok(bytes.len()));
+        sys.close(caller, fd).expect("open");
+    };
+    append(&record(3));
+    append(&record(5));
+    assert_eq!(session.audit(), Audit { acknowledged, lost: 0, wrong: 0, twice: 2 });
+    append(&[9; 64]);
+    assert_eq!(session.audit(), Audit { acknowledged, lost: 0, wrong: 64, twice: 2 });
+    let fd = sys.open(caller, log, open::WRONLY | open::TRUNC, 0).expect("it is there");
+    sys.close(caller, fd).expect("open");
+    append(&record(0));
+    assert_eq!(session.audit(), Audit { acknowledged, lost: 7 * 64, wrong: 0, twice: 0 });
+    // A log that is full is looked through, and what was wrong with it is remembered.
+    let rounds: Vec<Verdict> = (8..300).map(|round| session.verify(round)).collect();
+    let wrong = |verdict: &&Verdict| matches!(verdict, Verdict::Wrong { .. });
+    assert_eq!(rounds.iter().filter(wrong).count(), 1, "once, when the next one is begun");
+    assert_eq!(session.audit().lost, 7 * 64);
 }
 
 /// The timed loops during which anything is allocated, in the kernel as well if it is in this process, with how many

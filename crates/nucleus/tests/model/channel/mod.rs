@@ -4,6 +4,8 @@
 pub mod bell;
 #[path = "../../../src/channel/client.rs"]
 pub mod client;
+#[path = "../../../src/channel/gate.rs"]
+pub mod gate;
 pub mod layout;
 #[path = "../../../src/channel/scrub.rs"]
 pub mod scrub;

@@ -20,7 +20,7 @@ use super::ink::{Ink, Shape};
 use super::number::show;
 use super::series::{Series, all_series, pick};
 use crate::ReportError;
-use crate::campaign::{Otherwise, Recheck, Summary, activated};
+use crate::campaign::{Class, Otherwise, Recheck, Summary, activated};
 use crate::schema::{Experiment, Record, Results};
 use crate::stats::{Interval, wilson};
 
@@ -74,10 +74,17 @@ pub fn line(summary: &Summary) -> String {
         format!("{kernel} {bad} of {}", activated(&classes))
     };
     let each: Vec<String> = summary.kernels.iter().map(reached).collect();
+    let read = |kernel: &String| {
+        let of = summary.count(|cell| cell.kernel == *kernel);
+        format!("{kernel} {}", of.get(&Class::SecretRead).copied().unwrap_or(0))
+    };
+    let read: Vec<String> = summary.kernels.iter().map(read).collect();
     format!(
-        "{} trials; activated faults that reached another component or app, or ended the kernel: {}.",
+        "{} trials; activated faults that reached another component or app, or ended the kernel: {}. Secrets of others that \
+         the faulty component read: {}.",
         show(summary.trials as f64, "count"),
-        each.join(", ")
+        each.join(", "),
+        read.join(", ")
     )
 }
 
@@ -141,9 +148,9 @@ fn disclosure(summary: &Summary) -> String {
 
 /// What was done, in a paragraph.
 pub const METHOD: &str = "Faults are drawn from the seed and the component's file alone, so that all kernels get the same ones: \
-    single instructions changed in the text of the running component, bits of its memory flipped, resources kept, answers and \
-    completions falsified. A changed instruction that is never executed counts as not activated and stays out of every rate. \
+    single instructions changed in the text of the running component, bits of its memory flipped, resources kept, answers, \
+    completions and messages falsified, memory and handles of others used, DMA led astray. A changed instruction that is never executed counts as not activated and stays out of every rate. \
     The judge sits outside: two apps with known data, one of which never uses the faulty component, marks in every other \
-    component's memory, a probe of every interface, a check of the disk afterwards. A trial is called by the worst that it \
+    component's memory, a probe of every interface, secrets that the component was never given, a check of the disk afterwards. A trial is called by the worst that it \
     showed. A permanent fault is there again after a restart, a transient one is not. Intervals are Wilson's, those of \
     differences Newcombe's. The mix of faults is ours: shares over all of them are no forecast for a real driver.";

@@ -10,7 +10,7 @@ use crate::stats::difference;
 type Classes = BTreeMap<Class, u64>;
 
 /// Classes that are told together in the first table.
-const COLUMNS: [(&str, &[Class]); 6] = [
+const COLUMNS: [(&str, &[Class]); 7] = [
     ("masked", &[Class::Masked]),
     (
         "error, restart or noticed hang",
@@ -19,6 +19,7 @@ const COLUMNS: [(&str, &[Class]); 6] = [
     ("wrong or lost data", &[Class::WrongData, Class::DataLost]),
     ("app killed", &[Class::AppKilled]),
     ("hang not noticed", &[Class::HangUnnoticed]),
+    ("secret read", &[Class::SecretRead]),
     ("reached others", REACHED),
 ];
 /// What went beyond the component and its own app.
@@ -43,6 +44,7 @@ pub fn section(summary: &Summary) -> String {
     out += "<h3>By kind of fault</h3>";
     out += &legend();
     out += &bars(summary, &kinds);
+    out += &inapplicable(summary);
     let caption = "Trials by component, kind of fault, kernel and class";
     out + &fold(caption, false, &counts(summary, caption))
 }
@@ -105,9 +107,29 @@ fn bars(summary: &Summary, kinds: &[&str]) -> String {
     table("Outcomes of activated faults by kind and kernel", &heads, &groups, &Notes::default())
 }
 
+/// Why a kernel has no counterpart of a kind of fault.
+fn inapplicable(summary: &Summary) -> String {
+    let mut reasons: BTreeMap<(&str, &str), BTreeMap<&str, Vec<&str>>> = BTreeMap::new();
+    for one in &summary.inapplicable {
+        let kernels = reasons.entry((&one.kind, &one.reason)).or_default();
+        kernels.entry(&one.kernel).or_default().push(&one.subject);
+    }
+    let items = reasons.iter().map(|((kind, reason), kernels)| {
+        let each: Vec<String> =
+            kernels.iter().map(|(kernel, subjects)| format!("{kernel} ({})", subjects.join(", "))).collect();
+        format!("<li>{}: {}. {}.</li>", escape(&kind.replace('_', " ")), escape(reason), escape(&each.join("; ")))
+    });
+    let items: String = items.collect();
+    if items.is_empty() {
+        return items;
+    }
+    fold("Faults that a kernel has no counterpart of", false, &format!("<ul>{items}</ul>"))
+}
+
 fn bar(classes: &Classes, n: u64) -> String {
     if n == 0 {
-        return "none was activated".into();
+        let applies = classes.keys().any(|class| *class != Class::NotApplicable);
+        return if applies { "none was activated" } else { "not applicable" }.into();
     }
     let parts = || classes.iter().filter(|(class, count)| class.is_activated() && **count > 0);
     let words: Vec<String> = parts().map(|(class, count)| format!("{} {count}", class.title())).collect();

@@ -46,5 +46,5 @@ fn map(summary: &Summary) -> String {
         }
         groups.push(Group { head: format!("Fault in {subject}"), rows });
     }
-    table("Who was hit that was not faulty, by activated faults", &heads, &groups, &Notes::default())
+    table("Who was hit, or read, that was not faulty, by activated faults", &heads, &groups, &Notes::default())
 }

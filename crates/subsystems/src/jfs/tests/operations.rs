@@ -66,6 +66,33 @@ fn what_was_freed_is_all_there_again() {
     check(&disk);
 }
 
+/// A crash brings back a file whose end was not committed: nobody else may have its number then.
+#[test]
+fn a_number_is_free_again_only_after_the_commit() {
+    let disk = disk(1024);
+    let fs = mount(&disk);
+    let old = make(&fs, ROOT, "old", Kind::File);
+    assert_eq!(fs.unmount(), Ok(()));
+    // The first search of a mount begins at the lowest number.
+    let fs = mount(&disk);
+    assert_eq!(fs.unlink(ROOT, "old"), Ok(()));
+    let new = make(&fs, ROOT, "new", Kind::File);
+    assert_ne!(new, old);
+    assert_eq!(fs.unmount(), Ok(()));
+    let fs = mount(&disk);
+    assert_eq!(make(&fs, ROOT, "newer", Kind::File), old, "it is committed");
+    // Where no other is left, the commit is not waited for in vain.
+    let free = fs.statfs().expect("known").free_files;
+    for i in 0..free {
+        make(&fs, ROOT, &alloc::format!("f{i}"), Kind::File);
+    }
+    assert_eq!(fs.create(ROOT, "more", Kind::File, OWNER).map(|_| ()), Err(Errno::ENOSPC));
+    assert_eq!(fs.unlink(ROOT, "f7"), Ok(()));
+    make(&fs, ROOT, "more", Kind::File);
+    assert_eq!(fs.unmount(), Ok(()));
+    check(&disk);
+}
+
 #[test]
 fn holes_and_cut_tails_read_as_zeros() {
     let disk = disk(1024);

@@ -6,104 +6,30 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use kd_api::interfaces::block::{BlockDevice, SECTOR, Statistics, read_each, write_each};
 use kd_api::{Blocks, Errno, InBuf, OutBuf, Result};
-use serde::{Deserialize, Serialize};
 
-/// What it does wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Misdeed {
-    /// A byte of the data is another one.
-    WrongData,
-    /// It says that it moved more than it was asked for.
-    TooMuch,
-    /// It moves all and says that it moved half.
-    TooLittle,
-    /// It says that it is done, and did nothing.
-    NotDone,
-    /// It works on the next sector.
-    Neighbour,
-    /// It does it and says that it failed.
-    False,
-    /// It never answers.
-    Silence,
-}
-
-impl Misdeed {
-    /// All of them, in the order in which results list them.
-    pub const ALL: [Misdeed; 7] = [
-        Misdeed::WrongData,
-        Misdeed::TooMuch,
-        Misdeed::TooLittle,
-        Misdeed::NotDone,
-        Misdeed::Neighbour,
-        Misdeed::False,
-        Misdeed::Silence,
-    ];
-
-    /// Its name in results.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Misdeed::WrongData => "reply_wrong_data",
-            Misdeed::TooMuch => "reply_too_much",
-            Misdeed::TooLittle => "reply_too_little",
-            Misdeed::NotDone => "reply_not_done",
-            Misdeed::Neighbour => "reply_neighbour",
-            Misdeed::False => "reply_false_error",
-            Misdeed::Silence => "reply_never",
-        }
-    }
-
-    /// What it does, in a few words.
-    pub const fn description(self) -> &'static str {
-        match self {
-            Misdeed::WrongData => "a byte of the data is another one",
-            Misdeed::TooMuch => "it says that it moved a page more than asked for",
-            Misdeed::TooLittle => "it moves all and says that it moved half",
-            Misdeed::NotDone => "it says that it is done, and did nothing",
-            Misdeed::Neighbour => "it works on the next sector",
-            Misdeed::False => "it does it and says that it failed",
-            Misdeed::Silence => "it never answers",
-        }
-    }
-}
-
-/// When a driver misbehaves: at one of its reads and writes, counted from 1, or from that one on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Misbehaviour {
-    /// How.
-    pub misdeed: Misdeed,
-    /// At which call.
-    pub call: u64,
-}
+use super::{Misdeed, Trigger};
 
 /// A driver that misbehaves.
 pub struct Misbehaving {
-    /// The driver.
-    pub inner: Arc<dyn BlockDevice>,
-    /// What it does wrong, and when.
-    pub what: Misbehaviour,
-    /// Whether it goes on with it.
-    pub permanent: bool,
-    /// Whether it is to be good still, asked before each call.
-    pub good: fn() -> bool,
-    /// Told of each misdeed, before it is done.
-    pub done: fn(),
-    /// Calls so far.
-    pub calls: AtomicU64,
+    inner: Arc<dyn BlockDevice>,
+    trigger: Trigger,
+    /// The last sectors asked for that were not alike, the later one first.
+    sectors: [AtomicU64; 2],
 }
 
 impl Misbehaving {
-    /// What to do wrong in this call, if anything.
-    fn now(&self) -> Option<Misdeed> {
-        if (self.good)() {
-            return None;
+    /// One around a driver.
+    pub fn new(inner: Arc<dyn BlockDevice>, trigger: Trigger) -> Misbehaving {
+        Misbehaving { inner, trigger, sectors: [const { AtomicU64::new(0) }; 2] }
+    }
+
+    /// What to do wrong in this read or write, if anything, and on which sector another one worked before.
+    fn now(&self, sector: u64) -> Option<(Misdeed, u64)> {
+        let [last, before] = &self.sectors;
+        if last.load(Relaxed) != sector {
+            before.store(last.swap(sector, Relaxed), Relaxed);
         }
-        let call = self.calls.fetch_add(1, Relaxed) + 1;
-        let strikes = if self.permanent { call >= self.what.call } else { call == self.what.call };
-        if !strikes {
-            return None;
-        }
-        (self.done)();
-        Some(self.what.misdeed)
+        self.trigger.strikes_now().then(|| (self.trigger.what.misdeed, before.load(Relaxed)))
     }
 
     /// What every direction has alike: `moved` is what the driver said.
@@ -129,8 +55,9 @@ impl BlockDevice for Misbehaving {
     }
 
     fn read(&self, sector: u64, out: &mut OutBuf<'_>) -> Result<usize> {
-        let Some(misdeed) = self.now() else { return self.inner.read(sector, out) };
+        let Some((misdeed, other)) = self.now(sector) else { return self.inner.read(sector, out) };
         match misdeed {
+            Misdeed::Foreign => self.inner.read(other, out),
             Misdeed::Silence => Self::never(),
             Misdeed::NotDone => Ok(out.remaining()),
             Misdeed::Neighbour => self.inner.read(sector + 1, out),
@@ -146,8 +73,9 @@ impl BlockDevice for Misbehaving {
     }
 
     fn write(&self, sector: u64, fua: bool, data: &mut InBuf<'_>) -> Result<usize> {
-        let Some(misdeed) = self.now() else { return self.inner.write(sector, fua, data) };
+        let Some((misdeed, other)) = self.now(sector) else { return self.inner.write(sector, fua, data) };
         match misdeed {
+            Misdeed::Foreign => self.inner.write(other, fua, data),
             Misdeed::Silence => Self::never(),
             Misdeed::NotDone => Ok(data.remaining()),
             Misdeed::Neighbour => self.inner.write(sector + 1, fua, data),
@@ -182,6 +110,7 @@ impl BlockDevice for Misbehaving {
 mod tests {
     use std::sync::Mutex;
 
+    use super::super::{Misbehaviour, Place, World};
     use super::*;
 
     /// Four sectors of memory.
@@ -219,14 +148,9 @@ mod tests {
 
     fn driver(misdeed: Misdeed, permanent: bool) -> Misbehaving {
         let bytes = (0..4 * SECTOR).map(|at| (at / SECTOR) as u8 + 1).collect();
-        Misbehaving {
-            inner: Arc::new(Plain(Mutex::new(bytes))),
-            what: Misbehaviour { misdeed, call: 2 },
-            permanent,
-            good: || false,
-            done: || (),
-            calls: AtomicU64::new(0),
-        }
+        let what = Misbehaviour { misdeed, call: 2, salt: 0 };
+        let world = World { good: || false, done: || (), loot: |_| (), target: |_| None };
+        Misbehaving::new(Arc::new(Plain(Mutex::new(bytes))), Trigger::new(what, permanent, world))
     }
 
     fn read(driver: &Misbehaving) -> (Result<usize>, Vec<u8>) {
@@ -238,7 +162,8 @@ mod tests {
     #[test]
     fn the_second_call_goes_wrong_as_it_says_and_no_other() {
         let right = (Ok(SECTOR), vec![2; SECTOR]);
-        for misdeed in Misdeed::ALL.into_iter().filter(|misdeed| *misdeed != Misdeed::Silence) {
+        let answers = Misdeed::ALL.iter().copied().filter(|misdeed| misdeed.place() == Place::Answer);
+        for misdeed in answers.filter(|misdeed| *misdeed != Misdeed::Silence) {
             let driver = driver(misdeed, false);
             assert_eq!(read(&driver), right, "{misdeed:?}");
             let (said, bytes) = read(&driver);
@@ -249,11 +174,20 @@ mod tests {
                 Misdeed::NotDone => (Ok(SECTOR), vec![0xEE; SECTOR]),
                 Misdeed::Neighbour => (Ok(SECTOR), vec![3; SECTOR]),
                 Misdeed::False => (Err(Errno::EIO), vec![2; SECTOR]),
-                Misdeed::Silence => unreachable!("left out"),
+                _ => unreachable!("left out"),
             };
             assert_eq!((said, bytes), expected, "{misdeed:?}");
             assert_eq!(read(&driver), right, "{misdeed:?}");
         }
+    }
+
+    #[test]
+    fn another_calls_sector_is_the_last_one_that_differs() {
+        let driver = driver(Misdeed::Foreign, false);
+        let mut room = vec![0; SECTOR];
+        assert_eq!(driver.read(3, &mut OutBuf::new(&mut room)), Ok(SECTOR));
+        assert_eq!(read(&driver), (Ok(SECTOR), vec![4; SECTOR]));
+        assert_eq!(read(&driver), (Ok(SECTOR), vec![2; SECTOR]));
     }
 
     #[test]
