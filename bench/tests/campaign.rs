@@ -211,7 +211,7 @@ fn the_same_fault_meets_the_same_addresses_again() {
     let Some(number) = executed("dropped", "ramdisk") else { return };
     let mut runner = runner();
     let mut registers = || {
-        let (_, _, notes) = runner.observe(&trial("process", "ramdisk", "dropped", number)).ok()??;
+        let (_, _, notes) = runner.observe(&trial("process", "ramdisk", "dropped", number)).ok()?.ok()?;
         let of = |name: &str| notes.registers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
         Some((of("rip"), of("rsp")))
     };

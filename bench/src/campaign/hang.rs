@@ -48,7 +48,15 @@ impl Watch {
         self.idle = if rests { self.idle + 1 } else { 0 };
         // Who gets no core on a busy machine uses no CPU time either, and wants some. To ask takes longer than to look at
         // clocks, so it is asked at the end.
-        let wants = || process::is_runnable(app) || kernel.iter().any(|&pid| process::has_work(pid));
+        let wants = || {
+            process::is_runnable(app)
+                || match kernel[..] {
+                    // Its first thread keeps house.
+                    [alone] => process::has_work(alone),
+                    // A successor's first thread is what starts it.
+                    _ => kernel.iter().any(|&pid| process::is_runnable(pid)),
+                }
+        };
         if self.idle > IDLE_LOOKS - ASKED && wants() {
             self.idle = 0;
         }

@@ -23,13 +23,13 @@ const AFTER: u64 = 6;
 /// Rounds in a row that are not good, after which an app gets no more: it has seen what it will ever see.
 const BAD: u32 = 3;
 
-/// Looks at most until a supervisor has answered a broken message: many of its own.
-const LOOKS: u32 = 50;
 /// Looks in a row that find a kernel quiet, looks at most until then, and the time between two: so that a kernel that looks
 /// after its own threads every few milliseconds has done so.
 const QUIET: u32 = 3;
 const SETTLE: u32 = 25;
 const BETWEEN: Duration = Duration::from_millis(4);
+/// Looks at most until a supervisor has answered a broken message: many of its own.
+const LOOKS: u32 = 50;
 
 /// How a round may end.
 const ROUNDS: [Field; 3] = [Field::Good, Field::Failed, Field::Wrong];
@@ -221,7 +221,7 @@ impl<'a> Stage<'a> {
 
     /// Where somebody died, others may still be putting things away, and what comes of that belongs to the trial: waits
     /// until nobody in the kernel wants a core any more. Where somebody loops that would never be.
-    fn settle(&mut self) {
+    fn rest(&mut self) {
         let mut quiet = 0;
         for _ in 0..SETTLE {
             let gone = self.collect().is_err() || self.kernel_died();
@@ -244,7 +244,7 @@ impl<'a> Stage<'a> {
 
     /// What was seen.
     pub fn judge(&mut self, subject: &Subject) -> Seen {
-        self.settle();
+        self.rest();
         let gone = self.collect().is_err();
         let kernel_dead = gone || self.kernel_died();
         let canaries = if kernel_dead { Vec::new() } else { self.canaries_hit(subject) };

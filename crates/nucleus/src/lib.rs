@@ -13,8 +13,8 @@
 //! | [`pkey`] | domains in one process, by protection keys |
 //! | [`module`] | driver modules: checks, loading, symbols |
 //! | [`mutant`] | code changed at its first execution |
-//! | [`trespass`] | accesses to memory that a faulty component has no right to |
 //! | [`confine`] | what a process may ask of the host while its code is broken on purpose |
+//! | [`trespass`] | accesses to memory that a faulty component has no right to |
 //!
 //! `unsafe` stands in `arena`, `channel::layout`, `futex`, `process`, `last_words`, `ring`, `socket`, `zygote`, `threads`,
 //! `module`, `mutant`, `confine`, `trespass` and `pkey`.

@@ -263,7 +263,7 @@ pub fn is_runnable(pid: i32) -> bool {
     any_runnable(pid, |_| true)
 }
 
-/// The same of all threads but the first, which in a kernel's process looks after the others and does no work itself.
+/// The same of all threads but the first, which in a kernel of one process looks after the others and does no work itself.
 pub fn has_work(pid: i32) -> bool {
     let first = pid.to_string();
     any_runnable(pid, |thread| thread.as_encoded_bytes() != first.as_bytes())

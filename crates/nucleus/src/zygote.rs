@@ -18,10 +18,10 @@ use crate::process;
 use crate::socket::Socket;
 
 const VARIABLE: &str = "KERNEL_DEBATE_ZYGOTE";
-/// For a process that is to do one thing: its socket, and what.
-const PURPOSE: &str = "KERNEL_DEBATE_PURPOSE";
 /// Asks for a process's personality and changes nothing.
 const ASK: libc::c_ulong = 0xFFFF_FFFF;
+/// For a process that is to do one thing: its socket, and what.
+const PURPOSE: &str = "KERNEL_DEBATE_PURPOSE";
 
 /// What a root runs, told what [`Zygote::boot`] was; it ends with the root.
 pub type Entry = fn(purpose: &str, control: Socket);

@@ -139,7 +139,7 @@ impl Domain {
         Ok(Domain { child, page, members: members.len() })
     }
 
-    /// Waits until it answers; `look`, called every [`TICK`] with its number, may say that it never will.
+    /// Waits until it answers; `look`, called at every [`TICK`] with its number, may say that it never will.
     pub fn wait(&mut self, name: &str, ring: &Ring, mut look: impl FnMut(i32) -> Option<&'static str>) -> Result<()> {
         let mut last = clock::now();
         loop {
