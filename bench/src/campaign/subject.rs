@@ -1,7 +1,6 @@
 //! The components that are made to fail: their code, the apps around them, and a kernel of no more than that.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::OnceLock;
 
 use kd_api::Component;
@@ -30,7 +29,7 @@ const WITHIN_MS: u64 = 600_000;
 const DRIVER_CALLS: usize = 12;
 const CALLS: usize = 4;
 /// Subjects whose device has a ring, and so does DMA; and one whose calls carry no bulk data.
-const RINGS: [&str; 2] = ["vdisk", "filedisk"];
+const RINGS: [&str; 1] = ["vdisk"];
 const WITHOUT_BUFFERS: [&str; 1] = ["proc"];
 /// The two apps of every trial.
 pub const APPS: u32 = 2;
@@ -122,10 +121,9 @@ pub enum SubjectError {
 /// to ask.
 type Row = (&'static str, fn() -> Load, fn() -> Load, &'static [&'static str]);
 
-const ROWS: [Row; 7] = [
+const ROWS: [Row; 6] = [
     ("ramdisk", || Load::Device("/dev/ram0".into()), || Load::File(String::new()), &["proc", "pipe", "ramfs"]),
     ("vdisk", || Load::Device("/dev/vda".into()), || Load::File(String::new()), &["proc", "pipe", "ramfs"]),
-    ("filedisk", || Load::Device("/dev/vda".into()), || Load::File(String::new()), &["proc", "pipe", "ramfs"]),
     ("jfs", || Load::Files("/mnt".into()), || Load::File(String::new()), &["proc", "pipe", "ramfs"]),
     ("ramfs", || Load::Files(String::new()), || Load::Values, &["proc", "pipe", "kv"]),
     ("vfs", || Load::Files(String::new()), || Load::Values, &["proc", "kv"]),
@@ -252,7 +250,7 @@ impl Subject {
     fn needs(&self) -> Vec<&'static str> {
         let mut needs = vec!["vfs", "proc", "pipe", "ramfs"];
         match (self.name, &self.other) {
-            (name @ ("vdisk" | "filedisk"), _) => needs.extend(["blk", name]),
+            ("vdisk", _) => needs.extend(["blk", "vdisk"]),
             ("jfs", _) => needs.extend(["blk", "vdisk", "jfs"]),
             (_, Load::Values) => needs.push("kv"),
             (name, _) => needs.push(name),
@@ -271,10 +269,6 @@ impl Subject {
             (_, Some(placement)) => Manifest::standard(Kernel::Microkernel, placement, &components),
             (layout, None) => Layout::find(layout)?.manifest(&components)?,
         };
-        if self.name == "filedisk" {
-            // The folder is none: every trial brings its own file.
-            manifest.put_disk_in(Path::new(""));
-        }
         let needs = self.needs();
         let needed = |name: &String| needs.contains(&name.as_str());
         manifest.entries.retain(|entry| needed(&entry.name));

@@ -16,7 +16,7 @@ pub const SIZES: [usize; COUNT] = [300, 5000, 4096, 56 << 10];
 
 /// A directory of an app's own.
 pub struct Files {
-    pub(super) env: Env,
+    env: Env,
     directory: String,
     /// Whether names come and go as well.
     names: bool,
@@ -30,7 +30,7 @@ pub struct Files {
     own: Option<Private>,
 }
 
-pub(super) fn wrong<T>(what: impl Into<String>) -> Result<T, Wrong> {
+fn wrong<T>(what: impl Into<String>) -> Result<T, Wrong> {
     Err(Wrong::Answer(what.into()))
 }
 
@@ -55,16 +55,11 @@ impl Files {
         })
     }
 
-    pub(super) fn path(&self, name: &str) -> String {
+    fn path(&self, name: &str) -> String {
         format!("{}/{name}", self.directory)
     }
 
-    pub(super) fn with<T>(
-        &self,
-        path: &str,
-        flags: u32,
-        work: impl FnOnce(Fd) -> Result<T, Wrong>,
-    ) -> Result<T, Wrong> {
+    fn with<T>(&self, path: &str, flags: u32, work: impl FnOnce(Fd) -> Result<T, Wrong>) -> Result<T, Wrong> {
         let fd = self.env.sys.open(self.env.caller, path, flags, 0o600)?;
         let done = work(fd);
         let closed = self.env.sys.close(self.env.caller, fd);
@@ -184,7 +179,6 @@ impl Files {
         self.read(file)?;
         if self.names {
             self.names(round)?;
-            self.calls(round)?;
         }
         self.read((round as usize * 3 + 1) % COUNT)
     }
