@@ -21,12 +21,12 @@ pub const BUDGETS: [Budget; 10] = [
     Budget { experiment: "primitives", quick: 7, full: 35 },
     // Within `primitives`.
     Budget { experiment: "payload", quick: 2, full: 10 },
-    Budget { experiment: "latency", quick: 13, full: 105 },
-    Budget { experiment: "macro", quick: 7, full: 90 },
-    Budget { experiment: "scaling", quick: 4, full: 30 },
-    Budget { experiment: "faults", quick: 11, full: 65 },
+    Budget { experiment: "latency", quick: 13, full: 92 },
+    Budget { experiment: "macro", quick: 7, full: 75 },
+    Budget { experiment: "scaling", quick: 4, full: 25 },
+    Budget { experiment: "faults", quick: 11, full: 55 },
     Budget { experiment: "campaign", quick: 3, full: 20 },
-    Budget { experiment: "restart", quick: 14, full: 65 },
+    Budget { experiment: "restart", quick: 14, full: 52 },
     Budget { experiment: "crash", quick: 2, full: 10 },
 ];
 

@@ -42,7 +42,7 @@ const ROUNDS_MIN: usize = 3;
 const LOADED_BATCH: Duration = Duration::from_millis(5);
 const LOADED_ROUNDS: u64 = 4;
 /// Rounds of the experiment of which one has the cells beside load, which take long.
-const LOADED_EVERY: usize = 3;
+const LOADED_EVERY: usize = 2;
 /// The share of the experiment's budget that is left to criterion's bench, with room for starting processes.
 const CRITERION_SHARE: f64 = 0.6;
 /// Resamples of the bootstrap.

@@ -38,7 +38,7 @@ pub(super) const THREADS: u32 = 2;
 /// Time before the first round that counts: pages are touched, predictors and the host's scheduler know the pattern.
 const WARM_UP: Duration = Duration::from_millis(3);
 
-/// The same beside load: some slices of the host's scheduler for each process.
+/// The same beside load, for each server of one who adapts to it: some slices of the host's scheduler.
 const WARM_UP_BESIDE_LOAD: Duration = Duration::from_millis(40);
 
 /// What goes round.
@@ -103,15 +103,20 @@ impl Rig {
         Ok(rig)
     }
 
-    /// The same beside a process on each core that computes all the while, warmed up for longer: who adapts to load must have
-    /// met it.
+    /// The same beside a process on each core that computes all the while. Who adapts to load must have met it: warmed up for
+    /// longer, by the number of servers.
     ///
     /// # Errors
     /// As those of `new`.
     pub fn beside_load(part: Part, cores: &[usize]) -> io::Result<Rig> {
         let rig = Rig::start(Order { part, cores: cores.to_vec(), load: true })?;
+        let warm_up = match part {
+            Part::Process(WaitName(Wait::Adaptive), servers) => WARM_UP_BESIDE_LOAD * servers,
+            _ => Duration::ZERO,
+        };
         let begin = Instant::now();
-        while begin.elapsed() < WARM_UP_BESIDE_LOAD {
+        rig.run(1)?;
+        while begin.elapsed() < warm_up {
             rig.run(1)?;
         }
         Ok(rig)
