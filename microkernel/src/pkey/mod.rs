@@ -34,6 +34,8 @@ use plan::{Holder, Plan};
 /// The core.
 pub struct Domains {
     plan: Plan,
+    /// The manifest's, with a thread that burns CPU time.
+    patience: u32,
     keys: OnceLock<Keys>,
     /// Domains that were made, with their keys.
     opened: Mutex<Vec<(usize, Key)>>,
@@ -108,6 +110,7 @@ impl Domains {
     pub fn new(manifest: &Manifest) -> Result<Domains, BootError> {
         Ok(Domains {
             plan: Plan::new(manifest)?,
+            patience: manifest.patience,
             keys: OnceLock::new(),
             opened: Mutex::default(),
             running: Mutex::default(),

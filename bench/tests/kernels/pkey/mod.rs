@@ -1,6 +1,7 @@
 //! Kernels behind protection keys. On a machine without keys these tests say so and pass; `cargo debate vm-test` runs them
 //! where an emulated processor has them.
 
+mod campaign;
 mod figures;
 mod reach;
 
