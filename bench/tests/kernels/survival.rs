@@ -110,7 +110,6 @@ fn belongings() -> Vec<Had> {
 /// What is told instead after the death of a component; several answers where it depends on the moment.
 fn lost(component: &str, what: &str) -> Vec<Outcome> {
     match (component, what) {
-        ("ramfs", "bytes in memory" | "name in memory") => vec![failed("ENOENT")],
         // Its writer of old pages may have been there before.
         ("jfs", "other bytes on the disk") => {
             let all = [data(50, 6).bytes(), data(90, 4).bytes()].concat();

@@ -12,6 +12,7 @@
 
 extern crate alloc;
 
+mod accounts;
 pub mod block;
 mod dirent;
 mod hash;
