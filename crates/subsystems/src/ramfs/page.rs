@@ -41,10 +41,30 @@ pub struct Frame {
     spoiled: bool,
 }
 
-/// What the `index`-th word adds to the sum: an odd multiple, so that another word adds something else. Nothing for a word of
-/// zeros, so a new page sums up to zero.
-fn share(index: usize, word: u64) -> u64 {
-    word.wrapping_mul((index as u64) << 1 | 1)
+/// What words that follow each other add to the sum. The `n`-th of a page adds its `2 n + 1`-fold: an odd multiple, so that
+/// another word adds something else, and nothing if it is zero, so that a new page sums up to zero. Found without a
+/// multiplication for each.
+#[derive(Default)]
+struct Share {
+    words: u64,
+    /// Of the words, and of what that was after each of them.
+    sum: u64,
+    sums: u64,
+}
+
+impl Share {
+    #[inline]
+    fn add(&mut self, word: u64) {
+        self.words += 1;
+        self.sum = self.sum.wrapping_add(word);
+        self.sums = self.sums.wrapping_add(self.sum);
+    }
+
+    /// The first of them was this one of the page.
+    fn from(self, first: usize) -> u64 {
+        let end = first as u64 + self.words;
+        self.sum.wrapping_mul(end << 1 | 1).wrapping_sub(self.sums << 1)
+    }
 }
 
 impl Page {
@@ -148,8 +168,9 @@ impl Frame {
     }
 
     fn sum_of(&self, words: Range<usize>) -> u64 {
-        let shares = words.clone().zip(&self.words[words]).map(|(index, word)| share(index, word.load(Relaxed)));
-        shares.fold(0, u64::wrapping_add)
+        let mut share = Share::default();
+        self.words[words.clone()].iter().for_each(|word| share.add(word.load(Relaxed)));
+        share.from(words.start)
     }
 
     fn is_clear(&self, from: usize) -> bool {
@@ -194,11 +215,13 @@ impl Frame {
                 piece[8 * edge..][..8].copy_from_slice(&words[edge].load(Relaxed).to_le_bytes());
             }
             fill(&mut piece[skip..skip + count]);
-            for ((index, word), bytes) in (first..).zip(words).zip(piece.as_chunks().0) {
+            let mut share = Share::default();
+            for (word, bytes) in words.iter().zip(piece.as_chunks().0) {
                 let value = u64::from_le_bytes(*bytes);
                 word.store(value, Relaxed);
-                sum = sum.wrapping_add(share(index, value));
+                share.add(value);
             }
+            sum = sum.wrapping_add(share.from(first));
             at += count;
         }
         (self.sum, self.spoiled) = (sum, false);
