@@ -3,6 +3,7 @@
 //! Bytes beyond `size` within the last page are zero, so growing a file shows zeros. Overwriting and reading what is
 //! there allocates nothing; a page that cannot be had is `ENOSPC`, as on tmpfs.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
 use alloc::sync::Arc;
@@ -46,7 +47,7 @@ impl Pages {
     /// Those that a predecessor left, which had so many.
     pub fn restore(ino: Ino, kept: Arc<Kept>, size: u64, pages: BTreeMap<u64, Frame>, had: u64) -> Pages {
         let lost = had.saturating_sub(pages.len() as u64);
-        let pages = pages.into_iter().map(|(number, frame)| (number, Page::Kept(frame))).collect();
+        let pages = pages.into_iter().map(|(number, frame)| (number, Page::Kept(Box::new(frame)))).collect();
         Pages { ino, kept: Some(kept), size, pages, lost }
     }
 

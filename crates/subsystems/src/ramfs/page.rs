@@ -26,8 +26,8 @@ const PIECE: usize = 512;
 pub enum Page {
     /// It goes with its server.
     Heap(Box<[u8; PAGE]>),
-    /// It does not.
-    Kept(Frame),
+    /// It does not. Boxed, so that the other kind is no larger for it.
+    Kept(Box<Frame>),
 }
 
 /// A page in the store.
@@ -71,7 +71,7 @@ impl Page {
     /// One of zeros, in the store if there is one; `ENOSPC`.
     pub fn new(kept: Option<&Arc<Kept>>, ino: Ino, number: u64) -> Result<Page> {
         match kept {
-            Some(kept) => Ok(Page::Kept(Frame::new(kept, ino, number)?)),
+            Some(kept) => Ok(Page::Kept(Box::new(Frame::new(kept, ino, number)?))),
             None => {
                 let mut bytes = Vec::new();
                 bytes.try_reserve_exact(PAGE).map_err(|_| Errno::ENOSPC)?;
@@ -159,7 +159,7 @@ impl Frame {
     pub fn into_target(self, len: u64) -> Option<(Box<str>, Page)> {
         let mut bytes: Vec<u8> = self.words.iter().flat_map(|word| word.load(Relaxed).to_le_bytes()).collect();
         bytes.truncate(usize::try_from(len).ok().filter(|len| !self.spoiled && (1..=PATH_MAX).contains(len))?);
-        Some((String::from_utf8(bytes).ok()?.into(), Page::Kept(self)))
+        Some((String::from_utf8(bytes).ok()?.into(), Page::Kept(Box::new(self))))
     }
 
     fn note(&mut self, writing: Range<usize>, sum: u64) {
