@@ -86,7 +86,7 @@ pub struct Domain {
     members: usize,
 }
 
-/// The places of a domain in the direct map: its arena, and its disk's frames right after.
+/// The places of a domain in the direct map: its arena, and its disk's frames, or its store, right after.
 pub const fn places(number: usize) -> (usize, usize) {
     (2 * number, 2 * number + 1)
 }

@@ -26,9 +26,9 @@ use crate::accounts::{Account, Accounts, Opened};
 use crate::records::seal;
 
 /// Inodes, and names, that find room: beyond them is `ENOSPC`.
-const INODES: usize = 65_536;
-/// Pages that do: 128 MiB.
-const FRAMES: usize = 32_768;
+const INODES: usize = 16_384;
+/// Pages that do: 48 MiB.
+const FRAMES: usize = 12_288;
 const EXCHANGES: usize = 64;
 
 const INODE: usize = 8;

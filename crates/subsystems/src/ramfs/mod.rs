@@ -90,7 +90,9 @@ impl RamFs {
     fn of(inodes: &[Arc<Inode>], first: u64, instance: u64, kept: Option<Arc<Kept>>, lost: bool) -> RamFs {
         let fs =
             RamFs { inodes: Sharded::new(), next: first.into(), first, instance, renaming: Mutex::new(()), kept, lost };
-        inodes.iter().for_each(|inode| fs.inodes.insert(inode.ino.0, inode.clone()));
+        for inode in inodes {
+            fs.inodes.insert(inode.ino.0, inode.clone());
+        }
         fs
     }
 

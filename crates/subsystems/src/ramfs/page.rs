@@ -18,6 +18,7 @@ use kd_api::{Errno, InBuf, Ino, OutBuf, Result};
 
 use super::file::PAGE;
 use super::kept::{FrameAccount, Kept, PAGE_WORDS};
+use crate::sum::Sum;
 
 /// Bytes that are copied at once.
 const PIECE: usize = 512;
@@ -39,32 +40,6 @@ pub struct Frame {
     sum: u64,
     /// What it says is not what was written: it can be overwritten as a whole, and not be read.
     spoiled: bool,
-}
-
-/// What words that follow each other add to the sum. The `n`-th of a page adds its `2 n + 1`-fold: an odd multiple, so that
-/// another word adds something else, and nothing if it is zero, so that a new page sums up to zero. Found without a
-/// multiplication for each.
-#[derive(Default)]
-struct Share {
-    words: u64,
-    /// Of the words, and of what that was after each of them.
-    sum: u64,
-    sums: u64,
-}
-
-impl Share {
-    #[inline]
-    fn add(&mut self, word: u64) {
-        self.words += 1;
-        self.sum = self.sum.wrapping_add(word);
-        self.sums = self.sums.wrapping_add(self.sum);
-    }
-
-    /// The first of them was this one of the page.
-    fn from(self, first: usize) -> u64 {
-        let end = first as u64 + self.words;
-        self.sum.wrapping_mul(end << 1 | 1).wrapping_sub(self.sums << 1)
-    }
 }
 
 impl Page {
@@ -168,9 +143,9 @@ impl Frame {
     }
 
     fn sum_of(&self, words: Range<usize>) -> u64 {
-        let mut share = Share::default();
-        self.words[words.clone()].iter().for_each(|word| share.add(word.load(Relaxed)));
-        share.from(words.start)
+        let mut sum = Sum::default();
+        self.words[words.clone()].iter().for_each(|word| sum.add(word.load(Relaxed)));
+        sum.from(words.start)
     }
 
     fn is_clear(&self, from: usize) -> bool {
@@ -202,8 +177,8 @@ impl Frame {
         if self.spoiled && !whole {
             return Err(Errno::EIO);
         }
-        let mut sum = if whole { 0 } else { self.sum.wrapping_sub(self.sum_of(writing.clone())) };
-        self.note(writing, sum);
+        let mut rest = if whole { 0 } else { self.sum.wrapping_sub(self.sum_of(writing.clone())) };
+        self.note(writing, rest);
         let mut at = bytes.start;
         while at < bytes.end {
             let (first, skip) = (at / 8, at % 8);
@@ -215,17 +190,17 @@ impl Frame {
                 piece[8 * edge..][..8].copy_from_slice(&words[edge].load(Relaxed).to_le_bytes());
             }
             fill(&mut piece[skip..skip + count]);
-            let mut share = Share::default();
+            let mut sum = Sum::default();
             for (word, bytes) in words.iter().zip(piece.as_chunks().0) {
                 let value = u64::from_le_bytes(*bytes);
                 word.store(value, Relaxed);
-                share.add(value);
+                sum.add(value);
             }
-            sum = sum.wrapping_add(share.from(first));
+            rest = rest.wrapping_add(sum.from(first));
             at += count;
         }
-        (self.sum, self.spoiled) = (sum, false);
-        self.note(0..0, sum);
+        (self.sum, self.spoiled) = (rest, false);
+        self.note(0..0, rest);
         Ok(())
     }
 }
