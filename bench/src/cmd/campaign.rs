@@ -178,18 +178,18 @@ fn table(plan: &Plan, records: &[Record], out: &mut dyn Write) -> Result<(), Com
     let kernels = &plan.kernels;
     let of = |kernel: &String| Summary::total(&cells, |cell| cell.kernel == *kernel);
     write!(out, "{:<28}", "")?;
-    kernels.iter().try_for_each(|kernel| write!(out, "{kernel:>16}"))?;
+    kernels.iter().try_for_each(|kernel| write!(out, "{kernel:>17}"))?;
     writeln!(out)?;
     for class in Class::ALL {
         let counts: Vec<u64> = kernels.iter().map(|kernel| of(kernel).get(&class).copied().unwrap_or(0)).collect();
         if counts.iter().any(|&count| count > 0) {
             write!(out, "{:<28}", class.title())?;
-            counts.iter().try_for_each(|count| write!(out, "{count:>16}"))?;
+            counts.iter().try_for_each(|count| write!(out, "{count:>17}"))?;
             writeln!(out)?;
         }
     }
     write!(out, "{:<28}", "activated")?;
-    kernels.iter().try_for_each(|kernel| write!(out, "{:>16}", activated(&of(kernel))))?;
+    kernels.iter().try_for_each(|kernel| write!(out, "{:>17}", activated(&of(kernel))))?;
     Ok(writeln!(out)?)
 }
 

@@ -65,7 +65,7 @@ fn bad_input_is_answered_with_one_message_and_its_remedy() {
         ),
         (&["bench", "--seed", "x"], "'x' for '--seed <N>'"),
         (&["bench", "--long"], "say `--only restart --long`, or leave `--long` out"),
-        (&["bench", "--only", "faults", "--long"], "`--long` is for the experiment `restart` alone"),
+        (&["bench", "--only", "faults", "--long"], "`--long` is for one of the experiments"),
         (&["bench", "--only", "restart", "--quick", "--long"], "cannot be used with"),
         (&["bench", "--out", "file/out"], "cannot write to file/out"),
         (&["bench", "--out", "file"], "choose another output folder with `--out DIR`"),
