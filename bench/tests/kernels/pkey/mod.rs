@@ -29,8 +29,12 @@ const DRIVERS: Config =
     Config { layout: Some("drivers-isolated/pkey"), ..config(Kernel::Microkernel, Placement::Pkey, false) };
 /// Faults in a driver module and in a component that is compiled in. All kinds of them end calls in the same way, which
 /// is tested closer to the gates; an emulated processor takes half a minute for each of these.
-const FAULTS: [(&str, Fault); 3] =
-    [("ramdisk", Fault::WildWrite), ("ramdisk", Fault::Panic), ("kv", Fault::NullDereference)];
+const FAULTS: [(&str, Fault); 4] = [
+    ("ramdisk", Fault::WildWrite),
+    ("ramdisk", Fault::Panic),
+    ("kv", Fault::NullDereference),
+    ("ramfs", Fault::NullDereference),
+];
 /// An emulated processor is slow.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -140,7 +144,7 @@ fn a_fault_stays_in_its_domain_and_the_supervisor_notices() {
         }
         // How soon apps go on is no question for an emulated processor.
         assert!(seen.activated && seen.kernel_alive && seen.victim_intact, "{name}, {fault:?}: {seen:?}");
-        assert_eq!(seen.noticed_by, "supervisor", "{name}, {fault:?}: {seen:?}");
+        assert_eq!((seen.noticed_by, seen.caller.lost), ("supervisor", 0), "{name}, {fault:?}: {seen:?}");
     }
 }
 
