@@ -69,6 +69,8 @@ fn bad_input_is_answered_with_one_message_and_its_remedy() {
         (&["bench", "--only", "restart", "--quick", "--long"], "cannot be used with"),
         (&["bench", "--out", "file/out"], "cannot write to file/out"),
         (&["bench", "--out", "file"], "choose another output folder with `--out DIR`"),
+        (&["campaign", "--kernels", "hurd"], "no kernel `hurd` in a campaign: there are monolithic, "),
+        (&["campaign", "--components", "ramdisk,floppy"], "no component `floppy` in a campaign: there are ramdisk, "),
         (&["run", "--kernel", "hurd", "--workload", "stat"], "[possible values: monolithic, microkernel, linux]"),
         (&["run", "--kernel", "linux", "--workload", "nap"], "there is no workload `nap`; there are: null_core, "),
         (&["run", "--kernel", "linux", "--workload", "stat", "--placement", "thread"], "`--placement` says nothing"),
