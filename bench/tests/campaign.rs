@@ -46,16 +46,16 @@ fn made(runner: &mut TrialRunner, trial: &Trial) -> Option<Seen> {
     }
 }
 
-/// The first fault of a kind that is executed under the load in all of these kernels: what a component does to keep its state
-/// it does where its state can be kept.
+/// The first fault of a kind that is executed under the load in these kernels: what a component does to keep its state, and
+/// finds it again by, it does where its state can be kept.
 fn executed(kernels: &[&str], kind: &str, subject: &str) -> Option<u64> {
     let mut runner = runner();
     for number in 0..40 {
-        let mut everywhere = true;
+        let mut all = true;
         for kernel in kernels {
-            everywhere = everywhere && made(&mut runner, &trial(kernel, subject, kind, number))?.activated;
+            all = all && made(&mut runner, &trial(kernel, subject, kind, number))?.activated;
         }
-        if everywhere {
+        if all {
             return Some(number);
         }
     }
