@@ -414,6 +414,16 @@ pub fn be_nice(niceness: i32) {
     unsafe { libc::setpriority(libc::PRIO_PROCESS, libc::gettid() as libc::id_t, niceness) };
 }
 
+/// Whether the calling thread, when it is woken, takes a core from nobody who is at work.
+pub fn let_others_finish(yes: bool) {
+    let policy = if yes { libc::SCHED_BATCH } else { libc::SCHED_OTHER };
+    // SAFETY: plain system call, on a live parameter, for which all zeros are valid; 0 is the calling thread.
+    unsafe {
+        let none: libc::sched_param = std::mem::zeroed();
+        libc::sched_setscheduler(0, policy, &raw const none);
+    }
+}
+
 /// Waits until one of the descriptors is readable, at most `limit`; returns which are.
 pub fn poll(fds: &[i32], limit: Option<Duration>) -> Vec<bool> {
     let entry = |&fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
