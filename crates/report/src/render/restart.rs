@@ -12,11 +12,12 @@ use plotters::style::text_anchor::{HPos, VPos};
 use std::collections::BTreeSet;
 
 /// Times, shown as median with p99 and maximum.
-const TIMES: [(&str, &str); 5] = [
+const TIMES: [(&str, &str); 6] = [
     ("notice_time", "noticed after"),
     ("restart_time", "restarted after"),
     ("back_time", "answers again after"),
-    ("first_answer_time", "first good answer after"),
+    ("first_call_time", "first call answered after"),
+    ("first_answer_time", "first good round after"),
     ("longest_gap", "longest gap for the app"),
 ];
 
@@ -24,7 +25,9 @@ const TIMES: [(&str, &str); 5] = [
 const LIMITS: [(&str, &str); 2] = [("bare_time", "bare kill and fork"), ("over_bare", "over bare")];
 
 /// Totals over all trials; a column only where somebody counted it.
-const TOTALS: [(&str, &str); 7] = [
+const TOTALS: [(&str, &str); 9] = [
+    ("misdeeds", "done"),
+    ("noticed", "of these noticed"),
     ("deaths", "deaths"),
     ("calls_failed", "calls failed"),
     ("calls_repeated", "calls repeated"),
