@@ -121,3 +121,84 @@ impl Progress {
         (self.ticks >= patience).then_some("does nothing with calls in hand")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command};
+
+    use kd_api::Message;
+    use kd_api::client::Port;
+    use kd_api::component::Interface;
+    use kd_api::interfaces::block::BlockDevice;
+    use kd_boot::Manifest;
+    use kd_boot::manifest::{Kernel, Placement};
+    use kd_nucleus::channel::{self, ChannelPort, Wait};
+    use std::sync::atomic::Ordering::SeqCst;
+
+    use super::*;
+
+    /// A process that burns CPU time, whatever else the machine does.
+    struct Burner(Child);
+
+    impl Burner {
+        fn new() -> Burner {
+            Burner(Command::new("sh").args(["-c", "while :; do :; done"]).spawn().expect("there is a shell"))
+        }
+    }
+
+    impl Drop for Burner {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    /// What counts is CPU time, so that this holds on a busy machine.
+    #[test]
+    fn a_call_that_nobody_has_taken_up_gives_its_server_four_times_the_patience() {
+        const PATIENCE: u32 = 25;
+        let manifest = Manifest::standard(Kernel::Microkernel, Placement::Process, &kd_subsystems::components());
+        let wiring = Wiring::new(&manifest, None).expect("shared memory");
+        let server = manifest.entries.iter().position(|entry| entry.name == "ramdisk").expect("it is there");
+        let wire = wiring.wires.iter().find(|wire| wire.server == server).expect("somebody calls it");
+        let interface = <dyn BlockDevice>::info();
+        let operation = interface.operations.iter().find(|one| !one.blocking && !one.deferred).expect("a plain one");
+        let port = ChannelPort::new(wire.channel.clone(), Wait::Block);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let slot = port.claim().expect("free");
+                let _ = port.exchange(&slot, operation, &mut Message::default());
+            });
+            let call = loop {
+                if let Some(call) = stuck(&wire.channel).next() {
+                    break call;
+                }
+            };
+            for (taken, times) in [(false, UNTAKEN), (true, 1)] {
+                if taken {
+                    wire.channel.taken()[call.slot].store(call.sequence, SeqCst);
+                }
+                let burner = Burner::new();
+                let pid = burner.0.id() as i32;
+                let limit = Duration::from_millis((times * PATIENCE).into());
+                let mut progress = Progress::default();
+                let mut look = || progress.look(server, (pid, &[server]), interface, &wiring, (PATIENCE, false));
+                let least = process::cpu_time(pid);
+                assert_eq!(look(), None, "it is seen for the first time");
+                let most = process::cpu_time(pid);
+                loop {
+                    let before = process::cpu_time(pid);
+                    let verdict = look();
+                    let after = process::cpu_time(pid);
+                    if let Some(why) = verdict {
+                        assert!(why.contains("CPU time") && after - least > limit, "{why}: {:?}", after - least);
+                        break;
+                    }
+                    assert!(before.saturating_sub(most) <= limit, "{taken}: still patient after {:?}", before - most);
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+            channel::abandon(&wire.channel);
+        });
+    }
+}
