@@ -99,16 +99,16 @@ pub fn silence(pidfd: i32) {
     }
 }
 
-/// Has a process that noted its threads on a page, from a first word on, end when nobody else wants the cores.
-pub fn bury(pid: i32, pidfd: i32, page: &Words, first: usize) {
-    give_way(pid, page, first);
+/// Has a process with these threads end when nobody else wants the cores.
+pub fn bury(pid: i32, pidfd: i32, threads: &[i32]) {
+    give_way(pid, threads);
     process::signal(pidfd, libc::SIGKILL);
 }
 
-/// Leaves such a process the time that nobody else wants: one that is being killed already.
-pub fn give_way(pid: i32, page: &Words, first: usize) {
+/// Leaves the threads of a process the time that nobody else wants: of one that may be ending already.
+pub fn give_way(pid: i32, threads: &[i32]) {
     const NICEST: i32 = 19;
-    for thread in threads_of(page, first).filter(|&thread| belongs(thread, pid)) {
+    for &thread in threads.iter().filter(|&&thread| belongs(thread, pid)) {
         // One that runs is looked at anew because of its niceness, and has little to say because of its policy.
         // SAFETY: plain system calls, on a live parameter, for which all zeros are valid.
         unsafe {
@@ -119,9 +119,10 @@ pub fn give_way(pid: i32, page: &Words, first: usize) {
     }
 }
 
-/// The threads that a page tells of, whoever wrote there.
-fn threads_of(page: &Words, first: usize) -> impl Iterator<Item = i32> + '_ {
-    (THREADS..WORDS).map(move |word| page.get(first + word).load(Relaxed) as i32).take_while(|&thread| thread != 0)
+/// The threads that a process has noted, whoever wrote there.
+pub fn threads(page: &Words, first: usize) -> Vec<i32> {
+    let noted = (THREADS..WORDS).map(|word| page.get(first + word).load(Relaxed) as i32);
+    noted.take_while(|&thread| thread != 0).collect()
 }
 
 /// Whether a thread is a process's.

@@ -192,13 +192,14 @@ impl Domain {
         last_words::silence(self.child.pidfd());
         if self.last_words().is_none() {
             // It may have been killed, and end right now.
-            last_words::give_way(self.child.pid(), &self.page, LAST_WORDS);
+            last_words::give_way(self.child.pid(), &last_words::threads(&self.page, LAST_WORDS));
         }
     }
 
-    /// Has one that is silent end when the cores have nothing better to do.
-    pub fn bury(&self) {
-        last_words::bury(self.child.pid(), self.child.pidfd(), &self.page, LAST_WORDS);
+    /// What is left of one that is of no more use: its process, and the threads in it.
+    pub fn remains(self) -> (Child, Vec<i32>) {
+        let threads = last_words::threads(&self.page, LAST_WORDS);
+        (self.child, threads)
     }
 
     /// What it said when it died by a fault: when, and by which signal.

@@ -5,6 +5,8 @@
 
 use kd_boot::root::TICK;
 use kd_machine::clock;
+use kd_nucleus::last_words;
+use kd_nucleus::process::Child;
 
 use super::domain::Domain;
 
@@ -15,7 +17,8 @@ pub struct Dying(Vec<Dead>);
 struct Dead {
     /// Whose it was.
     server: usize,
-    domain: Domain,
+    child: Child,
+    threads: Vec<i32>,
     /// When it is to end; nothing once it was told.
     ends_at: Option<u64>,
 }
@@ -23,24 +26,26 @@ struct Dead {
 impl Dying {
     /// One that was silenced: it ends when the others have what they want.
     pub fn add(&mut self, server: usize, domain: Domain) {
-        self.0.push(Dead { server, domain, ends_at: Some(clock::now() + TICK.as_nanos() as u64) });
+        let (child, threads) = domain.remains();
+        self.0.push(Dead { server, child, threads, ends_at: Some(clock::now() + TICK.as_nanos() as u64) });
     }
 
     /// One that is to be gone as soon as possible, for it could still be taken for another.
     pub fn end(&mut self, server: usize, domain: Domain) {
-        domain.bury();
-        self.0.push(Dead { server, domain, ends_at: None });
+        let (child, threads) = domain.remains();
+        last_words::bury(child.pid(), child.pidfd(), &threads);
+        self.0.push(Dead { server, child, threads, ends_at: None });
     }
 
     /// Ends those whose time has come, and returns the servers of those that the host has buried.
     pub fn look(&mut self) -> Vec<usize> {
         let (now, mut buried) = (clock::now(), Vec::new());
-        self.0.retain_mut(|Dead { server, domain, ends_at }| {
+        self.0.retain_mut(|Dead { server, child, threads, ends_at }| {
             if ends_at.is_some_and(|at| at <= now) {
-                domain.bury();
+                last_words::bury(child.pid(), child.pidfd(), threads);
                 *ends_at = None;
             }
-            let lives = domain.child.poll().is_none();
+            let lives = child.poll().is_none();
             buried.extend((!lives).then_some(*server));
             lives
         });
@@ -49,6 +54,6 @@ impl Dying {
 
     /// Descriptors that are readable when one of them has ended.
     pub fn watched(&self) -> impl Iterator<Item = i32> + '_ {
-        self.0.iter().map(|dead| dead.domain.child.pidfd())
+        self.0.iter().map(|dead| dead.child.pidfd())
     }
 }
