@@ -1,5 +1,5 @@
-//! Criterion's bench of the parts: a direct call, a mode switch, a message encoded and decoded, and one crossing of
-//! each transport beside the bare limits.
+//! Criterion's bench of the parts: a direct call, a mode switch, a message encoded and decoded, what keeping a page costs, and
+//! one crossing of each transport beside the bare limits.
 //!
 //! A crossing is timed inside its rig, whose processes are forked anew for each of criterion's samples: the samples,
 //! and so the interval, include how one pair of processes differs from the next. What was measured is handed over to
@@ -11,12 +11,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use criterion::{Bencher, Criterion};
-use kd_api::interfaces::fs::{Kind, Stat};
+use kd_api::interfaces::fs::{FileSystem, Kind, Owner, ROOT, Stat};
 use kd_api::interfaces::proc::Proc;
 use kd_api::message::WORDS;
 use kd_api::server::SCRATCH;
 use kd_api::wire::{Decoder, Encoder, Wire};
-use kd_api::{Caller, Result};
+use kd_api::{Caller, Imports, InBuf, Ino, Result};
+use kd_machine::memory::{Memory, Words};
 use kd_nucleus::channel::{Bell, Channel};
 use kernel_debate::experiments::primitives::parts::TIMED;
 use kernel_debate::experiments::primitives::rig::{Answerer, Rig};
@@ -49,6 +50,8 @@ fn main() -> ExitCode {
             }),
             (None, "direct_call") => direct_call(bencher),
             (None, "trap") => bencher.iter(kd_linux::empty_system_call),
+            (None, "ramfs_write_4k") => overwrite(bencher, false),
+            (None, "ramfs_write_4k_kept") => overwrite(bencher, true),
             (None, _) => encode_decode(bencher),
         });
     }
@@ -64,6 +67,22 @@ fn main() -> ExitCode {
 fn direct_call(bencher: &mut Bencher<'_>) {
     let proc: Arc<dyn Proc> = black_box(Arc::new(Answerer));
     bencher.iter(|| proc.getpid(black_box(Caller::app(1))));
+}
+
+/// A page of a file in memory overwritten, without any crossing: where the file goes with its server, and where it is kept.
+fn overwrite(bencher: &mut Bencher<'_>, kept: bool) {
+    let component = kd_subsystems::ramfs::component();
+    let mut imports = Imports::default();
+    if kept {
+        let store = Memory::new("kd-bench-store", 8 * component.store).and_then(|memory| memory.map());
+        imports.set_store(Words::new(store.expect("a store's shared memory")).leak());
+    }
+    let started = (component.start)(&imports).expect("it needs nothing else");
+    let fs = started.get::<dyn FileSystem>().expect("it is one");
+    let owner = Owner { uid: 0, gid: 0, mode: 0o644 };
+    let file = Ino(fs.create(ROOT, "file", Kind::File, owner).expect("there is room").ino);
+    let data = [7; 4096];
+    bencher.iter(|| assert_eq!(fs.write(file, 0, &mut InBuf::new(black_box(&data))), Ok(data.len())));
 }
 
 /// A message with a string and a structure, as both sides of a crossing handle it.

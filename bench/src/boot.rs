@@ -10,6 +10,7 @@ use kd_boot::board::{Board, Field};
 use kd_boot::control::{Answer, AppRun, Event, Patch, Request, Status, Task};
 use kd_boot::devices::{DeviceCounts, Order};
 use kd_boot::version::Upgrade;
+use kd_faults::find_pattern;
 use kd_machine::memory::Memory;
 use kd_nucleus::socket::Socket;
 use kd_nucleus::zygote::Zygote;
@@ -203,6 +204,23 @@ impl Boot {
     pub fn panic_on_oops(&self) -> Result<(), BootFailure> {
         self.ask(&Request::PanicOnOops).map(drop)
     }
+}
+
+/// So much of a heap, or a store, is looked at for bytes: more than a trial uses.
+const LOOKED_AT: usize = 16 << 20;
+
+/// Where a component holds these bytes for somebody: in its store, or else in its heap.
+///
+/// # Errors
+/// The host's, when its process is gone or may not be looked at.
+pub fn find_held(component: &Status, bytes: &[u8]) -> io::Result<Option<usize>> {
+    for (start, size) in component.store.into_iter().chain([component.arena]) {
+        let found = find_pattern(component.pid, start..start + size.min(LOOKED_AT), bytes)?;
+        if let Some(place) = found.first() {
+            return Ok(Some(*place));
+        }
+    }
+    Ok(None)
 }
 
 impl RunningApp {

@@ -1,7 +1,5 @@
 //! Time budgets of the experiments, as data, so that the whole stays within its limit as it grows.
 
-use kd_report::schema::Experiment;
-
 use crate::experiments::Plan;
 
 /// Seconds for one experiment.
@@ -41,10 +39,16 @@ pub fn seconds(experiment: &str, quick: bool) -> u64 {
     budget.map_or(0, |budget| if quick { budget.quick } else { budget.full })
 }
 
-/// Seconds that a long run of `restart` takes: what a full one does, 600 kills a second apart, and 10,000 at random moments.
+/// Seconds that a long run takes. Of `restart`: what a full one does, 600 kills a second apart, and 10,000 at random moments.
 const RESTART_LONG: u64 = 840;
+/// Of `primitives`: four times the rounds.
+const PRIMITIVES_LONG: u64 = 180;
 
 /// An experiment's budget in seconds under a plan.
 pub fn of(plan: &Plan, experiment: &str) -> u64 {
-    if plan.long && experiment == Experiment::Restart.word() { RESTART_LONG } else { seconds(experiment, plan.quick) }
+    match experiment {
+        "restart" if plan.long => RESTART_LONG,
+        "primitives" if plan.long => PRIMITIVES_LONG,
+        _ => seconds(experiment, plan.quick),
+    }
 }

@@ -34,6 +34,7 @@ static HOST: kd_sync::Host = kd_sync::Host {
     spawn: |name, body| kd_nucleus::threads::spawn(name.into(), body).is_ok(),
     now: kd_machine::clock::today,
     wait_for: kd_nucleus::futex::wait_for,
+    log: kd_boot::log::say,
 };
 static MONOLITHIC: Direct = Direct;
 static THREADS: Threads = Threads::new();

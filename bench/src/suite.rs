@@ -67,8 +67,10 @@ pub enum SuiteError {
     /// A driver module is missing or is none.
     #[error(transparent)]
     Module(#[from] ModuleError),
-    /// At length is what one experiment alone can be.
-    #[error("`--long` is for the experiment `restart` alone: say `--only restart --long`, or leave `--long` out")]
+    /// At length is what two experiments can be, each alone.
+    #[error(
+        "`--long` is for one of the experiments `restart` and `primitives`: say `--only restart --long`, or leave `--long` out"
+    )]
     Long,
     /// A kernel did not boot, or ended.
     #[error("the experiment `{experiment}` failed, no report was written: {source}")]
@@ -105,8 +107,8 @@ pub fn default_out() -> PathBuf {
 }
 
 /// Where a long run's go: beside them, since it has one experiment alone.
-pub fn long_out() -> PathBuf {
-    meta::workspace().join("reports/long")
+pub fn long_out(experiment: Experiment) -> PathBuf {
+    meta::workspace().join("reports/long").join(experiment.word())
 }
 
 /// Runs it; returns the path of the report and the table that sums it up.
@@ -114,7 +116,7 @@ pub fn long_out() -> PathBuf {
 /// # Errors
 /// As [`SuiteError`] says; then the output folder is as it was.
 pub fn run(options: &Options) -> Result<(PathBuf, String), SuiteError> {
-    if options.long && options.only != Some(Experiment::Restart) {
+    if options.long && !matches!(options.only, Some(Experiment::Restart | Experiment::Primitives)) {
         return Err(SuiteError::Long);
     }
     let seed = options.seed.unwrap_or_else(meta::fresh_seed);

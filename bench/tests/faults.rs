@@ -80,8 +80,10 @@ fn wrong_data_passes_every_boundary() {
 }
 
 #[test]
-fn a_restarted_server_has_lost_its_state_and_its_app_is_told() {
-    let Some(seen) = trial(PROCESS, "kv", Fault::Abort) else { return };
+fn a_restarted_server_has_its_state_where_that_outlives_it_and_else_its_app_is_told() {
+    let Some(kept) = trial(PROCESS, "kv", Fault::Abort) else { return };
+    assert_eq!((kept.outcome(), kept.caller.lost), (Outcome::Contained, 0), "{kept:?}");
+    let Some(seen) = trial(THREAD, "kv", Fault::Panic) else { return };
     assert_eq!(seen.outcome(), Outcome::DataLost, "{seen:?}");
     assert!(seen.caller.failed > 0 && seen.caller.lost > 0 && seen.other_alive(), "{seen:?}");
 }

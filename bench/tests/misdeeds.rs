@@ -70,13 +70,11 @@ fn a_buffer_holds_what_its_callers_other_calls_left_only_where_it_is_the_apps_ow
 
 #[test]
 fn a_device_goes_wherever_its_driver_sends_it_unless_an_iommu_stands_before_it() {
-    let reached = |kernel, kind| -> Vec<String> {
-        made(kernel, "vdisk", kind, 6).iter().flat_map(|seen| seen.reached()).collect()
-    };
-    for kernel in ["monolithic", "process"] {
-        let bare = reached(kernel, Misdeed::DmaBare);
+    for (kernel, driver) in [("monolithic", "vdisk"), ("process", "vdisk"), ("process", "filedisk")] {
+        let bare = made(kernel, driver, Misdeed::DmaBare, 6);
+        let bare: Vec<String> = bare.iter().flat_map(Seen::reached).collect();
         assert!(bare.iter().any(|one| !one.ends_with("read")), "{kernel}: {bare:?}");
-        let guarded = made(kernel, "vdisk", Misdeed::Dma, 6);
+        let guarded = made(kernel, driver, Misdeed::Dma, 6);
         assert!(guarded.len() == 6 && guarded.iter().all(|seen| seen.reached().is_empty()), "{kernel}: {guarded:?}");
         assert!(guarded.iter().all(|seen| seen.caller.failed > 0), "{kernel}: it is told: {guarded:?}");
     }

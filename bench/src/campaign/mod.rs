@@ -8,6 +8,7 @@
 //! | module | what |
 //! | --- | --- |
 //! | [`session`] | a campaign from its options to its summary |
+//! | [`choice`] | which kernels and components it is made on |
 //! | [`leftovers`] | whether trials left something behind |
 //! | [`subject`] | the components that fail, their faults, and the kernels that they fail in |
 //! | [`trial`] | one trial |
@@ -19,6 +20,7 @@
 //! | [`seen`] | what was seen, and how it is called |
 //! | [`wild`] | where spoiled addresses pointed |
 
+pub mod choice;
 pub mod disk;
 pub mod hang;
 pub mod leftovers;

@@ -9,16 +9,13 @@ use std::collections::HashSet;
 use kd_boot::control::{Load, canary, secret};
 use kd_boot::misdeed::{Misbehaviour, Misdeed};
 use kd_boot::sabotage::Witness;
-use kd_faults::victim::find_pattern;
 
 use super::subject::{APPS, Fault, Subject};
 use super::trial::Obstacle;
-use crate::boot::Boot;
+use crate::boot::{Boot, find_held};
 
 /// So many bytes are enough to know a secret by, wherever in it they stand: no two secrets have such a word in common.
 const WORD: usize = 8;
-/// The part of a heap in which an app's bytes are looked for: more than a trial uses.
-const HEAP: usize = 16 << 20;
 
 /// Tells a component that goes at the other app's data where they lie.
 pub fn point_out(boot: &Boot, witness: &Witness, subject: &Subject, fault: &Fault) -> Result<(), Obstacle> {
@@ -27,10 +24,8 @@ pub fn point_out(boot: &Boot, witness: &Witness, subject: &Subject, fault: &Faul
     }
     let keeper = if subject.other == Load::Values { "kv" } else { "ramfs" };
     let status = boot.component(keeper)?;
-    let heap = status.arena.0..status.arena.0 + status.arena.1.min(HEAP);
-    let found = find_pattern(status.pid, heap, &secret(APPS)[..4 * WORD])?;
-    let place = found.first().ok_or_else(|| format!("the other app's data are not in {keeper}"))?;
-    witness.point(*place);
+    let found = find_held(&status, &secret(APPS)[..4 * WORD])?;
+    witness.point(found.ok_or_else(|| format!("the other app's data are not in {keeper}"))?);
     Ok(())
 }
 

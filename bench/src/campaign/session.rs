@@ -12,9 +12,10 @@ use kd_report::campaign::{Example, Otherwise, Recheck, SUMMARY_VERSION, Summary}
 use kd_report::stats::Random;
 use thiserror::Error;
 
+use super::choice::{Choice, ChoiceError};
 use super::leftovers::{Held, Leftover};
 use super::subject::SubjectError;
-use super::{kernels, replay, runners, subjects, wild};
+use super::{replay, runners, wild};
 use crate::boot::BootFailure;
 use crate::meta;
 
@@ -37,6 +38,8 @@ pub struct Options {
     pub jobs: usize,
     /// Which part.
     pub shard: Shard,
+    /// On what.
+    pub choice: Choice,
     /// The log: begun, or gone on with.
     pub log: PathBuf,
 }
@@ -68,6 +71,9 @@ pub enum CampaignError {
     /// A component cannot be made to fail.
     #[error(transparent)]
     Subject(#[from] SubjectError),
+    /// A kernel or a component cannot be chosen.
+    #[error(transparent)]
+    Choice(#[from] ChoiceError),
     /// No memory for what trials share.
     #[error("the host has no memory to share: {0}")]
     Host(#[from] std::io::Error),
@@ -105,8 +111,8 @@ impl Session {
     /// # Errors
     /// One that is missing.
     pub fn new(options: Options) -> Result<Session, CampaignError> {
-        let (available, unavailable) = kernels();
-        let plan = Plan { seed: options.seed, kernels: available, subjects: subjects()? };
+        let (available, unavailable) = options.choice.kernels()?;
+        let plan = Plan { seed: options.seed, kernels: available, subjects: options.choice.subjects()? };
         let modules =
             meta::modules()?.into_iter().map(|module| (module.info().name.clone(), module.sha256())).collect();
         let program = meta::program().map_err(CampaignError::Program)?;

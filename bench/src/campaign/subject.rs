@@ -1,6 +1,7 @@
 //! The components that are made to fail: their code, the apps around them, and a kernel of no more than that.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::OnceLock;
 
 use kd_api::Component;
@@ -29,7 +30,7 @@ const WITHIN_MS: u64 = 600_000;
 const DRIVER_CALLS: usize = 12;
 const CALLS: usize = 4;
 /// Subjects whose device has a ring, and so does DMA; and one whose calls carry no bulk data.
-const RINGS: [&str; 1] = ["vdisk"];
+const RINGS: [&str; 2] = ["vdisk", "filedisk"];
 const WITHOUT_BUFFERS: [&str; 1] = ["proc"];
 /// The two apps of every trial.
 pub const APPS: u32 = 2;
@@ -121,9 +122,10 @@ pub enum SubjectError {
 /// to ask.
 type Row = (&'static str, fn() -> Load, fn() -> Load, &'static [&'static str]);
 
-const ROWS: [Row; 6] = [
+const ROWS: [Row; 7] = [
     ("ramdisk", || Load::Device("/dev/ram0".into()), || Load::File(String::new()), &["proc", "pipe", "ramfs"]),
     ("vdisk", || Load::Device("/dev/vda".into()), || Load::File(String::new()), &["proc", "pipe", "ramfs"]),
+    ("filedisk", || Load::Device("/dev/vda".into()), || Load::File(String::new()), &["proc", "pipe", "ramfs"]),
     ("jfs", || Load::Files("/mnt".into()), || Load::File(String::new()), &["proc", "pipe", "ramfs"]),
     ("ramfs", || Load::Files(String::new()), || Load::Values, &["proc", "pipe", "kv"]),
     ("vfs", || Load::Files(String::new()), || Load::Values, &["proc", "kv"]),
@@ -250,7 +252,7 @@ impl Subject {
     fn needs(&self) -> Vec<&'static str> {
         let mut needs = vec!["vfs", "proc", "pipe", "ramfs"];
         match (self.name, &self.other) {
-            ("vdisk", _) => needs.extend(["blk", "vdisk"]),
+            (name @ ("vdisk" | "filedisk"), _) => needs.extend(["blk", name]),
             ("jfs", _) => needs.extend(["blk", "vdisk", "jfs"]),
             (_, Load::Values) => needs.push("kv"),
             (name, _) => needs.push(name),
@@ -269,6 +271,10 @@ impl Subject {
             (_, Some(placement)) => Manifest::standard(Kernel::Microkernel, placement, &components),
             (layout, None) => Layout::find(layout)?.manifest(&components)?,
         };
+        if self.name == "filedisk" {
+            // The folder is none: every trial brings its own file.
+            manifest.put_disk_in(Path::new(""));
+        }
         let needs = self.needs();
         let needed = |name: &String| needs.contains(&name.as_str());
         manifest.entries.retain(|entry| needed(&entry.name));

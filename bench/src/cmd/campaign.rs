@@ -10,6 +10,7 @@ use kd_campaign::{Log, Plan, Record, Shard, merge, pack, summarise};
 use kd_report::campaign::{Class, FILE, Otherwise, Summary, activated};
 
 use super::CommandError;
+use crate::campaign::choice::Choice;
 use crate::campaign::session::{CampaignError, Options, Session, default_jobs, recounted};
 use crate::suite;
 
@@ -18,6 +19,8 @@ Examples:
   cargo debate campaign --trials 20000              some minutes; stopped at any moment, the same command goes on
   cargo debate campaign --trials 100000 --results reports/latest
                                                     the summary in that report too
+  cargo debate campaign --kernels monolithic,process --components jfs,vfs --log some.log
+                                                    these alone; a log is of one such choice
   cargo debate campaign --replay 1234               one trial again, with the instruction before and after
   cargo debate campaign --recheck 1000              so many trials of the log again: do they come out the same?
   cargo debate campaign --trials 100000 --shard 0/4 --log shard-0.log
@@ -43,6 +46,12 @@ pub struct Arguments {
     /// This part of the campaign alone: I/N, for one of N machines
     #[arg(long, value_name = "I/N", default_value_t = Shard::WHOLE)]
     shard: Shard,
+    /// Kernels, separated by commas; all that this machine can run unless given
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    kernels: Vec<String>,
+    /// Components that are made to fail, separated by commas; all unless given
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    components: Vec<String>,
     /// Take the summary into this folder, and render its report again
     #[arg(long, value_name = "DIR")]
     results: Option<PathBuf>,
@@ -106,6 +115,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), CommandErro
         seed: arguments.seed,
         jobs: arguments.jobs.map_or_else(default_jobs, |jobs| jobs as usize),
         shard: arguments.shard,
+        choice: Choice { kernels: arguments.kernels.clone(), components: arguments.components.clone() },
         log: arguments.log.clone().unwrap_or_else(|| suite::default_out().join("campaign.log")),
     })?;
     match (arguments.replay, arguments.recheck) {
@@ -178,18 +188,18 @@ fn table(plan: &Plan, records: &[Record], out: &mut dyn Write) -> Result<(), Com
     let kernels = &plan.kernels;
     let of = |kernel: &String| Summary::total(&cells, |cell| cell.kernel == *kernel);
     write!(out, "{:<28}", "")?;
-    kernels.iter().try_for_each(|kernel| write!(out, "{kernel:>16}"))?;
+    kernels.iter().try_for_each(|kernel| write!(out, "{kernel:>17}"))?;
     writeln!(out)?;
     for class in Class::ALL {
         let counts: Vec<u64> = kernels.iter().map(|kernel| of(kernel).get(&class).copied().unwrap_or(0)).collect();
         if counts.iter().any(|&count| count > 0) {
             write!(out, "{:<28}", class.title())?;
-            counts.iter().try_for_each(|count| write!(out, "{count:>16}"))?;
+            counts.iter().try_for_each(|count| write!(out, "{count:>17}"))?;
             writeln!(out)?;
         }
     }
     write!(out, "{:<28}", "activated")?;
-    kernels.iter().try_for_each(|kernel| write!(out, "{:>16}", activated(&of(kernel))))?;
+    kernels.iter().try_for_each(|kernel| write!(out, "{:>17}", activated(&of(kernel))))?;
     Ok(writeln!(out)?)
 }
 
@@ -257,7 +267,8 @@ fn together(logs: &[PathBuf], to: &Path, out: &mut dyn Write) -> Result<(), Comm
     writeln!(out, "{} trials of {} logs in {}", records.len(), logs.len(), to.display())?;
     // Nothing is made again: the same campaign with this log tells what came out.
     let (identity, _) = Log::read(to)?;
-    let seed = identity.plan.seed;
-    writeln!(out, "Summary: cargo debate campaign --seed {seed} --trials {} --log {}", records.len(), to.display())?;
+    let (seed, choice) = (identity.plan.seed, Choice::of(&identity.plan)?);
+    let trials = records.len();
+    writeln!(out, "Summary: cargo debate campaign --seed {seed} --trials {trials}{choice} --log {}", to.display())?;
     Ok(())
 }

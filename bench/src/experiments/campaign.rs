@@ -11,6 +11,7 @@ use kd_report::schema::{Entry, Experiment, Kernel, Record};
 use super::records::Subject as Columns;
 use super::{Plan, Progress};
 use crate::budget;
+use crate::campaign::choice::Choice;
 use crate::campaign::session::{CampaignError, Options, Session, default_jobs};
 
 /// More trials than any budget allows.
@@ -24,6 +25,7 @@ pub fn run(plan: &Plan, out: &Path, progress: Progress<'_>) -> Result<Summary, C
         seed: plan.seed,
         jobs: default_jobs(),
         shard: Shard::WHOLE,
+        choice: Choice::default(),
         log: log.clone(),
     })?;
     let budget = Duration::from_secs(budget::seconds("campaign", plan.quick));

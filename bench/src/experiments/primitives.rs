@@ -37,12 +37,14 @@ const BATCH: Duration = Duration::from_millis(2);
 const BATCHES_MIN: usize = 3;
 /// Rounds of payloads at least, however long they take.
 const ROUNDS_MIN: usize = 3;
-/// A batch beside load lasts at least so long, and so many rounds: a yielded core comes back after a slice of the host's
-/// scheduler.
-const LOADED_BATCH: Duration = Duration::from_millis(5);
+/// A rig's only batch beside load lasts at least so long, ten slices of the host's scheduler, and so many rounds: a yielded
+/// core comes back after a slice.
+const LOADED_BATCH: Duration = Duration::from_millis(40);
 const LOADED_ROUNDS: u64 = 4;
-/// Rounds of the experiment of which one has the cells beside load, which take long.
+/// Rounds of the experiment of which one has the cells beside load, which take long; at length all have.
 const LOADED_EVERY: usize = 2;
+/// A run at length has so many times the rounds.
+const LONG: usize = 4;
 /// The share of the experiment's budget that is left to criterion's bench, with room for starting processes.
 const CRITERION_SHARE: f64 = 0.6;
 /// Resamples of the bootstrap.
@@ -69,14 +71,16 @@ struct Cell {
 /// A rig that did not start or ended before its time.
 pub fn limits(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailure> {
     let mut cells = cells(plan.cores.len(), plan.quick);
-    let rounds = 2 * budget::boots(plan.quick);
-    let time = budget::seconds("primitives", plan.quick) as f64 * (1.0 - CRITERION_SHARE);
+    let length = if plan.long { LONG } else { 1 };
+    let rounds = 2 * budget::boots(plan.quick) * length;
+    let time = (budget::seconds("primitives", plan.quick) * length as u64) as f64 * (1.0 - CRITERION_SHARE);
     let alone = cells.iter().filter(|cell| !cell.load).count();
     let each = Duration::from_secs_f64(time / (rounds * alone) as f64);
     let mut random = Random::new(plan.seed, 0);
     for round in 0..rounds {
         progress(round as f64 / rounds as f64, "crossings beside their bare limits");
-        measure(&mut cells, round, &plan.cores, each, &mut random)?;
+        let beside = plan.long || round.is_multiple_of(LOADED_EVERY);
+        measure(&mut cells, beside, &plan.cores, each, &mut random)?;
     }
     let mut records = analyse(&cells, plan.seed);
     records.extend(payloads(plan, progress)?);
@@ -96,7 +100,7 @@ fn payloads(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFail
     let mut random = Random::new(plan.seed, 1);
     for round in (0..rounds).take_while(|round| *round < ROUNDS_MIN || begin.elapsed() < time) {
         progress(round as f64 / rounds as f64, "calls under way, and granted buffers");
-        measure(&mut cells, round, &plan.cores, each, &mut random)?;
+        measure(&mut cells, false, &plan.cores, each, &mut random)?;
     }
     let mut records = Vec::new();
     for cores in 1..=plan.cores.len().min(2) {
@@ -106,10 +110,10 @@ fn payloads(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFail
     Ok(records)
 }
 
-/// A round: each cell once, in random order, with a fresh rig.
+/// A round: each cell once, in random order, with a fresh rig; those beside load if `beside` says so.
 fn measure(
     cells: &mut [Cell],
-    round: usize,
+    beside: bool,
     cores: &[usize],
     each: Duration,
     random: &mut Random,
@@ -118,7 +122,7 @@ fn measure(
     shuffle(&mut order, random);
     for index in order {
         let cell = &mut cells[index];
-        if cell.load && !round.is_multiple_of(LOADED_EVERY) {
+        if cell.load && !beside {
             continue;
         }
         let cores = &cores[..cell.cores];
@@ -157,19 +161,16 @@ fn batches(part: Part, cores: &[usize], time: Duration) -> Result<Vec<f64>, Boot
     Ok(batches)
 }
 
-/// One rig's batches beside load.
+/// One rig's batch beside load: pairs of processes differ by more than batches of one pair, so each round has another pair.
 fn beside_load(part: Part, cores: &[usize]) -> Result<Vec<f64>, BootFailure> {
     let rig = Rig::beside_load(part, cores)?;
-    let batch = || -> Result<f64, BootFailure> {
-        let (mut time, mut rounds) = (Duration::ZERO, 0);
-        while time < LOADED_BATCH {
-            let more = LOADED_ROUNDS.max(rounds);
-            time += rig.run(more)?;
-            rounds += more;
-        }
-        Ok(time.as_nanos() as f64 / rounds as f64)
-    };
-    Ok(vec![batch()?, batch()?])
+    let (mut time, mut rounds) = (Duration::ZERO, 0);
+    while time < LOADED_BATCH {
+        let more = LOADED_ROUNDS.max(rounds);
+        time += rig.run(more)?;
+        rounds += more;
+    }
+    Ok(vec![time.as_nanos() as f64 / rounds as f64])
 }
 
 /// A crossing's columns; a chain of several servers is a workload of its own.

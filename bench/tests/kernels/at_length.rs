@@ -41,8 +41,7 @@ fn whoever_dies_in_turn_comes_back_and_takes_along_what_the_table_says() {
         assert!(some.is_empty(), "{metric}: {some:?}");
     }
     for (workload, lost) in totals(&records, "acknowledged_bytes_lost", "") {
-        let keeps_nothing = ["ramfs/", "kv/"].iter().any(|name| workload.starts_with(name));
-        assert!(lost == 0.0 || keeps_nothing, "{workload} lost {lost} bytes");
+        assert_eq!(lost, 0.0, "{workload} lost {lost} bytes");
     }
 }
 

@@ -3,15 +3,16 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kd_api::interfaces::vfs::{open, seek};
-use kd_boot::board::{Board, Field};
+use kd_boot::board::Field;
 use kd_boot::control::{Entry, Task};
 use kd_boot::policy::Way;
 use kd_boot::script::{Call, Data, Outcome};
-use kernel_debate::boot::Boot;
+use kernel_debate::boot::{Boot, find_held};
 
 use crate::{PROCESS, failed, outcome, outcomes};
 
@@ -110,7 +111,6 @@ fn belongings() -> Vec<Had> {
 /// What is told instead after the death of a component; several answers where it depends on the moment.
 fn lost(component: &str, what: &str) -> Vec<Outcome> {
     match (component, what) {
-        ("ramfs", "bytes in memory" | "name in memory") => vec![failed("ENOENT")],
         // Its writer of old pages may have been there before.
         ("jfs", "other bytes on the disk") => {
             let all = [data(50, 6).bytes(), data(90, 4).bytes()].concat();
@@ -163,11 +163,12 @@ fn each_component_loses_what_the_table_says() {
             look_after_the_death_of(&[&entry.name], way);
         }
     }
-    for stateful in ["vfs", "pipe"] {
+    for stateful in ["vfs", "pipe", "ramfs"] {
         look_after_the_death_of(&[stateful], Way::Standby);
     }
     look_after_the_death_of(&["vfs", "pipe"], Way::Warm);
     look_after_the_death_of(&["vfs", "jfs"], Way::Warm);
+    look_after_the_death_of(&["vfs", "ramfs"], Way::Warm);
 }
 
 /// A read that waited when its VFS died takes no bytes from the next one.
@@ -192,15 +193,69 @@ fn who_waits_at_a_pipe_for_a_vfs_that_died_takes_nothing() {
 }
 
 #[test]
-fn a_store_of_values_in_memory_is_empty_after_its_death() {
+fn a_store_of_values_in_memory_outlives_its_server() {
+    for way in [Way::Warm, Way::Cold] {
+        let mut manifest = PROCESS.manifest(1);
+        manifest.entries.iter_mut().for_each(|entry| entry.policy.way = way);
+        let boot = Boot::new(&manifest).expect("boots");
+        let rounds = Task::Rounds { workload: "kv_get".into(), rate: 0, entry: Entry::Call };
+        let app = PROCESS.start(&boot, 1, rounds);
+        assert!(app.wait_until(LIMIT, |board| board.get(Field::Good) > 10), "it starts");
+        kill(&boot, &["kv"]);
+        let good = app.board.get(Field::Good);
+        assert!(app.wait_until(LIMIT, |board| board.get(Field::Good) > good + 200), "it goes on, {way:?}");
+        assert_eq!([Field::Wrong, Field::Failed].map(|field| app.board.get(field)), [0, 0], "{way:?}");
+        app.stop();
+    }
+}
+
+/// Flips a bit of what a component keeps where these bytes are, behind its back.
+fn spoil(boot: &Boot, component: &str, bytes: &[u8]) {
+    let status = boot.component(component).expect("it runs");
+    let at = find_held(&status, bytes).expect("it can be looked at").expect("they are there");
+    let (start, size) = status.store.expect("it has a store");
+    assert!((start..start + size).contains(&at), "what it keeps is in its store");
+    let memory = fs::File::options().read(true).write(true).open(format!("/proc/{}/mem", status.pid)).expect("ours");
+    let mut byte = [0];
+    memory.read_exact_at(&mut byte, at as u64).expect("it is mapped");
+    memory.write_all_at(&[byte[0] ^ 4], at as u64).expect("it is mapped");
+}
+
+#[test]
+fn what_a_dying_file_system_spoiled_is_told_of_and_the_rest_lives() {
     let boot = PROCESS.boot(1);
-    let rounds = Task::Rounds { workload: "kv_get".into(), rate: 0, entry: Entry::Call };
-    let app = PROCESS.start(&boot, 1, rounds);
-    assert!(app.wait_until(LIMIT, |board| board.get(Field::Good) > 10), "it starts");
-    kill(&boot, &["kv"]);
-    let missed = |board: &Board| board.get(Field::Wrong) + board.get(Field::Failed) > 0;
-    assert!(app.wait_until(LIMIT, missed), "values that were put before are missed");
-    app.stop();
+    let calls = [
+        open("/spoiled".into(), RW),
+        Call::Write(0, data(100, 64)),
+        open("/sound".into(), RW),
+        Call::Write(1, data(20, 64)),
+        Call::Mkdir("/directory".into(), 0o755),
+        Call::Pause,
+        Call::Pread(0, 0, 64),
+        Call::Pread(1, 0, 64),
+        Call::Stat("/spoiled".into()),
+        Call::Fsync(1),
+        Call::Fsync(1),
+        Call::Unlink("/spoiled".into()),
+        Call::Rmdir("/directory".into()),
+    ];
+    let mut app = PROCESS.script(&boot, 1, &calls);
+    for _ in 0..5 {
+        let made = outcome(&mut app);
+        assert!(matches!(made, Outcome::Number(_)), "{made:?}");
+    }
+    spoil(&boot, "ramfs", &data(100, 64).bytes());
+    kill(&boot, &["ramfs"]);
+    app.board.set(Field::Stop, 1);
+    assert_eq!(outcome(&mut app), Outcome::Skipped, "the pause");
+    assert_eq!(outcome(&mut app), failed("EIO"), "what is spoiled");
+    assert_eq!(outcome(&mut app), bytes(&data(20, 64).bytes(), 64));
+    assert!(matches!(outcome(&mut app), Outcome::Stat(_)), "its inode is sound");
+    assert_eq!([outcome(&mut app), outcome(&mut app)], [failed("EIO"), Outcome::Number(0)], "who syncs is told once");
+    assert_eq!([outcome(&mut app), outcome(&mut app)], [Outcome::Number(0), Outcome::Number(0)]);
+    let log = boot.log().expect("the root lives");
+    let said = "ramfs: its predecessor spoiled 0 inodes, 0 names and 1 pages: dropped";
+    assert!(log.iter().any(|(_, line)| line.contains(said)), "{log:?}");
 }
 
 /// Every component has its row.

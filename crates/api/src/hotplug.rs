@@ -1,7 +1,8 @@
 //! Imports that go and come while their holder runs: drivers that are unloaded and loaded again.
 //!
 //! Where everything is called directly, who holds a component holds it itself, so it can only be unloaded when nobody does.
-//! A component whose imports are used for a while only, as a VFS uses a block device while a file is open on it, says so at
+//! A component whose imports are used for a while only, as a VFS uses a block device while a file is open on it, or a file
+//! system its disk while it is mounted, says so at
 //! its start ([`Imports::offer`](crate::Imports::offer)); a kernel core that unloads something asks it to let go.
 
 use alloc::sync::Arc;

@@ -223,6 +223,8 @@ pub struct Status {
     pub patch: Option<Patch>,
     /// First address and size of its domain's arena.
     pub arena: (usize, usize),
+    /// The same of its store, if it has one.
+    pub store: Option<(usize, usize)>,
     /// Counters of its clients: violations, repeated calls, calls of unknown outcome.
     pub counters: [u64; 3],
 }

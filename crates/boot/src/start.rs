@@ -316,6 +316,11 @@ impl Around for Plain {
 }
 
 impl Prepared {
+    /// Where its store is, as address and bytes, if it has one at this place.
+    pub fn store_at(&self, place: usize) -> Option<(usize, usize)> {
+        self.store.as_ref().map(|store| (arena::place(place), store.size()))
+    }
+
     /// Starts it in this process. Its disk is mapped at `place` of the direct map, in this process alone.
     pub fn start(&self, imports: &Imports, place: usize, host: &'static HostTable) -> Result<Started, BootError> {
         self.load(place, host)?.run(imports)
@@ -346,13 +351,14 @@ impl Prepared {
         Some(std::mem::replace(&mut *module.lock().unwrap_or_else(PoisonError::into_inner), version))
     }
 
-    /// Has it find again what it stored when it is started anew, with the machine still up.
+    /// Has it find again what it stored when it is started anew, with the machine still up: at `place` of the direct map.
     ///
     /// # Errors
-    /// The host's, for want of memory.
-    pub fn keep_store(&mut self) -> std::io::Result<()> {
+    /// A store that has no room there; the host's, for want of memory.
+    pub fn keep_store(&mut self, place: usize) -> std::io::Result<()> {
         if self.component.store > 0 {
-            self.store = Some(Memory::new(&format!("kd-store-{}", self.entry.name), 8 * self.component.store)?);
+            let name = format!("kd-store-{}", self.entry.name);
+            self.store = Some(arena::lasting(place, &name, 8 * self.component.store)?);
         }
         Ok(())
     }
@@ -363,7 +369,7 @@ impl Prepared {
             // A host that does not tell where its programs lie only takes the fault experiments away.
             let room = room::reserve_beside_program().ok();
             let patch = room.map(|(base, code, data)| Patch { base, code, data });
-            let map = |memory: &Memory| Ok(Words::new(memory.map()?).leak());
+            let map = |memory: &Memory| Ok(Words::new(memory.map_at(arena::place(place))?).leak());
             let store = self.store.as_ref().map(map).transpose().map_err(BootError::Host)?;
             return Ok(Loaded { prepared: self, module: None, store, host, patch });
         };

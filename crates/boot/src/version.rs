@@ -45,7 +45,7 @@ pub enum UpgradeError {
     Shared(String, String),
     /// Somebody holds it.
     #[error(
-        "`{0}` is in use by `{1}` ({2}): as on Linux, files on its device are closed first, and what is mounted on it stays"
+        "`{0}` is in use by `{1}` ({2}): as on Linux, files on its device are closed first, and those of a file system on it"
     )]
     InUse(String, String, Errno),
     /// It is dead, or being replaced.

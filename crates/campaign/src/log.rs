@@ -61,11 +61,17 @@ impl Identity {
                 words(&format!("module {name}"), ours, theirs)
             })
         };
+        let names = |what: &str, of: &dyn Fn(&Plan) -> String| {
+            let (ours, theirs) = (of(&self.plan), of(&other.plan));
+            (ours != theirs).then(|| format!("{what} {theirs} instead of {ours}"))
+        };
         words("format", &self.format.to_string(), &other.format.to_string())
             .or_else(|| words("seed", &self.plan.seed.to_string(), &other.plan.seed.to_string()))
             .or_else(modules)
             .or_else(|| words("build", &self.build, &other.build))
-            .or_else(|| (self.plan != other.plan).then(|| "other kernels, components or kinds of fault".into()))
+            .or_else(|| names("kernels", &|plan| plan.kernels.join(",")))
+            .or_else(|| names("components", &|plan| plan.components().join(",")))
+            .or_else(|| (self.plan != other.plan).then(|| "other kinds of fault".into()))
     }
 }
 

@@ -32,6 +32,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The components' names.
+    pub fn components(&self) -> Vec<&str> {
+        self.subjects.iter().map(|subject| &subject.name[..]).collect()
+    }
+
     /// The trial of a number; `None` if the plan has no kernel, or no component that can fail.
     pub fn trial(&self, id: u64) -> Option<Trial> {
         let kernels = self.kernels.len() as u64;

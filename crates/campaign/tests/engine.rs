@@ -152,9 +152,12 @@ fn a_log_is_written_by_one_campaign_at_a_time_and_by_no_other() {
     let first = Log::open(&path, &identity(Shard::WHOLE)).unwrap();
     assert!(matches!(Log::open(&path, &identity(Shard::WHOLE)), Err(LogError::InUse(_))));
     drop(first);
-    let mut others = [identity(Shard { index: 0, of: 2 }), identity(Shard::WHOLE), identity(Shard::WHOLE)];
+    let mut others = [(); 5].map(|()| identity(Shard::WHOLE));
+    others[0].shard = Shard { index: 0, of: 2 };
     others[1].build = "another".into();
     others[2].plan.seed = 8;
+    others[3].plan.kernels.truncate(1);
+    others[4].plan.subjects[0].name = "fs".into();
     for other in others {
         let refused = Log::open(&path, &other).unwrap_err();
         assert!(matches!(refused, LogError::Other { .. }), "{refused}");
@@ -194,13 +197,15 @@ fn shards_put_together_are_the_whole_campaign() {
 }
 
 #[test]
-fn shards_of_another_build_seed_or_module_are_refused() {
+fn shards_of_another_build_seed_module_or_choice_are_refused() {
     let first = file("first");
     campaign(&first, Shard { index: 0, of: 2 }, 1, &Double::default(), u64::MAX).unwrap();
     type Change = fn(&mut Identity);
-    let changes: [(&str, Change); 3] = [
+    let changes: [(&str, Change); 5] = [
         ("build", |other| other.build = "another".into()),
         ("seed", |other| other.plan.seed = 8),
+        ("kernels process instead of monolithic,process", |other| drop(other.plan.kernels.remove(0))),
+        ("components fs instead of disk", |other| other.plan.subjects[0].name = "fs".into()),
         ("module disk", |other| drop(other.modules.insert("disk".into(), "n".into()))),
     ];
     for (what, change) in changes {

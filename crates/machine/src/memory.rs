@@ -19,7 +19,12 @@ pub struct Memory {
 pub struct Mapping {
     at: NonNull<u8>,
     size: usize,
+    /// Bytes on either side that nobody may touch.
+    guard: usize,
 }
+
+/// A page, which guards a mapping on either side.
+const GUARD: usize = 4096;
 
 // SAFETY: a mapping is an address range; what is done with the bytes is the concern of whoever makes pointers into it.
 unsafe impl Send for Mapping {}
@@ -75,10 +80,19 @@ impl Memory {
         self.fd
     }
 
-    /// Maps all of it, readable and writable, wherever the host likes.
+    /// Maps all of it, readable and writable, wherever the host likes, between two pages that nobody may touch: the host puts
+    /// mappings side by side, and who runs over the end of what it shares with one must not write what it shares with another.
     pub fn map(&self) -> io::Result<Mapping> {
-        // SAFETY: a null hint replaces no mapping.
-        unsafe { map(std::ptr::null_mut(), self.size, libc::MAP_SHARED, self.fd.as_raw_fd(), self.offset) }
+        let mut all = reserve(self.size.next_multiple_of(GUARD) + 2 * GUARD)?;
+        // SAFETY: a guard's size into a mapping that has two of them.
+        let at = unsafe { all.at.add(GUARD) };
+        let flags = libc::MAP_SHARED | libc::MAP_FIXED;
+        // SAFETY: it replaces pages of the mapping above, which nobody uses yet.
+        let inner = unsafe { map(at.as_ptr().cast(), self.size, flags, self.fd.as_raw_fd(), self.offset)? };
+        // Both go with one of the two.
+        std::mem::forget(inner);
+        (all.at, all.size, all.guard) = (at, self.size, GUARD);
+        Ok(all)
     }
 
     /// Maps all of it at `address`; an error if anything is mapped there already.
@@ -109,13 +123,24 @@ pub fn anonymous_at(address: usize, size: usize) -> io::Result<Mapping> {
     unsafe { map(address as *mut _, size, flags, -1, 0) }
 }
 
+/// So many bytes that nobody may touch, wherever the host likes.
+fn reserve(size: usize) -> io::Result<Mapping> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a null hint replaces no mapping.
+    mapped(unsafe { libc::mmap(std::ptr::null_mut(), size, libc::PROT_NONE, flags, -1, 0) }, size)
+}
+
 /// # Safety
 /// The flags with the address must not replace a mapping that somebody uses.
 unsafe fn map(address: *mut libc::c_void, size: usize, flags: i32, fd: i32, offset: usize) -> io::Result<Mapping> {
+    let rights = libc::PROT_READ | libc::PROT_WRITE;
     // SAFETY: by this function's contract; the result is checked.
-    let at = unsafe { libc::mmap(address, size, libc::PROT_READ | libc::PROT_WRITE, flags, fd, offset as i64) };
+    mapped(unsafe { libc::mmap(address, size, rights, flags, fd, offset as i64) }, size)
+}
+
+fn mapped(at: *mut libc::c_void, size: usize) -> io::Result<Mapping> {
     match NonNull::new(at.cast()) {
-        Some(at) if at.as_ptr() as isize != -1 => Ok(Mapping { at, size }),
+        Some(at) if at.as_ptr() as isize != -1 => Ok(Mapping { at, size, guard: 0 }),
         _ => Err(io::Error::last_os_error()),
     }
 }
@@ -163,8 +188,9 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: exactly the range that was mapped; whoever made pointers into it vouched not to outlive it.
-        unsafe { libc::munmap(self.at.as_ptr().cast(), self.size) };
+        let all = self.size.next_multiple_of(GUARD) + 2 * self.guard;
+        // SAFETY: exactly the range that was mapped, with its guards; whoever made pointers into it vouched not to outlive it.
+        unsafe { libc::munmap(self.at.as_ptr().sub(self.guard).cast(), all) };
     }
 }
 
@@ -220,5 +246,38 @@ impl Words {
         // SAFETY: within the mapping, aligned because mappings start at pages, valid for any bits, alive with `self`,
         // and only ever accessed atomically.
         unsafe { self.mapping.start().cast::<std::sync::atomic::AtomicU64>().add(index).as_ref() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a byte can be read: the host is asked to, and refuses where nobody may.
+    fn is_readable(address: usize) -> bool {
+        let (_reader, writer) = io::pipe().expect("a pipe");
+        // SAFETY: the host reads the byte, or says that it cannot; no reference is made.
+        unsafe { libc::write(writer.as_raw_fd(), address as *const _, 1) == 1 }
+    }
+
+    #[test]
+    fn nobody_runs_over_the_end_of_a_mapping_into_another() {
+        let memory = Memory::new("test", 3 * GUARD).expect("memory");
+        let ends = |mapping: &Mapping| (mapping.range().0, mapping.range().0 + mapping.range().1);
+        // Side by side, as the host puts them.
+        let mappings: Vec<Mapping> = (0..4).map(|_| memory.map().expect("mapped")).collect();
+        for (start, end) in mappings.iter().map(ends) {
+            assert!(is_readable(start) && is_readable(end - 1));
+            assert!(!is_readable(start - 1) && !is_readable(end));
+        }
+    }
+
+    #[test]
+    fn guards_go_with_what_they_guard() {
+        let memory = Memory::new("test", 3 * GUARD).expect("memory");
+        // More often than a process may have mappings.
+        for _ in 0..70_000 {
+            assert!(memory.map().is_ok());
+        }
     }
 }

@@ -71,6 +71,21 @@ pub fn physical() -> io::Result<&'static Memory> {
     Ok(PHYSICAL.get_or_init(|| memory))
 }
 
+/// Memory that is to be mapped at a place and outlives whoever does so: of its own, or, where there is one, a part of the
+/// memory behind the region.
+///
+/// # Errors
+/// More than a place has; the host's.
+pub fn lasting(number: usize, name: &str, bytes: usize) -> io::Result<Memory> {
+    if bytes > PLACE {
+        return Err(io::Error::other(format!("{name} has {bytes} bytes, and a place of the direct map {PLACE}")));
+    }
+    match PHYSICAL.get() {
+        Some(physical) => physical.part(number * PLACE, bytes),
+        None => Memory::new(name, bytes),
+    }
+}
+
 /// The memory of one place, empty.
 fn memory_of(number: usize) -> io::Result<std::ptr::NonNull<u8>> {
     let Some(physical) = PHYSICAL.get() else { return Ok(anonymous_at(place(number), PLACE)?.leak()) };

@@ -1,25 +1,38 @@
 //! A key-value store in memory. A value is replaced as a whole: whoever reads sees the old one or the new one.
 //!
-//! What it holds goes with its domain: a restarted store is empty, and its clients are told `ENOENT`.
+//! Where there is a store ([`values`](crate::values)), values outlive their server; else a restarted one is empty, and its
+//! clients are told `ENOENT`.
 
 use alloc::sync::Arc;
 use alloc::vec;
-use alloc::vec::Vec;
 
 use kd_api::interfaces::kv::{KvStore, VALUE_MAX};
-use kd_api::{Component, Errno, InBuf, OutBuf, Result};
+use kd_api::{Component, Errno, InBuf, OutBuf, Result, Store};
 
 use crate::sharded::Sharded;
+use crate::values::{self, Value, Values};
+
+/// Values that a store has room for, those included that replace others.
+const KEPT: usize = 4096;
 
 /// The store.
 pub struct Kv {
-    values: Sharded<Vec<u8>>,
+    values: Sharded<Value>,
+    makes: Values,
 }
 
 impl Kv {
     /// An empty one.
     pub fn new() -> Kv {
-        Kv { values: Sharded::new() }
+        Kv::open(None)
+    }
+
+    /// The values that a predecessor left, if they are kept.
+    pub fn open(store: Option<Store>) -> Kv {
+        let (makes, found) = Values::open(store, KEPT, "kv");
+        let values = Sharded::new();
+        found.into_iter().for_each(|(key, value)| drop(values.insert(key, Arc::new(value))));
+        Kv { values, makes }
     }
 }
 
@@ -36,20 +49,22 @@ impl KvStore for Kv {
         }
         let mut value = vec![0; data.remaining()];
         data.read(&mut value);
-        self.values.insert(key, Arc::new(value));
+        let value = self.makes.make(key, value)?;
+        self.values.insert(key, Arc::new(value)).into_iter().for_each(|before| before.forget());
         Ok(())
     }
 
     fn get(&self, key: u64, out: &mut OutBuf<'_>) -> Result<usize> {
         let value = self.values.get(key).ok_or(Errno::ENOENT)?;
-        if value.len() > out.remaining() {
+        let bytes = value.bytes()?;
+        if bytes.len() > out.remaining() {
             return Err(Errno::EINVAL);
         }
-        Ok(out.write(&value))
+        Ok(out.write(bytes))
     }
 
     fn delete(&self, key: u64) -> Result<()> {
-        self.values.remove(key).map(drop).ok_or(Errno::ENOENT)
+        self.values.remove(key).map(|value| value.forget()).ok_or(Errno::ENOENT)
     }
 
     fn count(&self) -> Result<u64> {
@@ -59,11 +74,15 @@ impl KvStore for Kv {
 
 /// The component `kv`.
 pub fn component() -> Component {
-    Component::new::<dyn KvStore, Kv>("kv", &[], |_| Ok(Arc::new(Kv::new()))).for_apps()
+    Component::new::<dyn KvStore, Kv>("kv", &[], |imports| Ok(Arc::new(Kv::open(imports.store()))))
+        .for_apps()
+        .with_store(values::words(KEPT))
 }
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
 
     fn get(kv: &Kv, key: u64, room: usize) -> Result<Vec<u8>> {

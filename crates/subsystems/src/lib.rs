@@ -12,6 +12,7 @@
 
 extern crate alloc;
 
+mod accounts;
 pub mod block;
 mod dirent;
 mod hash;
@@ -24,8 +25,10 @@ pub mod ramfs;
 mod records;
 mod registry;
 mod sharded;
+mod sum;
 pub mod syscalls;
 mod transfer;
+mod values;
 pub mod vfs;
 
 macro_rules! modules {

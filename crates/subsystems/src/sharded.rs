@@ -38,8 +38,9 @@ impl<T> Sharded<T> {
         self.shard(key).write().entry(key).or_insert(made).clone()
     }
 
-    pub fn insert(&self, key: u64, value: Arc<T>) {
-        self.shard(key).write().insert(key, value);
+    /// Puts it there; what was there before.
+    pub fn insert(&self, key: u64, value: Arc<T>) -> Option<Arc<T>> {
+        self.shard(key).write().insert(key, value)
     }
 
     pub fn remove(&self, key: u64) -> Option<Arc<T>> {

@@ -1,4 +1,4 @@
-//! Kernel threads and time: a hook beside the one for parking, since neither can be had without the host.
+//! Kernel threads, time and the log: a hook beside the one for parking, since neither can be had without the host.
 //!
 //! A domain without the hook has no threads: [`Kthread::run`] refuses, and its caller does the work in line. So a test
 //! that wants every step in a known order installs nothing.
@@ -22,6 +22,8 @@ pub struct Host {
     pub now: fn() -> u64,
     /// Sleeps while the word holds `expected`, at most so many nanoseconds; may return early.
     pub wait_for: fn(word: &AtomicU32, expected: u32, nanos: u64),
+    /// Appends a line to the kernel's log.
+    pub log: fn(line: &str),
 }
 
 static HOOK: OnceRef<'static, Host> = OnceRef::new();
@@ -34,6 +36,11 @@ pub fn install_host(host: &'static Host) {
 /// Nanoseconds since 1970; 0 without a host.
 pub fn now() -> u64 {
     HOOK.get().map_or(0, |host| (host.now)())
+}
+
+/// Appends a line to the kernel's log; nothing without a host.
+pub fn log(line: &str) {
+    HOOK.get().into_iter().for_each(|host| (host.log)(line));
 }
 
 #[derive(Default)]

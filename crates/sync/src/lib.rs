@@ -5,7 +5,7 @@
 //! goes through the [`Park`] hook that a kernel core installs once per domain, so the same source parks on a private
 //! futex in one kernel and tells its server pool in the other.
 //!
-//! [`Kthread`]s and the time of day come through a second hook, [`Host`].
+//! [`Kthread`]s, the time of day and the kernel's log come through a second hook, [`Host`].
 //!
 //! There is no poisoning: a thread killed inside a lock leaves it held for good, as a Linux oops does.
 
@@ -19,7 +19,7 @@ mod raw;
 mod rendezvous;
 mod wait_queue;
 
-pub use kthread::{Context, Host, Kthread, install_host, now};
+pub use kthread::{Context, Host, Kthread, install_host, log, now};
 pub use park::{Park, install};
 pub use raw::{RawMutex, RawRwLock};
 pub use rendezvous::{Waiter, rendezvous};
@@ -33,5 +33,7 @@ pub type MutexGuard<'a, T> = lock_api::MutexGuard<'a, RawMutex, T>;
 pub type RwLock<T> = lock_api::RwLock<RawRwLock, T>;
 /// A reader's guard of a [`RwLock`].
 pub type RwLockReadGuard<'a, T> = lock_api::RwLockReadGuard<'a, RawRwLock, T>;
+/// A reader's guard of a part of what a [`RwLock`] guards.
+pub type MappedRwLockReadGuard<'a, T> = lock_api::MappedRwLockReadGuard<'a, RawRwLock, T>;
 /// A writer's guard of a [`RwLock`].
 pub type RwLockWriteGuard<'a, T> = lock_api::RwLockWriteGuard<'a, RawRwLock, T>;

@@ -17,6 +17,7 @@ static HOST: Host = Host {
     spawn: |name, body| std::thread::Builder::new().name(name.into()).spawn(body).is_ok(),
     now: || 1,
     wait_for: |word, expected, _| while_it_holds(word, expected),
+    log: |_| (),
 };
 
 #[test]

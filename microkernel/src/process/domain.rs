@@ -50,9 +50,9 @@ const POLITE: i32 = 19;
 const BROUGHT_IN: usize = 256 * 1024;
 
 /// What a domain may take of the host beyond its arena: addresses for its modules, channels and the stacks of some hundred
-/// threads; descriptors for what it looks up in `/proc`.
+/// threads; descriptors for what it looks up in `/proc`, beside all that it inherits and closes when it has loaded.
 const MORE_BYTES: usize = 1 << 30;
-const DESCRIPTORS: u64 = 64;
+const DESCRIPTORS: u64 = 128;
 
 /// How a domain is begun.
 #[derive(Clone, Copy)]
@@ -86,7 +86,7 @@ pub struct Domain {
     members: usize,
 }
 
-/// The places of a domain in the direct map: its arena, and its disk's frames right after.
+/// The places of a domain in the direct map: its arena, and its disk's frames, or its store, right after.
 pub const fn places(number: usize) -> (usize, usize) {
     (2 * number, 2 * number + 1)
 }

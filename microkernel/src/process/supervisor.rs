@@ -70,7 +70,9 @@ impl Supervisor {
         let order = groups(&manifest, |entry| manifest.process_of(entry))?;
         let policies = order.iter().map(|of| policy_of(of, &manifest)).collect::<Result<Vec<_>, _>>()?;
         let mut prepared = prepare(&manifest, &parts)?;
-        prepared.iter_mut().try_for_each(Prepared::keep_store)?;
+        for (number, prepared) in prepared.iter_mut().enumerate() {
+            prepared.keep_store(domain::places(number).1)?;
+        }
         let devices = Devices::start(prepared.iter().filter_map(|prepared| prepared.link.as_ref()))?;
         let counts = manifest.trace.then(Counts::new).transpose()?;
         let mut wiring = Wiring::new(&manifest, counts)?;
@@ -234,6 +236,7 @@ impl Core for Supervisor {
                     restarts: server.restarts,
                     patch,
                     arena: (arena::place(domain::places(server.of.members[0]).0), arena::PLACE),
+                    store: self.prepared[member].store_at(domain::places(member).1),
                     counters,
                 });
             }

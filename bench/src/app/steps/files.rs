@@ -6,6 +6,7 @@ use kd_boot::board::Board;
 use kd_boot::control::secret;
 use kd_workloads::{Audit, Env, Verdict, Wrong};
 
+use super::calls::refused;
 use super::private::Private;
 use super::{Work, data};
 
@@ -16,8 +17,8 @@ pub const SIZES: [usize; COUNT] = [300, 5000, 4096, 56 << 10];
 
 /// A directory of an app's own.
 pub struct Files {
-    env: Env,
-    directory: String,
+    pub(super) env: Env,
+    pub(super) directory: String,
     /// Whether names come and go as well.
     names: bool,
     /// Whether the last round failed: a file system that was started anew may have forgotten everything.
@@ -30,7 +31,7 @@ pub struct Files {
     own: Option<Private>,
 }
 
-fn wrong<T>(what: impl Into<String>) -> Result<T, Wrong> {
+pub(super) fn wrong<T>(what: impl Into<String>) -> Result<T, Wrong> {
     Err(Wrong::Answer(what.into()))
 }
 
@@ -55,11 +56,16 @@ impl Files {
         })
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(super) fn path(&self, name: &str) -> String {
         format!("{}/{name}", self.directory)
     }
 
-    fn with<T>(&self, path: &str, flags: u32, work: impl FnOnce(Fd) -> Result<T, Wrong>) -> Result<T, Wrong> {
+    pub(super) fn with<T>(
+        &self,
+        path: &str,
+        flags: u32,
+        work: impl FnOnce(Fd) -> Result<T, Wrong>,
+    ) -> Result<T, Wrong> {
         let fd = self.env.sys.open(self.env.caller, path, flags, 0o600)?;
         let done = work(fd);
         let closed = self.env.sys.close(self.env.caller, fd);
@@ -123,9 +129,7 @@ impl Files {
                 sys.rmdir(me, &self.path("d"))?;
             }
         }
-        if sys.stat(me, &one).err() != Some(Errno::ENOENT) {
-            return wrong("a name that went is still there");
-        }
+        refused(sys.stat(me, &one), Errno::ENOENT, "a name that went")?;
         match sys.stat(me, &other)?.size {
             64 => {}
             size => return wrong(format!("a file of 64 bytes has {size}")),
@@ -179,6 +183,7 @@ impl Files {
         self.read(file)?;
         if self.names {
             self.names(round)?;
+            self.calls(round)?;
         }
         self.read((round as usize * 3 + 1) % COUNT)
     }

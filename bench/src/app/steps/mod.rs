@@ -5,10 +5,12 @@
 //! | --- | --- |
 //! | `device` | a round of reads and writes of a block device |
 //! | `files` | one of operations on a file system |
+//! | `calls` | the rarer of them |
 //! | `small` | one of a component that has no files: `kv`, `proc` |
 //! | `private` | what an app does with components that are not meant to fail |
 //! | `probe` | a question to each interface |
 
+mod calls;
 mod device;
 pub mod files;
 mod private;

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use kd_boot::board::{Board, Field};
 use kd_boot::control::{Entry, Event, Task, What, canary};
-use kd_faults::{Fault, find_pattern, inject, peek};
+use kd_faults::{Fault, inject, peek};
 
 use super::outcome::{AppSeen, Seen};
 use super::subject::Subject;
-use crate::boot::{Boot, BootFailure, RunningApp};
+use crate::boot::{Boot, BootFailure, RunningApp, find_held};
 use crate::experiments::latency::Configuration;
 
 /// An app that does not get going within this time has an obstacle of its own.
@@ -84,8 +84,7 @@ impl Victim {
     fn find(boot: &Boot, seed: u64) -> Result<Victim, Obstacle> {
         let holder = boot.component("ramfs")?;
         let content = canary(seed)[..MARK].to_vec();
-        let range = holder.arena.0..holder.arena.0 + holder.arena.1;
-        let address = find_pattern(holder.pid, range, &content)?.into_iter().next();
+        let address = find_held(&holder, &content)?;
         Ok(Victim { pid: holder.pid, address: address.ok_or("the canary is not in ramfs's memory")?, content })
     }
 

@@ -41,10 +41,12 @@ const fn process(wait: Wait, cores: usize) -> Timed {
 }
 
 /// All of them.
-pub const TIMED: [Timed; 16] = [
+pub const TIMED: [Timed; 18] = [
     alone("direct_call", Kernel::Monolithic, "direct"),
     alone("trap", Kernel::Linux, "host"),
     alone("encode_decode", Kernel::Microkernel, "process"),
+    alone("ramfs_write_4k", Kernel::Monolithic, "direct"),
+    alone("ramfs_write_4k_kept", Kernel::Microkernel, "process"),
     limit("limit_spin", Part::LimitSpin, 2),
     limit("limit_spin_one_line", Part::LimitOneLine, 2),
     limit("limit_futex", Part::LimitFutex, 1),

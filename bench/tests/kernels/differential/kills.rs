@@ -92,3 +92,9 @@ fn kills_of_the_vfs_change_no_answer_but_to_unknown() {
         assert!(seen.kills >= SCRIPTS as usize && seen.compared >= SCRIPTS as usize * CALLS / 4, "{seen:?}");
     }
 }
+
+#[test]
+fn kills_of_the_file_system_in_memory_change_no_answer_but_to_unknown() {
+    let seen = agree(RAMFS, &["ramfs"], |call| call);
+    assert!(seen.kills >= SCRIPTS as usize && seen.compared >= SCRIPTS as usize * CALLS / 4, "{seen:?}");
+}

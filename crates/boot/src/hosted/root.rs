@@ -211,6 +211,7 @@ impl Core for Hosted {
             restarts: self.reboots + restarts(number),
             patch: self.page.patch(number),
             arena: (arena::place(self.wiring.arena(number)), arena::PLACE),
+            store: None,
             counters: [0; 3],
         };
         self.prepared.iter().enumerate().map(of).collect()

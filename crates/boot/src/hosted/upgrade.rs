@@ -1,5 +1,9 @@
 //! Unloading a driver module and loading another version, as Linux does it in a kernel without boundaries: everybody lets go of
-//! it first, and while it is gone its device is not there. Who has a file open on it is in the way (`EBUSY`).
+//! it first, and while it is gone its device is not there. Who has a file open on it is in the way (`EBUSY`), be it one of a
+//! file system on it, which is unmounted.
+//!
+//! A component that cannot let go, as the queue before a disk, goes with what it holds: its own users let go of it, and it
+//! is started anew when that is there again, and before they are told.
 //!
 //! What is unloaded is called by nobody any more; its text stays mapped, which Linux would free.
 
@@ -13,6 +17,14 @@ use crate::Placement;
 use crate::log;
 use crate::start::{BootError, Started};
 use crate::version::{Upgrade, UpgradeError, Version, check_health};
+
+/// Who let go of what.
+enum Released {
+    /// Of a component: somebody who can have it again.
+    Import(usize, Arc<dyn Hotplug>),
+    /// A component of what it imports, by going.
+    Whole(usize),
+}
 
 /// Components by their numbers.
 type Numbered = Vec<(usize, Arc<dyn Hotplug>)>;
@@ -47,40 +59,63 @@ impl Kernel {
         }
         let new = Arc::new(Version::find(name, upgrade.file.as_deref(), &upgrade.parameters)?);
         let what = old.to(&new);
-        let holders = self.let_go(number)?;
+        let mut released = Vec::new();
+        if let Err(error) = self.let_go(number, &mut released) {
+            self.take_back(released);
+            return Err(error);
+        }
         prepared.exchange(new.clone());
         let loaded = self.load(number);
-        let handle = loaded.as_ref().ok().cloned().or_else(|| {
+        self.handles[number] = loaded.as_ref().ok().cloned().or_else(|| {
             // What the newcomer did to the device is put right by the old version's own start.
             prepared.exchange(old.clone());
             self.load(number).ok()
         });
-        self.handles[number] = handle;
-        if let Some(handle) = &self.handles[number] {
-            holders.iter().for_each(|holder| holder.plug(name, handle));
-        }
+        self.take_back(released);
         loaded.map_err(|error| UpgradeError::Within(error.to_string()))?;
         log::say(&format!("{name}: upgraded {what}"));
         Ok(what)
     }
 
-    /// Has everybody let go of a component, or nobody.
-    fn let_go(&self, number: usize) -> Result<Vec<Arc<dyn Hotplug>>, UpgradeError> {
+    /// Has everybody let go of a component, and notes who did, in that order; also when somebody does not.
+    fn let_go(&mut self, number: usize, released: &mut Vec<Released>) -> Result<(), UpgradeError> {
         let name = &self.prepared[number].entry.name;
-        let mut holders: Vec<Arc<dyn Hotplug>> = Vec::new();
         let importers = self.prepared.iter().enumerate().filter(|(_, other)| other.entry.imports.contains(name));
         for (importer, other) in importers {
-            let holder = self.holders.of(importer);
-            let refused = holder.as_ref().map_or(Err(Errno::EBUSY), |holder| holder.unplug(name));
-            if let Err(errno) = refused {
-                if let Some(handle) = &self.handles[number] {
-                    holders.iter().for_each(|holder| holder.plug(name, handle));
+            match self.holders.of(importer) {
+                Some(holder) => {
+                    let in_use = |errno| UpgradeError::InUse(name.clone(), other.entry.name.clone(), errno);
+                    holder.unplug(name).map_err(in_use)?;
+                    released.push(Released::Import(number, holder));
                 }
-                return Err(UpgradeError::InUse(name.clone(), other.entry.name.clone(), errno));
+                // Apps hold it for as long as the kernel runs.
+                None if other.entry.apps => {
+                    return Err(UpgradeError::InUse(name.clone(), other.entry.name.clone(), Errno::EBUSY));
+                }
+                None => {
+                    self.let_go(importer, released)?;
+                    self.handles[importer] = None;
+                    released.push(Released::Whole(importer));
+                }
             }
-            holders.extend(holder);
         }
-        Ok(holders)
+        Ok(())
+    }
+
+    /// Everybody has again what was let go of, the last one first.
+    fn take_back(&mut self, released: Vec<Released>) {
+        for one in released.into_iter().rev() {
+            match one {
+                Released::Import(number, holder) => {
+                    let (name, handle) = (&self.prepared[number].entry.name, &self.handles[number]);
+                    handle.iter().for_each(|handle| holder.plug(name, handle));
+                }
+                Released::Whole(number) => match self.start(number) {
+                    Ok(started) => self.handles[number] = Some(started.handle),
+                    Err(error) => log::say(&format!("{error}")),
+                },
+            }
+        }
     }
 
     /// Loads a module in the version that is next, and asks it for its health.

@@ -36,9 +36,11 @@ mod tests;
 
 use alloc::sync::Arc;
 
+use kd_api::hotplug::Hotplug;
 use kd_api::interfaces::block::{BlockDevice, SECTOR};
 use kd_api::interfaces::fs::{FileSystem, Kind, Owner, SetAttr, Stat, StatFs};
-use kd_api::{Component, Errno, InBuf, Ino, OutBuf, Result};
+use kd_api::{Component, Errno, Handle, InBuf, Ino, OutBuf, Result};
+use kd_sync::{MappedRwLockReadGuard, RwLock, RwLockReadGuard, log};
 
 pub use fsck::{Problem, Report, fsck};
 pub use mkfs::{MkfsOptions, mkfs};
@@ -79,20 +81,28 @@ impl Default for MountOptions {
 /// formats a blank one.
 pub fn component() -> Component {
     Component::new::<dyn FileSystem, Jfs>("jfs", &["blk"], |imports| {
-        let disk = imports.get::<dyn BlockDevice>("blk")?;
-        let sectors = disk.capacity()?;
-        let first = (sectors / 2).next_multiple_of(SECTORS);
-        let device: Arc<dyn BlockDevice> = Arc::new(Partition::new(disk, first..sectors)?);
+        let device = upper_half(imports.get::<dyn BlockDevice>("blk")?)?;
         if mkfs::is_blank(&*device)? {
             let inodes = (disk::capacity(&*device)? / BLOCKS_PER_INODE).min(u32::MAX.into()) as u32;
             mkfs(&*device, &MkfsOptions { inodes, ..MkfsOptions::default() })?;
         }
-        Ok(Jfs::mount(device, MountOptions::default())?)
+        let jfs = Jfs::mount(device, MountOptions::default())?;
+        imports.offer(jfs.clone());
+        Ok(jfs)
     })
 }
 
-/// A mounted file system. One that is dropped without [`Jfs::unmount`] is as after a crash.
-pub struct Jfs(Arc<SuperBlock>);
+fn upper_half(disk: Arc<dyn BlockDevice>) -> Result<Arc<dyn BlockDevice>> {
+    let sectors = disk.capacity()?;
+    let first = (sectors / 2).next_multiple_of(SECTORS);
+    Ok(Arc::new(Partition::new(disk, first..sectors)?))
+}
+
+/// A mounted file system; unmounted, all calls are `ENXIO`. One that is dropped without [`Jfs::unmount`] is as after a crash.
+pub struct Jfs(RwLock<Option<Arc<SuperBlock>>>);
+
+/// The file system, which nobody unmounts meanwhile.
+type Mounted<'a> = MappedRwLockReadGuard<'a, SuperBlock>;
 
 impl Jfs {
     /// Mounts what is on the device, after replaying its journal; `EUCLEAN` if that makes no sense.
@@ -101,38 +111,71 @@ impl Jfs {
     }
 
     fn mount_with(device: Arc<dyn BlockDevice>, options: MountOptions, cache: PageCache) -> Result<Arc<Jfs>> {
-        SuperBlock::mount(device, options, cache).map(|fs| Arc::new(Jfs(fs)))
+        SuperBlock::mount(device, options, cache).map(|fs| Arc::new(Jfs(RwLock::new(Some(fs)))))
     }
 
-    /// Writes everything back and leaves an empty log. Nothing is to be called any more then.
+    /// Once in a call, as with any lock for reading.
+    fn fs(&self) -> Result<Mounted<'_>> {
+        RwLockReadGuard::try_map(self.0.read(), Option::as_deref).map_err(|_| Errno::ENXIO)
+    }
+
+    /// Writes everything back, leaves an empty log, and lets go of the device; `EBUSY` while a file is held or a call is under
+    /// way.
     pub fn unmount(&self) -> Result<()> {
-        self.0.sync()?;
-        self.0.stop();
-        self.0.journal.shut()
+        // Waiting for a thread that an oops took away would be for ever.
+        let mut mounted = self.0.try_write().ok_or(Errno::EBUSY)?;
+        let Some(fs) = &*mounted else { return Ok(()) };
+        if fs.inodes.all().iter().any(|inode| inode.meta.lock().holds > 0) {
+            return Err(Errno::EBUSY);
+        }
+        fs.sync()?;
+        fs.stop();
+        fs.journal.shut()?;
+        *mounted = None;
+        Ok(())
+    }
+}
+
+impl Hotplug for Jfs {
+    fn unplug(&self, _: &str) -> Result<()> {
+        self.unmount()
+    }
+
+    fn plug(&self, name: &str, handle: &Handle) {
+        let device = handle.get::<dyn BlockDevice>().map_err(|_| Errno::ENODEV);
+        let options = MountOptions::default();
+        let mount = |device| SuperBlock::mount(device, options, PageCache::new(PAGES, DIRTY));
+        match device.and_then(upper_half).and_then(mount) {
+            Ok(fs) => *self.0.write() = Some(fs),
+            Err(errno) => log(&alloc::format!("jfs: {name} cannot be mounted again: {errno:?}")),
+        }
     }
 }
 
 impl Drop for Jfs {
     fn drop(&mut self) {
-        self.0.stop();
+        self.0.get_mut().iter().for_each(|fs| fs.stop());
     }
 }
 
 impl FileSystem for Jfs {
     fn lookup(&self, directory: Ino, name: &str) -> Result<Stat> {
-        self.0.lookup(directory, name)
+        let fs = self.fs()?;
+        fs.lookup(directory, name)
     }
 
     fn getattr(&self, ino: Ino) -> Result<Stat> {
-        let inode = self.0.get(ino)?;
+        let fs = self.fs()?;
+        let inode = fs.get(ino)?;
         inode.check_alive()?;
         Ok(inode.stat())
     }
 
     fn setattr(&self, ino: Ino, change: SetAttr) -> Result<Stat> {
-        let inode = self.0.get(ino)?;
+        let fs = self.fs()?;
+        let inode = fs.get(ino)?;
         inode.check_alive()?;
-        let (handle, now) = (self.0.journal.begin(1)?, kd_sync::now());
+        let (handle, now) = (fs.journal.begin(1)?, kd_sync::now());
         inode.update(&handle, |raw| {
             raw.mode = change.mode.map_or(raw.mode, |mode| mode & 0o7777);
             raw.uid = change.uid.unwrap_or(raw.uid);
@@ -148,72 +191,84 @@ impl FileSystem for Jfs {
         if kind == Kind::Symlink {
             return Err(Errno::EINVAL);
         }
-        self.0.with_room(|| self.0.make(directory, name, kind, owner, ""))
+        let fs = self.fs()?;
+        fs.with_room(|| fs.make(directory, name, kind, owner, ""))
     }
 
     fn symlink(&self, directory: Ino, name: &str, target: &str, owner: Owner) -> Result<Stat> {
+        let fs = self.fs()?;
         match target.len() {
             0 => Err(Errno::ENOENT),
-            1..format::BLOCK => self.0.with_room(|| self.0.make(directory, name, Kind::Symlink, owner, target)),
+            1..format::BLOCK => fs.with_room(|| fs.make(directory, name, Kind::Symlink, owner, target)),
             _ => Err(Errno::ENAMETOOLONG),
         }
     }
 
     fn readlink(&self, ino: Ino, out: &mut OutBuf<'_>) -> Result<usize> {
-        self.0.readlink(ino, out)
+        self.fs()?.readlink(ino, out)
     }
 
     fn link(&self, ino: Ino, directory: Ino, name: &str) -> Result<Stat> {
-        self.0.with_room(|| self.0.link(ino, directory, name))
+        let fs = self.fs()?;
+        fs.with_room(|| fs.link(ino, directory, name))
     }
 
     fn unlink(&self, directory: Ino, name: &str) -> Result<()> {
-        self.0.remove(directory, name, Kind::File)
+        self.fs()?.remove(directory, name, Kind::File)
     }
 
     fn rmdir(&self, directory: Ino, name: &str) -> Result<()> {
-        self.0.remove(directory, name, Kind::Directory)
+        self.fs()?.remove(directory, name, Kind::Directory)
     }
 
     fn rename(&self, directory: Ino, name: &str, to_directory: Ino, to_name: &str, flags: u32) -> Result<()> {
-        self.0.with_room(|| self.0.rename(directory, name, to_directory, to_name, flags))
+        let fs = self.fs()?;
+        fs.with_room(|| fs.rename(directory, name, to_directory, to_name, flags))
     }
 
     fn read(&self, ino: Ino, offset: u64, out: &mut OutBuf<'_>) -> Result<usize> {
-        self.0.read(&self.0.get(ino)?, offset, out)
+        let fs = self.fs()?;
+        fs.read(&fs.get(ino)?, offset, out)
     }
 
     fn write(&self, ino: Ino, offset: u64, data: &mut InBuf<'_>) -> Result<usize> {
-        Ok((self.0.write(&self.0.get(ino)?, Some(offset), data)? - offset) as usize)
+        let fs = self.fs()?;
+        Ok((fs.write(&fs.get(ino)?, Some(offset), data)? - offset) as usize)
     }
 
     fn append(&self, ino: Ino, data: &mut InBuf<'_>) -> Result<u64> {
-        self.0.write(&self.0.get(ino)?, None, data)
+        let fs = self.fs()?;
+        fs.write(&fs.get(ino)?, None, data)
     }
 
     fn truncate(&self, ino: Ino, size: u64) -> Result<()> {
-        self.0.truncate(&self.0.get(ino)?, size)
+        let fs = self.fs()?;
+        fs.truncate(&fs.get(ino)?, size)
     }
 
     fn readdir(&self, directory: Ino, cursor: u64, out: &mut OutBuf<'_>) -> Result<(u64, usize)> {
-        self.0.readdir(directory, cursor, out)
+        self.fs()?.readdir(directory, cursor, out)
     }
 
     fn allocate(&self, ino: Ino, offset: u64, bytes: u64, keep_size: bool) -> Result<()> {
-        self.0.allocate(&self.0.get(ino)?, offset, bytes, keep_size)
+        let fs = self.fs()?;
+        fs.allocate(&fs.get(ino)?, offset, bytes, keep_size)
     }
 
     fn fsync(&self, ino: Ino, data_only: bool) -> Result<u64> {
-        self.0.fsync(&self.0.get(ino)?, data_only)?;
-        Ok(self.0.instance)
+        let fs = self.fs()?;
+        fs.fsync(&fs.get(ino)?, data_only)?;
+        Ok(fs.instance)
     }
 
     fn sync(&self) -> Result<()> {
-        self.0.sync()
+        // What is not mounted was written back.
+        self.fs().map_or(Ok(()), |fs| fs.sync())
     }
 
     fn statfs(&self) -> Result<StatFs> {
-        let (fs, geometry) = (&self.0, &self.0.geometry);
+        let fs = self.fs()?;
+        let geometry = &fs.geometry;
         Ok(StatFs {
             block_size: format::BLOCK as u32,
             blocks: (geometry.data_end() - geometry.data()).into(),
@@ -224,28 +279,31 @@ impl FileSystem for Jfs {
     }
 
     fn hold(&self, ino: Ino) -> Result<u64> {
-        let inode = self.0.get(ino)?;
+        let fs = self.fs()?;
+        let inode = fs.get(ino)?;
         let mut meta = inode.meta.lock();
         if meta.dying {
             return Err(Errno::ENOENT);
         }
         meta.holds = meta.holds.checked_add(1).ok_or(Errno::EOVERFLOW)?;
-        Ok(self.0.instance)
+        Ok(fs.instance)
     }
 
     fn release(&self, ino: Ino) -> Result<()> {
-        let inode = self.0.get(ino)?;
+        let fs = self.fs()?;
+        let inode = fs.get(ino)?;
         let mut meta = inode.meta.lock();
         meta.holds = meta.holds.checked_sub(1).ok_or(Errno::EINVAL)?;
         drop(meta);
-        self.0.bury_if_gone(&inode);
+        fs.bury_if_gone(&inode);
         Ok(())
     }
 
     fn reclaim(&self, ino: Ino, holds: u32) -> Result<Stat> {
-        let inode = self.0.get(ino)?;
+        let fs = self.fs()?;
+        let inode = fs.get(ino)?;
         inode.meta.lock().holds = holds;
-        self.0.bury_if_gone(&inode);
+        fs.bury_if_gone(&inode);
         inode.check_alive()?;
         Ok(inode.stat())
     }

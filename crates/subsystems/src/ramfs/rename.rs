@@ -66,7 +66,7 @@ impl RamFs {
         from: Place<'_>,
         from_names: &mut Directory,
         to: Place<'_>,
-        mut to_names: Option<&mut Directory>,
+        to_names: Option<&mut Directory>,
         flags: u32,
     ) -> Result<Option<(Arc<Inode>, bool)>> {
         let across = to_names.is_some();
@@ -98,17 +98,23 @@ impl RamFs {
             },
             None => to_names.as_deref().unwrap_or(from_names).check_alive()?,
         }
-        from_names.remove(from.name);
-        to_names.as_deref_mut().unwrap_or(from_names).remove(to.name);
-        if let (true, Some(target)) = (exchange, &target) {
-            from_names.insert(from.name, target.clone());
+        match &target {
+            Some(target) if exchange => {
+                self.exchange((from_names, from.name, &source), (to_names, to.name, target))?;
+            }
+            _ => {
+                let moved = from_names.remove(from.name);
+                let to_names = to_names.unwrap_or(from_names);
+                // What is replaced stays noted until what was moved is.
+                let _replaced = to_names.remove(to.name);
+                moved.into_iter().for_each(|(inode, account)| to_names.insert(to.name, inode, account));
+            }
         }
-        to_names.unwrap_or(from_names).insert(to.name, source.clone());
         if across {
             settle(&source, from.directory, to.directory);
         }
-        from.directory.touch_contents();
-        to.directory.touch_contents();
+        from.directory.touch_names();
+        to.directory.touch_names();
         source.touch();
         let Some(target) = target else { return Ok(None) };
         target.touch();
@@ -125,6 +131,24 @@ impl RamFs {
             target.counts.unlink()
         };
         Ok(Some((target, gone)))
+    }
+
+    /// Two names lead to each other's inodes.
+    fn exchange(
+        &self,
+        (from_names, from, source): (&mut Directory, &str, &Arc<Inode>),
+        (to_names, to, target): (Option<&mut Directory>, &str, &Arc<Inode>),
+    ) -> Result<()> {
+        let lead = |inode: &Inode| (inode.ino, inode.kind());
+        let places = from_names.place(from).zip(to_names.as_deref().unwrap_or(from_names).place(to));
+        // Until both are noted.
+        let _under_way = match (&self.kept, places) {
+            (Some(kept), Some((one, other))) => Some(kept.exchange([(one, lead(target)), (other, lead(source))])?),
+            _ => None,
+        };
+        from_names.lead(from, target.clone());
+        to_names.unwrap_or(from_names).lead(to, source.clone());
+        Ok(())
     }
 }
 

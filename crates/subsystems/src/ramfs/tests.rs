@@ -8,7 +8,7 @@ use kd_api::{Errno, InBuf, Ino, OutBuf};
 
 use super::RamFs;
 
-fn owner(mode: u16) -> Owner {
+pub fn owner(mode: u16) -> Owner {
     Owner { uid: 0, gid: 0, mode }
 }
 
@@ -16,11 +16,11 @@ fn fs() -> RamFs {
     RamFs::new().expect("an empty file system")
 }
 
-fn make(fs: &RamFs, at: Ino, name: &str, kind: Kind) -> Ino {
+pub fn make(fs: &RamFs, at: Ino, name: &str, kind: Kind) -> Ino {
     Ino(fs.create(at, name, kind, owner(0o644)).expect("made").ino)
 }
 
-fn list(fs: &RamFs, directory: Ino, mut cursor: u64, room: usize) -> Vec<String> {
+pub fn list(fs: &RamFs, directory: Ino, mut cursor: u64, room: usize) -> Vec<String> {
     let mut names = vec![];
     loop {
         let mut bytes = vec![0; room];

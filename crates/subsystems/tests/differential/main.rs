@@ -22,6 +22,7 @@ static HOST: kd_sync::Host = kd_sync::Host {
     spawn: |_, _| false,
     now: || std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64),
     wait_for: |_, _, _| {},
+    log: |_| {},
 };
 
 const SEQUENCES: u64 = 300;

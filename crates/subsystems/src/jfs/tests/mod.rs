@@ -9,8 +9,10 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use kd_api::hotplug::Hotplug;
+use kd_api::interfaces::block::BlockDevice;
 use kd_api::interfaces::fs::{FileSystem, Kind, Owner, ROOT};
-use kd_api::{InBuf, Ino, OutBuf, Result};
+use kd_api::{Handle, InBuf, Ino, OutBuf, Result};
 
 use super::{Jfs, MkfsOptions, MountOptions, fsck, mkfs};
 use memory::Memory;

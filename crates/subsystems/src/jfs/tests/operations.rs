@@ -20,8 +20,9 @@ fn everything_is_there_after_a_mount() {
     assert_eq!(fs.link(f, ROOT, "g").map(|stat| stat.links), Ok(2));
     let change = SetAttr { mode: Some(0o600), mtime: Some(12), ..SetAttr::default() };
     fs.setattr(f, change).expect("changed");
-    assert_eq!(fs.unmount(), Ok(()));
+    assert_eq!(fs.sync(), Ok(()));
     let before = fs.getattr(f).expect("there");
+    assert_eq!(fs.unmount(), Ok(()));
     drop(fs);
     check(&disk);
 
@@ -39,6 +40,22 @@ fn everything_is_there_after_a_mount() {
         let count = fs.readlink(ino, &mut OutBuf::new(&mut room)).expect("a link");
         assert_eq!(&room[..count], target.as_bytes());
     }
+}
+
+#[test]
+fn what_is_in_use_stays_mounted() {
+    let disk = disk(1024);
+    let fs = mount(&disk);
+    let f = make(&fs, ROOT, "f", Kind::File);
+    assert_eq!((fs.hold(f).map(drop), fs.unmount()), (Ok(()), Err(Errno::EBUSY)));
+    assert_eq!(write(&fs, f, 0, b"still here"), Ok(10));
+    assert_eq!((fs.release(f), fs.unmount()), (Ok(()), Ok(())));
+    assert_eq!((fs.getattr(f).map(drop), fs.sync(), fs.unmount()), (Err(Errno::ENXIO), Ok(()), Ok(())));
+    check(&disk);
+    // The same object again, as when its driver comes back.
+    let device: Arc<dyn BlockDevice> = disk.clone();
+    Hotplug::plug(&*fs, "blk", &Handle::new(device));
+    assert_eq!(fs.getattr(f).map(drop), Err(Errno::ENXIO), "its half of this disk is none");
 }
 
 #[test]
