@@ -137,7 +137,7 @@ mod tests {
     use kd_api::interfaces::block::BlockDevice;
     use kd_boot::Manifest;
     use kd_boot::manifest::{Kernel, Placement};
-    use kd_nucleus::channel::{self, ChannelPort, Wait};
+    use kd_nucleus::channel::{self, Channel, ChannelPort, Wait};
     use std::sync::atomic::Ordering::SeqCst;
 
     use super::super::wiring::Wire;
@@ -163,6 +163,15 @@ mod tests {
         }
     }
 
+    /// Whose calls end with this, even where a test fails.
+    struct Abandoned<'a>(&'a Channel);
+
+    impl Drop for Abandoned<'_> {
+        fn drop(&mut self) {
+            channel::abandon(self.0);
+        }
+    }
+
     /// Runs `test` with a call of a component in which nobody has begun, and the number of that component.
     fn with_a_call(test: impl FnOnce(&Wiring, usize, &Wire, Stuck)) {
         let manifest = Manifest::standard(Kernel::Microkernel, Placement::Process, &kd_subsystems::components());
@@ -172,7 +181,10 @@ mod tests {
         let interface = <dyn BlockDevice>::info();
         let operation = interface.operations.iter().find(|one| !one.blocking && !one.deferred).expect("a plain one");
         let port = ChannelPort::new(wire.channel.clone(), Wait::Block);
+        // Nobody looks for requests, as after a server's death.
+        channel::scrub(&wire.channel);
         std::thread::scope(|scope| {
+            let _end = Abandoned(&wire.channel);
             scope.spawn(|| {
                 let slot = port.claim().expect("free");
                 let _ = port.exchange(&slot, operation, &mut Message::default());
@@ -183,7 +195,6 @@ mod tests {
             }
             let call = stuck(&wire.channel).next().expect("it was published");
             test(&wiring, server, wire, call);
-            channel::abandon(&wire.channel);
         });
     }
 
