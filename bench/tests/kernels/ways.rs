@@ -385,7 +385,7 @@ fn a_domain_has_limits_of_its_own() {
     let pid = boot.component("ramdisk").expect("it runs").pid;
     let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).expect("it runs");
     let limit = |name: &str| limits.lines().find(|line| line.starts_with(name)).expect("the host has it").to_owned();
-    assert!(limit("Max open files").contains(" 64 "), "{limits}");
+    assert!(limit("Max open files").contains(" 128 "), "{limits}");
     assert!(limit("Max core file size").contains(" 0 "), "{limits}");
     assert!(!limit("Max address space").contains("unlimited"), "{limits}");
 }

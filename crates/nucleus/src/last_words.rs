@@ -9,8 +9,8 @@
 //! was asked for here.
 //!
 //! **Dead** is a process that executes no instruction of its own any more. [`silence`] makes sure of that at once: the host lets a
-//! thread that is to stop run no further instruction of its program, and an interrupt on every core that ran one (`membarrier`)
-//! has it look at what is pending. So nothing that a dead process shares, neither window nor device, changes behind its
+//! thread that was told to stop run no further instruction of its program, and an interrupt on every core that ran one
+//! (`membarrier`) has it look at what is pending. So nothing that a dead process shares, neither window nor device, changes behind its
 //! successor's back. It is stopped and not killed because its end takes the host a millisecond, on a core where the successor or
 //! who waits for it wants to run: [`bury`] it when they do.
 
@@ -89,12 +89,20 @@ pub fn said(page: &Words, first: usize) -> Option<(u64, i32)> {
     (at != 0).then(|| (at, page.get(first + 1).load(Acquire) as i32))
 }
 
-/// Stops the process behind a pidfd; when this returns, it executes no instruction of its own any more, unless somebody has it
-/// continue. To be buried later.
-pub fn silence(pidfd: i32) {
-    process::signal(pidfd, libc::SIGSTOP);
+/// Makes sure that a process executes no instruction of its own any more: by stopping its threads if these are all of them, and
+/// by a kill if not. A stop of the process would have one thread stop the others, when it gets to it. To be buried later.
+pub fn silence(pid: i32, pidfd: i32, threads: &[i32]) {
+    let mut threads = threads.to_vec();
+    threads.sort_unstable();
+    threads.dedup();
+    let stopped = threads.iter().filter(|&&thread| tell(thread, pid, libc::SIGSTOP)).count();
+    // Who is stopped starts no further thread, so that they can be counted now.
+    let barrier = membarrier(libc::MEMBARRIER_CMD_GLOBAL_EXPEDITED);
+    if barrier.is_ok() && process::thread_count(pid) == Some(stopped) {
+        return;
+    }
+    process::signal(pidfd, libc::SIGKILL);
     if membarrier(libc::MEMBARRIER_CMD_GLOBAL_EXPEDITED).is_err() {
-        process::signal(pidfd, libc::SIGKILL);
         process::poll(&[pidfd], None);
     }
 }
@@ -108,7 +116,7 @@ pub fn bury(pid: i32, pidfd: i32, threads: &[i32]) {
 /// Leaves the threads of a process the time that nobody else wants: of one that may be ending already.
 pub fn give_way(pid: i32, threads: &[i32]) {
     const NICEST: i32 = 19;
-    for &thread in threads.iter().filter(|&&thread| belongs(thread, pid)) {
+    for &thread in threads.iter().filter(|&&thread| tell(thread, pid, 0)) {
         // One that runs is looked at anew because of its niceness, and has little to say because of its policy.
         // SAFETY: plain system calls, on a live parameter, for which all zeros are valid.
         unsafe {
@@ -125,10 +133,10 @@ pub fn threads(page: &Words, first: usize) -> Vec<i32> {
     noted.take_while(|&thread| thread != 0).collect()
 }
 
-/// Whether a thread is a process's.
-fn belongs(thread: i32, pid: i32) -> bool {
-    // SAFETY: plain system call, which sends nothing.
-    thread > 0 && unsafe { libc::syscall(libc::SYS_tgkill, pid, thread, 0) } == 0
+/// Sends a signal to a thread, or none with 0; whether it is that process's.
+fn tell(thread: i32, pid: i32, signal: i32) -> bool {
+    // SAFETY: plain system call.
+    thread > 0 && unsafe { libc::syscall(libc::SYS_tgkill, pid, thread, signal) } == 0
 }
 
 /// Has the host take the word from the calling thread when that ends, if it bears its number by then.

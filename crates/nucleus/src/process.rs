@@ -258,6 +258,13 @@ pub fn state(pid: i32) -> Option<char> {
     stat.rsplit(')').next()?.split_whitespace().next()?.chars().next()
 }
 
+/// How many threads a process has, if there is one.
+pub fn thread_count(pid: i32) -> Option<usize> {
+    let tasks = std::fs::metadata(format!("/proc/{pid}/task")).ok()?;
+    // A folder has two names of its own, and each thread is a folder in this one.
+    usize::try_from(std::os::unix::fs::MetadataExt::nlink(&tasks)).ok()?.checked_sub(2)
+}
+
 /// Whether any thread of a process runs or waits for a core.
 pub fn is_runnable(pid: i32) -> bool {
     any_runnable(pid, |_| true)

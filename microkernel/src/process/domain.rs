@@ -189,10 +189,11 @@ impl Domain {
 
     /// Makes sure that it executes no instruction any more, see [`last_words`].
     pub fn silence(&self) {
-        last_words::silence(self.child.pidfd());
+        let threads = last_words::threads(&self.page, LAST_WORDS);
+        last_words::silence(self.child.pid(), self.child.pidfd(), &threads);
         if self.last_words().is_none() {
             // It may have been killed, and end right now.
-            last_words::give_way(self.child.pid(), &last_words::threads(&self.page, LAST_WORDS));
+            last_words::give_way(self.child.pid(), &threads);
         }
     }
 
