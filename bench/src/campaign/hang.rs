@@ -62,6 +62,6 @@ impl Watch {
         }
         self.last = used;
         self.kernel = kernel;
-        used.saturating_sub(begun) > CPU_LIMIT || self.idle >= IDLE_LOOKS
+        used.saturating_sub(begun) > CPU_LIMIT * process::slowness() || self.idle >= IDLE_LOOKS
     }
 }

@@ -61,7 +61,7 @@ fn bad_input_is_answered_with_one_message_and_its_remedy() {
         (&["bench", "--quik"][..], "a similar argument exists: '--quick'"),
         (
             &["bench", "--only", "everything"],
-            "[possible values: latency, macro, scaling, faults, campaign, restart, crash]",
+            "[possible values: primitives, latency, macro, scaling, faults, campaign, restart, crash]",
         ),
         (&["bench", "--seed", "x"], "'x' for '--seed <N>'"),
         (&["bench", "--long"], "say `--only restart --long`, or leave `--long` out"),

@@ -60,10 +60,10 @@ pub fn kill(boot: &Boot, victims: &[&str]) {
 }
 
 /// One thing that an app has, by what it asks afterwards, and what it is told if nothing was lost.
-struct Had {
-    what: &'static str,
-    ask: Call,
-    told: Outcome,
+pub struct Had {
+    pub what: &'static str,
+    pub ask: Call,
+    pub told: Outcome,
 }
 
 fn had(what: &'static str, ask: Call, told: Outcome) -> Had {
@@ -71,7 +71,7 @@ fn had(what: &'static str, ask: Call, told: Outcome) -> Had {
 }
 
 /// Makes the state: handle 0 a file in memory, 1 a file on the disk, 2 and 3 a pipe, 4 a device.
-fn state() -> Vec<Call> {
+pub fn state() -> Vec<Call> {
     vec![
         open("/f".into(), RW),
         Call::Write(0, data(1, 6)),
@@ -90,7 +90,8 @@ fn state() -> Vec<Call> {
     ]
 }
 
-fn belongings() -> Vec<Had> {
+/// What that gives an app to ask for.
+pub fn belongings() -> Vec<Had> {
     let disk = [data(50, 6).bytes(), data(90, 4).bytes()].concat();
     vec![
         had("mask", Call::Umask(0o77), Outcome::Number(0o77)),

@@ -103,7 +103,7 @@ pub fn expand(interface: &Interface) -> TokenStream {
                     __api::Arc::new(#server(target))
                 }
                 fn observed(target: __api::Arc<Self>, observer: __api::Arc<dyn __api::Observer>) -> __api::Arc<Self> {
-                    __api::Arc::new(#around { around: __api::Observed(observer), inner: target })
+                    __api::Arc::new(#around { around: __api::Observed::new(observer), inner: target })
                 }
             }
         };

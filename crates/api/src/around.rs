@@ -67,6 +67,10 @@ pub trait Observer: Send + Sync {
     fn enter(&self, of: &'static Operation, bulk: usize);
     /// After it.
     fn leave(&self, of: &'static Operation);
+    /// Whether it wants to be asked what follows; who does not pays for none of it.
+    fn meddles(&self) -> bool {
+        false
+    }
     /// As [`Around::pass`], by its word.
     fn pass(&self, _: Names, word: u64) -> u64 {
         word
@@ -76,22 +80,36 @@ pub trait Observer: Send + Sync {
 }
 
 /// An [`Observer`] as [`Around`].
-pub struct Observed(pub Arc<dyn Observer>);
+pub struct Observed {
+    observer: Arc<dyn Observer>,
+    meddles: bool,
+}
+
+impl Observed {
+    /// It, and whether it meddles.
+    pub fn new(observer: Arc<dyn Observer>) -> Observed {
+        Observed { meddles: observer.meddles(), observer }
+    }
+}
 
 impl Around for Observed {
     #[inline]
     fn around<R>(&self, of: &'static Operation, bulk: usize, operation: impl FnOnce() -> R) -> R {
-        self.0.enter(of, bulk);
+        self.observer.enter(of, bulk);
         let result = operation();
-        self.0.leave(of);
+        self.observer.leave(of);
         result
     }
 
+    #[inline]
     fn pass<H: Named>(&self, handle: H) -> H {
-        H::of(self.0.pass(H::WHAT, handle.word()))
+        if self.meddles { H::of(self.observer.pass(H::WHAT, handle.word())) } else { handle }
     }
 
+    #[inline]
     fn buffer(&self, at: *const u8, len: usize) {
-        self.0.buffer(at, len);
+        if self.meddles {
+            self.observer.buffer(at, len);
+        }
     }
 }

@@ -274,6 +274,19 @@ impl Loaded<'_> {
         Ok(sabotage::handle(&entry.name, Handle::new(device)))
     }
 
+    /// The same with a store at `place` of the direct map, if it wants one, for as long as this process lives.
+    ///
+    /// # Errors
+    /// A store that has no room there; the host's, for want of memory.
+    pub fn with_store(mut self, place: usize) -> std::io::Result<Self> {
+        let words = self.prepared.component.store;
+        if words > 0 {
+            let memory = arena::lasting(place, "kd-store", 8 * words)?;
+            self.store = Some(Words::new(memory.map_at(arena::place(place))?).leak());
+        }
+        Ok(self)
+    }
+
     /// Starts it for as long as this process lives, with what the kernel knows of itself if it asks for that.
     pub fn run(self, imports: &Imports) -> Result<Started, BootError> {
         let mut imports = imports.clone();
@@ -292,10 +305,11 @@ impl Loaded<'_> {
         self.module.as_ref().map(|module| &*module.mapped)
     }
 
-    /// The memory outside its heap that it writes, as address and bytes: its module's statics, its device, and what is
-    /// kept free for patches.
+    /// The memory outside its heap that it writes, as address and bytes: its store, its module's statics, its device, and
+    /// what is kept free for patches.
     pub fn memory(&self) -> std::io::Result<Vec<(usize, usize)>> {
         let mut memory: Vec<_> = self.patch.iter().map(|patch| (patch.data, room::PAGE)).collect();
+        memory.extend(self.store.map(|store| (store.as_ptr() as usize, size_of_val(store))));
         if let Some(LoadedDriver { mapped, medium, device, .. }) = &self.module {
             memory.extend(mapped.statics()?.into_iter().map(|range| (range.start, range.len())));
             memory.extend(medium.map(DiskMedium::memory));

@@ -71,7 +71,7 @@ impl Identity {
             .or_else(|| words("build", &self.build, &other.build))
             .or_else(|| names("kernels", &|plan| plan.kernels.join(",")))
             .or_else(|| names("components", &|plan| plan.components().join(",")))
-            .or_else(|| (self.plan != other.plan).then(|| "other kinds of fault".into()))
+            .or_else(|| (self.plan != other.plan).then(|| "other kinds of fault instead of these".into()))
     }
 }
 

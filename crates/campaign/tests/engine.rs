@@ -29,17 +29,22 @@ fn file(name: &str) -> PathBuf {
     path
 }
 
-/// Answers by the trial alone, and counts what it was asked for; a trial that it is to fail at it never makes.
+/// Answers by the trial alone, and counts what it was asked for; a trial that it is to fail at it never makes, and one that it
+/// is to stumble over it makes when it is asked again.
 #[derive(Clone, Default)]
 struct Double {
     made: Arc<AtomicU64>,
     fail_at: Option<u64>,
+    stumble_at: Option<u64>,
 }
 
 impl Runner for Double {
     fn run(&mut self, trial: &Trial) -> Result<Record, String> {
         if self.fail_at == Some(trial.id) {
             return Err("no memory".into());
+        }
+        if self.stumble_at.take_if(|id| *id == trial.id).is_some() {
+            return Err("no memory for a moment".into());
         }
         self.made.fetch_add(1, Relaxed);
         let class = Class::ALL[trial.id as usize % Class::ALL.len()];
@@ -57,6 +62,7 @@ fn campaign(
     stop_after: u64,
 ) -> Result<Vec<Record>, EngineError> {
     let log = Log::open(path, &identity(shard))?;
+    let on_file = log.1.len() as u64;
     let made = AtomicU64::new(0);
     let runners = (0..jobs).map(|_| Box::new(double.clone()) as Box<dyn Runner>).collect();
     run(
@@ -67,7 +73,7 @@ fn campaign(
         || made.load(Relaxed) >= stop_after,
         |progress| {
             made.store(progress.made, Relaxed);
-            assert!(progress.done <= progress.of);
+            assert!(progress.done <= progress.of && progress.done == on_file + progress.made);
         },
     )
 }
@@ -108,6 +114,7 @@ fn a_line_cut_short_anywhere_is_made_again() {
     for cut in (0..text.len()).step_by(97).chain([header - 1, header, header + 1, text.len() - 1]) {
         std::fs::write(&path, &text[..cut]).unwrap();
         assert_eq!(whole(&path, 1, &Double::default()), expected, "cut at {cut}");
+        assert_eq!(Log::read(&path).unwrap().1, expected, "cut at {cut}: the file is whole again");
     }
 }
 
@@ -125,7 +132,12 @@ fn damage_is_named_and_nothing_is_changed() {
         other => panic!("{other:?}"),
     }
     assert_eq!(std::fs::read(&path).unwrap(), bad);
-    // A record twice is damage as well.
+    // A record of another shard is damage, and one twice as well.
+    let part = file("damaged-part");
+    let (mut log, _) = Log::open(&part, &identity(Shard { index: 0, of: 2 })).unwrap();
+    let foreign = Double::default().run(&plan().trial(2).unwrap()).unwrap();
+    log.append(&foreign).unwrap();
+    assert!(matches!(Log::read(&part), Err(LogError::Damaged { line: 2, .. })), "trial {}", foreign.trial);
     let last = good[..good.len() - 1].iter().rposition(|&byte| byte == b'\n').unwrap() + 1;
     std::fs::write(&path, [&good[..], &good[last..]].concat()).unwrap();
     assert!(matches!(Log::open(&path, &identity(Shard::WHOLE)), Err(LogError::Damaged { .. })));
@@ -152,12 +164,13 @@ fn a_log_is_written_by_one_campaign_at_a_time_and_by_no_other() {
     let first = Log::open(&path, &identity(Shard::WHOLE)).unwrap();
     assert!(matches!(Log::open(&path, &identity(Shard::WHOLE)), Err(LogError::InUse(_))));
     drop(first);
-    let mut others = [(); 5].map(|()| identity(Shard::WHOLE));
+    let mut others = [(); 6].map(|()| identity(Shard::WHOLE));
     others[0].shard = Shard { index: 0, of: 2 };
     others[1].build = "another".into();
     others[2].plan.seed = 8;
     others[3].plan.kernels.truncate(1);
     others[4].plan.subjects[0].name = "fs".into();
+    others[5].plan.subjects[0].kinds.truncate(1);
     for other in others {
         let refused = Log::open(&path, &other).unwrap_err();
         assert!(matches!(refused, LogError::Other { .. }), "{refused}");
@@ -178,6 +191,13 @@ fn a_trial_that_cannot_be_made_stops_the_campaign_and_loses_nothing() {
 }
 
 #[test]
+fn a_trial_that_cannot_be_made_is_asked_for_once_more() {
+    let double = Double { stumble_at: Some(20), ..Double::default() };
+    let records = campaign(&file("stumble"), Shard::WHOLE, 1, &double, u64::MAX).unwrap();
+    assert_eq!(records, whole(&file("straight"), 1, &Double::default()));
+}
+
+#[test]
 fn shards_put_together_are_the_whole_campaign() {
     let of = 3;
     let paths: Vec<PathBuf> = (0..of).map(|index| file(&format!("shard-{index}"))).collect();
@@ -192,6 +212,9 @@ fn shards_put_together_are_the_whole_campaign() {
     let to = file("merged-not");
     assert!(matches!(merge(&paths[1..], &to), Err(MergeError::Missing(Shard { index: 0, of: 3 }))));
     assert!(matches!(merge(&[paths[0].clone(), paths[0].clone()], &to), Err(MergeError::Shard { .. })));
+    let other = file("shard-of-two");
+    campaign(&other, Shard { index: 1, of: 2 }, 1, &Double::default(), u64::MAX).unwrap();
+    assert!(matches!(merge(&[paths[0].clone(), other, paths[2].clone()], &to), Err(MergeError::Shard { .. })));
     assert!(matches!(merge(&[], &to), Err(MergeError::Nothing)));
     assert!(!to.exists());
 }

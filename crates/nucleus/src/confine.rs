@@ -28,6 +28,10 @@ use If::*;
 /// What opening a file for more than reading takes.
 const CHANGES: i32 = libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC | libc::O_APPEND;
 
+/// `ARCH_SET_GS`
+#[cfg(target_arch = "x86_64")]
+const SET_GS: u32 = 0x1001;
+
 /// The table, what is asked most first. `me` is this process.
 fn table(me: u32) -> Vec<(i64, If)> {
     let free = [
@@ -94,7 +98,11 @@ fn table(me: u32) -> Vec<(i64, If)> {
         (libc::SYS_sched_setscheduler, Is(1, libc::SCHED_IDLE as u32)),
     ]);
     #[cfg(target_arch = "x86_64")]
-    all.push((libc::SYS_pause, Always));
+    all.extend([
+        (libc::SYS_pause, Always),
+        // Where a thread that enters domains by protection keys has its record.
+        (libc::SYS_arch_prctl, Is(0, SET_GS)),
+    ]);
     all
 }
 

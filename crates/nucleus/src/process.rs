@@ -234,6 +234,14 @@ pub fn thread_cpu_time(thread: i32) -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
+/// How many times the CPU time of a real processor things may take on this one: an emulated one is slower, and its host
+/// takes time from it that it counts as its own.
+pub fn slowness() -> u32 {
+    static EMULATED: OnceLock<bool> = OnceLock::new();
+    let ask = || std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("QEMU TCG"));
+    if *EMULATED.get_or_init(ask) { 400 } else { 1 }
+}
+
 /// Bytes that a process has for itself alone, as the host counts them; 0 if it is gone.
 pub fn own_bytes(pid: i32) -> usize {
     let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();

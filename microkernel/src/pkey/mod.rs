@@ -34,6 +34,8 @@ use plan::{Holder, Plan};
 /// The core.
 pub struct Domains {
     plan: Plan,
+    /// The manifest's, with a thread that burns CPU time.
+    patience: u32,
     keys: OnceLock<Keys>,
     /// Domains that were made, with their keys.
     opened: Mutex<Vec<(usize, Key)>>,
@@ -108,6 +110,7 @@ impl Domains {
     pub fn new(manifest: &Manifest) -> Result<Domains, BootError> {
         Ok(Domains {
             plan: Plan::new(manifest)?,
+            patience: manifest.patience,
             keys: OnceLock::new(),
             opened: Mutex::default(),
             running: Mutex::default(),
@@ -230,6 +233,11 @@ impl Domains {
     }
 }
 
+/// The place of a component's disk, or its store, in the direct map: behind the arenas of all domains.
+const fn place_of(component: usize) -> usize {
+    2 * kd_nucleus::pkey::DOMAINS + component
+}
+
 impl Wiring for Domains {
     fn install(&'static self, page: &'static KernelPage) {
         // A domain's panic faults before it gets here; that of the core's own thread unwinds.
@@ -246,7 +254,7 @@ impl Wiring for Domains {
         imports: Imports,
     ) -> Result<Started, BootError> {
         if !prepared.placement.is_pkey() {
-            return prepared.start(&imports, 2 * kd_nucleus::pkey::DOMAINS + number, &HOST);
+            return prepared.start(&imports, place_of(number), &HOST);
         }
         let keys = self.keys()?;
         let place = self.plan.place(number);
@@ -254,8 +262,7 @@ impl Wiring for Domains {
         let imports = self.imports(domain, prepared);
         let key = self.open(keys, domain, prepared)?;
         self.let_reach(domain, number, &imports);
-        // Domains' arenas are below.
-        let loaded = prepared.load(2 * kd_nucleus::pkey::DOMAINS + number, &HOST)?;
+        let loaded = prepared.load(place_of(number), &HOST)?.with_store(place_of(number))?;
         let statics = loaded.module().map(|module| module.snapshot()).transpose()?;
         for (start, size) in loaded.memory()? {
             key.protect(start, size)?;
@@ -274,6 +281,11 @@ impl Wiring for Domains {
 
     fn arena(&self, component: usize) -> usize {
         self.plan.place(component).map_or(hosted::ARENA, |(domain, _)| domain::place(domain))
+    }
+
+    fn store(&self, prepared: &Prepared, component: usize) -> Option<(usize, usize)> {
+        let bytes = Some(8 * prepared.component.store).filter(|bytes| prepared.placement.is_pkey() && *bytes > 0)?;
+        Some((kd_nucleus::arena::place(place_of(component)), bytes))
     }
 
     /// A component behind a key is handed its imports in its domain instead.

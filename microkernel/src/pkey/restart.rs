@@ -13,6 +13,7 @@ use kd_api::component::Interface;
 use kd_api::interfaces::fs::FileSystem;
 use kd_api::interfaces::vfs::Vfs;
 use kd_boot::hosted::{Fate, KernelPage, News, Oops};
+use kd_boot::policy::Policy;
 use kd_boot::{info, log};
 use kd_machine::clock;
 use kd_nucleus::pkey::domain::{self, Fault, Progress, State};
@@ -21,25 +22,21 @@ use kd_nucleus::process;
 
 use super::{Domains, Running};
 
+/// Nanoseconds.
+const MS: u64 = 1_000_000;
 /// Between two looks at threads.
 const LOOK: Duration = Duration::from_millis(10);
-/// CPU time of a thread in one domain without making a call: some thousand times what the longest honest one takes.
-const CPU_LIMIT: Duration = Duration::from_millis(50);
-/// The same on an emulated processor, which is slower, and whose host takes time from it that it counts as its own.
-const EMULATED_LIMIT: Duration = Duration::from_secs(20);
-/// More deaths than these within [`WITHIN`], and a domain stays dead.
-const DEATHS: usize = 20;
-const WITHIN: u64 = 1_000_000_000;
 
 /// Where a thread was at the last look, since when, by its own CPU time.
 struct Seen(Progress, Duration);
 
-/// Restarts what dies, for ever.
+/// Restarts what dies, for ever. A thread may burn as much CPU time in one domain without making a call as the manifest
+/// has patience.
 pub fn supervise(domains: &'static Domains, page: &'static KernelPage) {
     thread::restart_domains();
     let mut deaths: [VecDeque<u64>; DOMAINS] = Default::default();
     let mut seen: Vec<Seen> = Vec::new();
-    let limit = if is_emulated() { EMULATED_LIMIT } else { CPU_LIMIT };
+    let limit = Duration::from_millis(domains.patience.into()) * process::slowness();
     loop {
         let before = domain::deaths();
         let running = domains.running.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -68,12 +65,14 @@ fn restart(number: usize, deaths: &mut VecDeque<u64>, all: &[Arc<Running>], page
     let fault = Oops { at: now, signal: signal as u64, address: address as u64, instruction: instruction as u64 };
     let tell = |fate, fault| page.tell(News { component: members[0].at.number, fate, fault });
     tell(if signal == 0 { Fate::Hung } else { Fate::Died }, fault);
+    // All of a domain have the same.
+    let Policy { deaths: most, within_ms, .. } = members[0].prepared.entry.policy;
     deaths.push_back(now);
-    deaths.retain(|at| now - at < WITHIN);
+    deaths.retain(|at| now - at < within_ms * MS);
     let modules: Vec<_> = members.iter().filter_map(|one| one.loaded.module().zip(one.statics.as_ref())).collect();
     let emptied = domain::evacuate(number, &modules);
-    if deaths.len() > DEATHS {
-        log::say(&format!("{name}: died more than {DEATHS} times in a second, and stays dead"));
+    if deaths.len() > most as usize {
+        log::say(&format!("{name}: died more than {most} times in {within_ms} ms, and stays dead"));
         tell(Fate::GivenUp, Oops { at: clock::now(), ..fault });
         return domain.set(State::Gone);
     }
@@ -107,11 +106,6 @@ pub fn describe(fault: Fault) -> String {
             format!("{} at {:#x}, accessing {:#x}", process::signal_name(signal), fault.instruction, fault.address)
         }
     }
-}
-
-/// Whether QEMU interprets this processor's instructions.
-fn is_emulated() -> bool {
-    std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("QEMU TCG"))
 }
 
 /// Condemns domains in which a thread makes no progress but uses CPU time.

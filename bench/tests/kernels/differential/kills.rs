@@ -74,6 +74,9 @@ fn agree(under: &str, victims: &[&str], change: fn(Call) -> Call) -> Seen {
         }
     }
     println!("{under:?}, {victims:?}: {seen:?}");
+    // Whoever is killed between two instructions has spoiled nothing.
+    let log = troubled.log().expect("the root lives");
+    assert!(log.iter().all(|(_, line)| !line.contains("spoiled")), "{log:?}");
     seen
 }
 

@@ -1,6 +1,7 @@
 //! Kernels behind protection keys. On a machine without keys these tests say so and pass; `cargo debate vm-test` runs them
 //! where an emulated processor has them.
 
+mod campaign;
 mod figures;
 mod reach;
 
@@ -10,11 +11,12 @@ use kd_boot::board::Field;
 use kd_boot::control::{Entry, Task, What};
 use kd_boot::layout::Layout;
 use kd_boot::manifest::{Kernel, Manifest, Placement, Source};
+use kd_boot::script::{Call, Outcome};
 use kd_faults::{Fault, inject};
 use kernel_debate::boot::{Boot, RunningApp};
 use kernel_debate::experiments::faults::{Subject, configurations, run_trial, subjects};
 
-use crate::{Config, config, differential, power};
+use crate::{Config, config, differential, outcome, power, survival};
 
 /// Both strengths, apps in both places, and components that share a domain.
 pub const PKEY: [Config; 5] = [
@@ -140,7 +142,7 @@ fn a_fault_stays_in_its_domain_and_the_supervisor_notices() {
         }
         // How soon apps go on is no question for an emulated processor.
         assert!(seen.activated && seen.kernel_alive && seen.victim_intact, "{name}, {fault:?}: {seen:?}");
-        assert_eq!(seen.noticed_by, "supervisor", "{name}, {fault:?}: {seen:?}");
+        assert_eq!((seen.noticed_by, seen.caller.lost), ("supervisor", 0), "{name}, {fault:?}: {seen:?}");
     }
 }
 
@@ -177,6 +179,47 @@ fn a_fault_restarts_all_members_of_a_domain() {
     app.stop();
     until(&app, |board| board.get(Field::Audited) == 1);
     assert_eq!((app.board.get(Field::Wrong), app.board.get(Field::Lost)), (0, 0), "the disk is the machine's");
+}
+
+/// A domain that keeps everything there is to keep, and a fault in one of its components: all of them find what they had.
+#[test]
+fn what_a_domain_keeps_outlives_its_faults() {
+    if no_keys() {
+        return;
+    }
+    let text = r#"{ "about": "All that keeps something in one.", "boundary": "pkey",
+        "domains": [{ "name": "one", "components": ["vfs", "ramfs", "pipe", "kv"] }] }"#;
+    let layout = Layout::parse("one.json", text).and_then(|layout| layout.manifest(&kd_subsystems::components()));
+    let boot = Boot::new(&Manifest { apps: 2, ..layout.expect("it fits") }).expect("boots");
+    let (state, belongings) = (survival::state(), survival::belongings());
+    let asked = belongings.iter().map(|had| had.ask.clone());
+    let calls: Vec<_> = state.iter().cloned().chain([Call::Pause]).chain(asked).collect();
+    let mut app = PKEY[0].script(&boot, 1, &calls);
+    for call in &state {
+        let made = outcome(&mut app);
+        assert!(matches!(made, Outcome::Number(_)), "{call:?}: {made:?}");
+    }
+    let load = boot.start(2, true, Task::Rounds { workload: "kv_get".into(), rate: 0, entry: Entry::Call });
+    let load = load.expect("starts");
+    until(&load, |board| board.get(Field::Good) > 10);
+    let target = subject("kv").target(&boot).expect("its function is there");
+    let tenth = 10.try_into().expect("not zero");
+    if allowed(inject(target.pid, &target.site, target.room, Fault::NullDereference, tenth, None)).is_none() {
+        return;
+    }
+    let begin = Instant::now();
+    while boot.component("ramfs").expect("the kernel lives").restarts == 0 {
+        assert!(begin.elapsed() < LIMIT, "{:#?}", boot.log());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    app.board.set(Field::Stop, 1);
+    assert_eq!(outcome(&mut app), Outcome::Skipped, "the pause");
+    for had in belongings {
+        assert_eq!(outcome(&mut app), had.told, "{}", had.what);
+    }
+    load.stop();
+    until(&load, |board| board.get(Field::Audited) == 1);
+    assert_eq!([Field::Wrong, Field::Lost].map(|field| load.board.get(field)), [0; 2], "its values");
 }
 
 #[test]

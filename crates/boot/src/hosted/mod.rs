@@ -47,6 +47,10 @@ pub trait Wiring: Sync {
     fn arena(&self, _component: usize) -> usize {
         kernel::ARENA
     }
+    /// Where a component's store is, as address and bytes, if it has one.
+    fn store(&self, _prepared: &Prepared, _component: usize) -> Option<(usize, usize)> {
+        None
+    }
     /// What a counting boot counted of these components, as [`Core::counts`](crate::root::Core::counts) tells it.
     fn counts(&self, _prepared: &[Prepared]) -> Vec<(String, u64, u64)> {
         Vec::new()

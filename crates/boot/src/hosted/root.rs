@@ -211,7 +211,7 @@ impl Core for Hosted {
             restarts: self.reboots + restarts(number),
             patch: self.page.patch(number),
             arena: (arena::place(self.wiring.arena(number)), arena::PLACE),
-            store: None,
+            store: self.wiring.store(prepared, number),
             counters: [0; 3],
         };
         self.prepared.iter().enumerate().map(of).collect()

@@ -75,6 +75,10 @@ impl Observer for Trespasser {
 
     fn leave(&self, _: &'static Operation) {}
 
+    fn meddles(&self) -> bool {
+        true
+    }
+
     fn pass(&self, what: Names, word: u64) -> u64 {
         if self.misdeed() != Misdeed::Foreign || what == Names::Descriptor {
             return word;

@@ -119,13 +119,17 @@ impl Jfs {
         RwLockReadGuard::try_map(self.0.read(), Option::as_deref).map_err(|_| Errno::ENXIO)
     }
 
-    /// Writes everything back, leaves an empty log, and lets go of the device; `EBUSY` while a file is held or a call is under
-    /// way.
+    /// Writes everything back, leaves an empty log, and lets go of the device, whoever holds files; `EBUSY` while a call is
+    /// under way.
     pub fn unmount(&self) -> Result<()> {
+        self.unmount_unless(|_| false)
+    }
+
+    fn unmount_unless(&self, in_use: impl FnOnce(&SuperBlock) -> bool) -> Result<()> {
         // Waiting for a thread that an oops took away would be for ever.
         let mut mounted = self.0.try_write().ok_or(Errno::EBUSY)?;
         let Some(fs) = &*mounted else { return Ok(()) };
-        if fs.inodes.all().iter().any(|inode| inode.meta.lock().holds > 0) {
+        if in_use(fs) {
             return Err(Errno::EBUSY);
         }
         fs.sync()?;
@@ -138,7 +142,7 @@ impl Jfs {
 
 impl Hotplug for Jfs {
     fn unplug(&self, _: &str) -> Result<()> {
-        self.unmount()
+        self.unmount_unless(|fs| fs.inodes.all().iter().any(|inode| inode.meta.lock().holds > 0))
     }
 
     fn plug(&self, name: &str, handle: &Handle) {

@@ -77,7 +77,7 @@ impl RamFs {
 
     /// The one in a store, if there is one.
     pub fn open(store: Option<Store>) -> Result<RamFs> {
-        store.map_or_else(RamFs::new, |store| Ok(recovery::open(store, now())?))
+        store.map_or_else(RamFs::new, |store| recovery::open(store, now()))
     }
 
     /// The same as a new one from another number.

@@ -132,6 +132,17 @@ fn a_listing_goes_on_where_it_stopped() {
 }
 
 #[test]
+fn what_is_cut_off_is_gone() {
+    let fs = fs();
+    let f = make(&fs, ROOT, "f", Kind::File);
+    assert_eq!(fs.write(f, 0, &mut InBuf::new(&[7; 5000])), Ok(5000));
+    assert_eq!((fs.truncate(f, 3), fs.truncate(f, 5000)), (Ok(()), Ok(())));
+    let mut room = [1; 5000];
+    assert_eq!(fs.read(f, 0, &mut OutBuf::new(&mut room)), Ok(5000));
+    assert_eq!((&room[..3], room[3..].iter().all(|byte| *byte == 0)), (&[7; 3][..], true));
+}
+
+#[test]
 fn claims_of_a_peer_are_refused() {
     let fs = fs();
     let f = make(&fs, ROOT, "f", Kind::File);

@@ -47,14 +47,14 @@ fn what_is_in_use_stays_mounted() {
     let disk = disk(1024);
     let fs = mount(&disk);
     let f = make(&fs, ROOT, "f", Kind::File);
-    assert_eq!((fs.hold(f).map(drop), fs.unmount()), (Ok(()), Err(Errno::EBUSY)));
+    assert_eq!((fs.hold(f).map(drop), fs.unplug("blk")), (Ok(()), Err(Errno::EBUSY)));
     assert_eq!(write(&fs, f, 0, b"still here"), Ok(10));
-    assert_eq!((fs.release(f), fs.unmount()), (Ok(()), Ok(())));
+    assert_eq!((fs.release(f), fs.unplug("blk")), (Ok(()), Ok(())));
     assert_eq!((fs.getattr(f).map(drop), fs.sync(), fs.unmount()), (Err(Errno::ENXIO), Ok(()), Ok(())));
     check(&disk);
     // The same object again, as when its driver comes back.
     let device: Arc<dyn BlockDevice> = disk.clone();
-    Hotplug::plug(&*fs, "blk", &Handle::new(device));
+    fs.plug("blk", &Handle::new(device));
     assert_eq!(fs.getattr(f).map(drop), Err(Errno::ENXIO), "its half of this disk is none");
 }
 
