@@ -4,9 +4,13 @@
 
 use kd_boot::misdeed::{Misdeed, Place};
 use kd_campaign::{Class, Runner, Trial};
+use kd_report::schema::Record;
 use kernel_debate::campaign::seen::Seen;
 use kernel_debate::campaign::subject::Subjects;
 use kernel_debate::campaign::trial::{Obstacle, TrialRunner};
+use kernel_debate::experiments::Plan;
+use kernel_debate::experiments::restart::misbehaving;
+use kernel_debate::host_disk;
 
 const SEED: u64 = 5;
 
@@ -120,5 +124,26 @@ fn every_kind_is_drawn_alike_for_all_kernels_and_happens() {
             Err(why) if is_hosts(&why) => return eprintln!("no fault is made: {why}"),
             Err(why) => panic!("{kind:?}: {why}"),
         }
+    }
+}
+
+/// One that answers noise is found out by whoever it answers; one that takes all memory, by its next wish.
+#[test]
+fn a_server_that_does_wrong_and_lives_is_noticed_and_replaced() {
+    // Whether this host lets a fault be made.
+    if made("process", "ramdisk", Misdeed::Garbage, 1).is_empty() {
+        return;
+    }
+    let host_disk = host_disk::find(&std::env::temp_dir());
+    let plan = Plan { quick: true, long: false, seed: SEED, cores: kernel_debate::meta::cores(), host_disk };
+    let records = misbehaving::run(&plan).expect("this program has code, and the host memory");
+    let of = |workload: &str, metric: &str| -> Option<f64> {
+        let wanted = |record: &&Record| record.workload == workload && record.metric == metric;
+        records.iter().find(wanted).and_then(|record| record.value)
+    };
+    for workload in ["ramdisk/message_garbage", "ramfs/message_garbage", "ramfs/leak"] {
+        let [done, noticed] = ["misdeeds", "noticed"].map(|metric| of(workload, metric));
+        assert!(noticed >= Some(1.0) && noticed <= done, "{workload}: {noticed:?} of {done:?}");
+        assert!(of(workload, "notice_time").is_some() && of(workload, "back_time").is_some(), "{workload}");
     }
 }

@@ -238,3 +238,25 @@ fn what_a_dead_server_had_in_hand_is_told_and_the_rest_waits_for_its_successor()
         assert_eq!(ends.iter().filter(|end| **end == (Exchange::Replied, 0)).count(), 1);
     });
 }
+
+/// The threads of a dead server that the host has not ended yet sleep on its bell, and would be woken by rings that are meant for
+/// its successor's.
+#[test]
+fn nobody_sleeps_on_the_bell_of_a_dead_server() {
+    let bell = Bell::new().expect("shared memory");
+    let channel = Channel::new("kd-test", &bell).expect("shared memory");
+    let sleepers: Vec<_> = (0..3)
+        .map(|_| {
+            let bell = bell.clone();
+            std::thread::spawn(move || bell.sleep(bell.rung()))
+        })
+        .collect();
+    let begin = Instant::now();
+    while !sleepers.iter().all(|sleeper| sleeper.is_finished()) {
+        // One that was not asleep yet is woken by the next.
+        channel::scrub(&channel);
+        assert!(begin.elapsed() < Duration::from_secs(20), "somebody sleeps still");
+        std::thread::yield_now();
+    }
+    assert_eq!(bell.rung(), 0, "nobody rang");
+}

@@ -1,5 +1,6 @@
 //! What apps do, inside the boot: the same on every kernel.
 
+mod answers;
 mod canary;
 pub mod count;
 pub mod interrupts;

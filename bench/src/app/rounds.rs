@@ -11,6 +11,7 @@ use kd_boot::control::Entry;
 use kd_machine::clock;
 use kd_workloads::{Env, Session, Verdict};
 
+use super::answers::Answers;
 use super::start;
 
 /// Between two looks of an app that put everything away.
@@ -18,6 +19,7 @@ const AWAY: Duration = Duration::from_micros(50);
 
 /// Runs rounds until the board says stop, then audits.
 pub fn run(env: &Env, workload: &str, rate: u32, entry: Entry, board: &Board) {
+    let (answers, env) = &Answers::of(env);
     let Ok(mut session) = start(env, workload, entry) else {
         board.set(Field::Failed, 1);
         return;
@@ -41,7 +43,12 @@ pub fn run(env: &Env, workload: &str, rate: u32, entry: Entry, board: &Board) {
             std::thread::sleep(Duration::from_nanos(early));
         }
         board.set(Field::LastStart, clock::now());
-        let killed = note(board, session.verify(round), due);
+        answers.begin();
+        let verdict = session.verify(round);
+        if verdict == Verdict::Good {
+            answers.show(board);
+        }
+        let killed = note(board, verdict, due);
         if killed {
             // The kernel has ended this app; it gets no further system call, so nothing can be released either.
             std::mem::forget(session);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use kd_api::interfaces::vfs::open;
 use kd_boot::board::Field;
 use kd_boot::control::{Entry, Event, Task, What};
+use kd_boot::devices::Order;
 use kd_boot::policy::{Policy, Way};
 use kd_boot::script::{Call, Data, Outcome};
 use kd_boot::version::Upgrade;
@@ -66,13 +67,17 @@ fn a_module_is_replaced_under_load_and_no_call_notices() {
                 assert_eq!(now.counters, [0; 3], "{driver}, {way:?}");
                 goes_on(&app);
             }
-            // The newcomer is as well looked after as the old one, and comes back as what it is.
+            // The newcomer is as well looked after as the old one, and comes back as what it is: to put it in its own place is
+            // to go from this version to this version.
             boot.signal(driver, 9).expect("it runs");
             until("a restart", || boot.component(driver).is_ok_and(|now| now.restarts == 1));
             goes_on(&app);
-            let log = boot.log().expect("the root lives");
+            boot.upgrade(&upgrade(driver, &[parameter])).expect("it begins");
+            let whats = verdict(&boot);
             let (name, value) = parameter;
-            assert!(log.iter().any(|(_, line)| line.contains(&format!("with {name}={value} "))), "{log:?}");
+            let told = format!(" with {name}={value} ");
+            let same = |what: &What| matches!(what, What::Upgraded(how) if how.matches(&told).count() == 2);
+            assert!(whats.last().is_some_and(same), "{whats:?}");
             finish(&app);
         }
     }
@@ -96,6 +101,26 @@ fn a_file_of_another_version_is_taken_and_the_log_tells_both_apart() {
     let [What::Upgraded(how)] = &whats[..] else { panic!("{whats:?}") };
     let hashes = [kd_nucleus::module::sha256(found.bytes()), kd_nucleus::module::sha256(&bytes)];
     assert!(hashes.iter().all(|hash| how.contains(&hash[..12])) && hashes[0] != hashes[1], "{how}: {hashes:?}");
+    goes_on(&app);
+    finish(&app);
+}
+
+/// A call that is in hand when the upgrade begins is finished by who began it, however long that takes.
+#[test]
+fn the_old_one_finishes_what_it_has_in_hand() {
+    const LATENCY: u64 = 60_000_000;
+    let boot = PROCESS.boot(1);
+    let app = load(&boot, 1, "vda_write_4k");
+    boot.device("vdisk", Order::Latency(LATENCY)).expect("it has a ring");
+    for _ in 0..3 {
+        let good = app.board.get(Field::Good);
+        assert!(app.wait_until(LIMIT, |board| board.get(Field::Good) > good), "the next one is under way");
+        boot.upgrade(&upgrade("vdisk", &[])).expect("it begins");
+        let whats = verdict(&boot);
+        assert!(matches!(&whats[..], [What::Upgraded(_)]), "{whats:?}");
+        assert_eq!(boot.component("vdisk").expect("it runs").counters, [0; 3], "nothing was sent twice");
+    }
+    boot.device("vdisk", Order::Latency(0)).expect("it has a ring");
     goes_on(&app);
     finish(&app);
 }
@@ -131,8 +156,9 @@ fn who_dies_while_it_is_replaced_is_restarted_as_ever() {
     for round in 1..=10 {
         boot.upgrade(&upgrade("ramdisk", &[])).expect("it begins");
         boot.signal("ramdisk", 9).expect("it runs");
-        // Whichever comes first; the one that is killed may be the newcomer.
-        verdict(&boot);
+        // Whichever comes first; the one that is killed may be the newcomer. Who dies before takes its upgrade along.
+        let whats = verdict(&boot);
+        assert!(matches!(whats[0], What::Upgraded(_) | What::NotUpgraded(_)), "{whats:?}");
         until("it answers", || boot.component("ramdisk").is_ok_and(|now| now.restarts >= 1 || now.pid != 0));
         goes_on(&app);
         assert!(boot.component("ramdisk").expect("it runs").restarts <= round);

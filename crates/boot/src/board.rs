@@ -67,6 +67,8 @@ fields! {
     Twice,
     /// The final audit is done.
     Audited,
+    /// Calls of good rounds that were answered, as far as they are noted.
+    Answered,
     /// Set by the harness: the next step, for apps that take them one at a time.
     Turn,
     /// The last step taken.
@@ -85,6 +87,9 @@ fields! {
 /// Good rounds that a board remembers one by one, the last ones.
 pub const RECENT: usize = 512;
 
+/// Answers that a board remembers, the last ones.
+const ANSWERS: usize = 2048;
+
 /// Milliseconds of the timeline that a board keeps.
 pub const TIMELINE_MS: usize = 4096;
 
@@ -96,6 +101,8 @@ const PARTS: usize = 8;
 /// Where the words of rounds and delays begin.
 const ROUNDS_AT: usize = FIELDS + 1 + TIMELINE_MS;
 const DELAYS_AT: usize = ROUNDS_AT + 2 * RECENT;
+const ANSWERS_AT: usize = DELAYS_AT + DELAYS;
+const WORDS: usize = ANSWERS_AT + ANSWERS;
 
 /// The bucket that counts delays of so many nanoseconds.
 fn bucket(nanos: u64) -> usize {
@@ -132,7 +139,7 @@ pub struct Board {
 impl Board {
     /// A fresh one, and its memory object to hand on.
     pub fn new() -> io::Result<(Memory, Board)> {
-        let memory = Memory::new("kd-board", (DELAYS_AT + DELAYS) * 8)?;
+        let memory = Memory::new("kd-board", WORDS * 8)?;
         let board = Board::map(&memory)?;
         Ok((memory, board))
     }
@@ -245,6 +252,18 @@ impl Board {
     pub fn recent(&self) -> Vec<(u64, u64)> {
         let word = |i| self.word(ROUNDS_AT + i).load(Relaxed);
         (0..RECENT).map(|round| (word(2 * round), word(2 * round + 1))).filter(|(_, end)| *end != 0).collect()
+    }
+
+    /// Remembers when a call was answered.
+    pub fn answered(&self, at: u64) {
+        let number = self.get(Field::Answered) as usize;
+        self.word(ANSWERS_AT + number % ANSWERS).store(at, Relaxed);
+        self.add(Field::Answered, 1);
+    }
+
+    /// When the last ones were, in no order.
+    pub fn answers(&self) -> impl Iterator<Item = u64> + '_ {
+        (ANSWERS_AT..WORDS).map(|word| self.word(word).load(Relaxed)).filter(|at| *at != 0)
     }
 
     /// Good rounds of each millisecond.

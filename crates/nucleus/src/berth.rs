@@ -3,6 +3,10 @@
 //! Supervisor, server and standby map it. While it is armed, whoever comes first decides, by one exchange of the word: the
 //! dying server, which hands its place over at once, or the supervisor, which has things to put in order before. A server
 //! that scribbles on it has its place taken, and is killed by who takes it.
+//!
+//! A process that is killed hands nothing over itself: the host does it. Armed, the word has the form of a *robust futex* (`man 2
+//! set_robust_list`) that the holder's first thread holds, so the host takes it from that thread when it ends, and wakes who
+//! waits: before it takes the address space down, and so long before it tells of the death.
 
 use std::io;
 use std::sync::Arc;
@@ -15,12 +19,14 @@ use crate::futex;
 
 /// Nobody may take the place.
 const CLOSED: u32 = 0;
-/// Who dies may hand it over.
-const ARMED: u32 = 1;
-/// It was handed over: the last holder is dying, and nothing has been put in order.
-const HANDED_OVER: u32 = 2;
+/// With a holder's number: who dies may hand it over. The host wakes nobody without this mark.
+const ARMED: u32 = libc::FUTEX_WAITERS;
+/// It was handed over: the last holder is dying, and nothing has been put in order. What the host makes of an armed word.
+const HANDED_OVER: u32 = libc::FUTEX_WAITERS | libc::FUTEX_OWNER_DIED;
 /// All is in order.
-const CLEAR: u32 = 3;
+const CLEAR: u32 = libc::FUTEX_OWNER_DIED;
+/// The number in a word; that of all ones is no thread's.
+const HOLDER: u32 = libc::FUTEX_TID_MASK;
 
 /// One.
 #[derive(Clone, Debug)]
@@ -41,19 +47,22 @@ impl Berth {
         Ok(Berth(Arc::new(Words::new(Memory::new("kd-berth", 4096)?.map()?))))
     }
 
-    fn word(&self) -> &AtomicU32 {
+    /// The word, for who tells the host of it.
+    pub(crate) fn word(&self) -> &AtomicU32 {
         self.0.get_half(0)
     }
 
-    /// From now on the holder may hand it over.
-    pub fn arm(&self) {
-        let _ = self.word().compare_exchange(CLOSED, ARMED, AcqRel, Acquire);
+    /// From now on a dying holder may hand it over, or the host when the holder of this number ends, by whatever it may be.
+    pub fn arm(&self, holder: Option<i32>) {
+        let holder = holder.map_or(HOLDER, |holder| holder as u32 & HOLDER);
+        let _ = self.word().compare_exchange(CLOSED, ARMED | holder, AcqRel, Acquire);
     }
 
-    /// From now on the holder may not; whether it has done so before.
+    /// From now on nobody may; whether somebody has done so before.
     pub fn close(&self) -> bool {
         // Out of every other state it is the supervisor's own.
-        match self.word().compare_exchange(ARMED, CLOSED, AcqRel, Acquire) {
+        let armed = |now: u32| (now & HOLDER != 0).then_some(CLOSED);
+        match self.word().fetch_update(AcqRel, Acquire, armed) {
             Ok(_) => false,
             Err(now) => now == HANDED_OVER,
         }
@@ -64,11 +73,14 @@ impl Berth {
         self.word().store(CLOSED, Release);
     }
 
-    /// The holder dies: hands the place over if it may. Fit for a signal handler.
-    pub fn hand_over(&self) {
-        if self.word().compare_exchange(ARMED, HANDED_OVER, AcqRel, Acquire).is_ok() {
+    /// The holder dies: hands the place over if it may; whether somebody has it now. Fit for a signal handler.
+    pub fn hand_over(&self) -> bool {
+        let armed = |now: u32| (now & HOLDER != 0).then_some(HANDED_OVER);
+        let handed_over = self.word().fetch_update(AcqRel, Acquire, armed).is_ok();
+        if handed_over {
             futex::wake(self.word(), 1);
         }
+        handed_over
     }
 
     /// The standby may go: all is in order.
@@ -96,17 +108,17 @@ mod tests {
     #[test]
     fn only_an_armed_berth_is_handed_over_and_whoever_comes_first_decides() {
         let berth = Berth::new().expect("the host has memory");
-        berth.hand_over();
+        assert!(!berth.hand_over());
         assert!(!berth.close(), "a closed one stays closed");
-        berth.arm();
-        berth.hand_over();
+        berth.arm(None);
+        assert!(berth.hand_over() && !berth.hand_over());
         assert_eq!(berth.wait(), Succession::HandedOver);
         assert!(berth.close(), "the supervisor comes too late");
         assert_eq!(berth.wait(), Succession::HandedOver, "and changes nothing");
         berth.reset();
-        berth.arm();
+        berth.arm(None);
         assert!(!berth.close());
-        berth.hand_over();
+        assert!(!berth.hand_over());
         berth.clear();
         assert_eq!(berth.wait(), Succession::Clear, "the holder came too late");
     }

@@ -266,6 +266,13 @@ pub fn state(pid: i32) -> Option<char> {
     stat.rsplit(')').next()?.split_whitespace().next()?.chars().next()
 }
 
+/// How many threads a process has, if there is one.
+pub fn thread_count(pid: i32) -> Option<usize> {
+    let tasks = std::fs::metadata(format!("/proc/{pid}/task")).ok()?;
+    // A folder has two names of its own, and each thread is a folder in this one.
+    usize::try_from(std::os::unix::fs::MetadataExt::nlink(&tasks)).ok()?.checked_sub(2)
+}
+
 /// Whether any thread of a process runs or waits for a core.
 pub fn is_runnable(pid: i32) -> bool {
     any_runnable(pid, |_| true)
@@ -420,6 +427,16 @@ pub fn limit(more_bytes: usize, descriptors: u64) -> io::Result<()> {
 pub fn be_nice(niceness: i32) {
     // SAFETY: plain system calls; a host that refuses leaves the thread as it was.
     unsafe { libc::setpriority(libc::PRIO_PROCESS, libc::gettid() as libc::id_t, niceness) };
+}
+
+/// Whether the calling thread, when it is woken, takes a core from nobody who is at work.
+pub fn let_others_finish(yes: bool) {
+    let policy = if yes { libc::SCHED_BATCH } else { libc::SCHED_OTHER };
+    // SAFETY: plain system call, on a live parameter, for which all zeros are valid; 0 is the calling thread.
+    unsafe {
+        let none: libc::sched_param = std::mem::zeroed();
+        libc::sched_setscheduler(0, policy, &raw const none);
+    }
 }
 
 /// Waits until one of the descriptors is readable, at most `limit`; returns which are.

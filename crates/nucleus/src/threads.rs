@@ -39,7 +39,9 @@ pub fn reserve(count: usize) -> io::Result<()> {
     for _ in 0..count {
         let (give, take): (Sender<Task>, Receiver<Task>) = channel();
         spawn_outside("reserve".into(), move || {
+            process::let_others_finish(true);
             if let Ok((name, body)) = take.recv() {
+                process::let_others_finish(false);
                 process::set_name(&name);
                 body();
             }

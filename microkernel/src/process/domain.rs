@@ -55,16 +55,16 @@ const MORE_BYTES: usize = 1 << 30;
 const DESCRIPTORS: u64 = 128;
 
 /// How a domain is begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Begin {
+#[derive(Clone, Copy)]
+pub enum Begin<'a> {
     /// To answer as soon as it can.
     AtOnce,
     /// The same, with nothing of this process's memory: from the program's file.
     Cold,
-    /// To prepare when the cores have nothing better to do, and wait until the one behind this pidfd dies.
-    Standby(i32),
-    /// To prepare, wait until the one behind this pidfd is idle, and answer nobody before it has been found well.
-    Successor(i32),
+    /// To prepare when the cores have nothing better to do, and wait until this one dies.
+    Standby(&'a Domain),
+    /// To prepare, wait until this one is idle, and answer nobody before it has been found well.
+    Successor(&'a Domain),
 }
 
 /// What a supervisor shares with its domains.
@@ -102,7 +102,7 @@ extern "C" fn panicked(text: *const u8, len: usize) -> ! {
 impl Domain {
     /// Forks one.
     pub fn begin(
-        how: Begin,
+        how: Begin<'_>,
         of: &Together,
         prepared: &[Prepared],
         wiring: &mut Wiring,
@@ -150,6 +150,9 @@ impl Domain {
                 FAILED => return Err(BootError::Ended(name.into(), self.child.wait().to_string())),
                 _ => {}
             }
+            if let Some((_, signal)) = self.last_words() {
+                return Err(BootError::Ended(name.into(), process::signal_name(signal).into()));
+            }
             if let Some(exit) = self.child.poll() {
                 return Err(BootError::Ended(name.into(), exit.to_string()));
             }
@@ -184,6 +187,22 @@ impl Domain {
         Some(self.page.get(GO_AT).load(Acquire)).filter(|&at| at != 0)
     }
 
+    /// Makes sure that it executes no instruction any more, see [`last_words`].
+    pub fn silence(&self) {
+        let threads = last_words::threads(&self.page, LAST_WORDS);
+        last_words::silence(self.child.pid(), self.child.pidfd(), &threads);
+        if self.last_words().is_none() {
+            // It may have been killed, and end right now.
+            last_words::give_way(self.child.pid(), &threads);
+        }
+    }
+
+    /// What is left of one that is of no more use: its process, and the threads in it.
+    pub fn remains(self) -> (Child, Vec<i32>) {
+        let threads = last_words::threads(&self.page, LAST_WORDS);
+        (self.child, threads)
+    }
+
     /// What it said when it died by a fault: when, and by which signal.
     pub fn last_words(&self) -> Option<(u64, i32)> {
         last_words::said(&self.page, LAST_WORDS)
@@ -215,7 +234,7 @@ pub(super) struct Own<'a> {
 
 impl Own<'_> {
     /// Prepares, waits for the word, starts, answers for ever.
-    pub fn run(&self, how: Begin, wiring: &mut Wiring) -> Result<i32> {
+    pub fn run(&self, how: Begin<'_>, wiring: &mut Wiring) -> Result<i32> {
         let Own { name, members, page, .. } = *self;
         let Shared { ring, berth, .. } = self.shared.clone();
         wiring.keep(|wire| wire.is_of(members));
@@ -229,27 +248,34 @@ impl Own<'_> {
         let _ = last_words::install(testament);
         let loaded = match how {
             Begin::AtOnce | Begin::Cold | Begin::Successor(_) => self.load()?,
-            Begin::Standby(_) => self.load_politely()?,
+            Begin::Standby(_) => politely(|| self.load())?,
         };
         if let Begin::Standby(predecessor) | Begin::Successor(predecessor) = how {
-            process::close_descriptors_but([ring.fd(), predecessor]);
+            process::close_descriptors_but([ring.fd(), predecessor.child.pidfd()]);
             let threads: u32 = members.iter().map(|&member| self.prepared[member].entry.threads).sum();
             threads::reserve(threads as usize)?;
-            process::bring_in(BROUGHT_IN);
+            politely(|| process::bring_in(BROUGHT_IN));
             page.get(STATE).store(PREPARED, Release);
             ring.ring();
             let succession = berth.wait();
             page.get(GO_AT).store(clock::now(), Release);
             if succession == Succession::HandedOver {
-                last_words::silence(predecessor);
+                predecessor.silence();
                 wiring.server_died(members);
             }
         }
         process::close_descriptors_but([ring.fd()]);
         let check = matches!(how, Begin::Successor(_));
-        self.go(loaded, wiring, check)?;
+        let mut pools = self.go(loaded, wiring, check)?.into_iter();
         page.get(READY_AT).store(clock::now(), Release);
         page.get(STATE).store(READY, Release);
+        if let Some(first) = pools.next() {
+            first.lead(move || {
+                pools.for_each(Pool::start);
+                ring.ring();
+            });
+        }
+        // Nobody outside may call it.
         ring.ring();
         loop {
             std::thread::park();
@@ -260,19 +286,8 @@ impl Own<'_> {
         self.members.iter().map(|&number| self.prepared[number].load(places(number).1, &HOST)).collect()
     }
 
-    /// The same on a thread that gives way to everybody, since a thread that was nice can never be otherwise.
-    fn load_politely(&self) -> Result<Vec<Loaded<'_>>> {
-        std::thread::scope(|scope| {
-            let load = scope.spawn(|| {
-                process::be_nice(POLITE);
-                self.load()
-            });
-            load.join().unwrap_or_else(|_| std::process::abort())
-        })
-    }
-
-    /// Starts the components, asks them for their health if so, and starts their servers.
-    fn go(&self, loaded: Vec<Loaded<'_>>, wiring: &Wiring, check: bool) -> Result<()> {
+    /// Starts the components and asks them for their health if so; returns what is to answer for them.
+    fn go(&self, loaded: Vec<Loaded<'_>>, wiring: &Wiring, check: bool) -> Result<Vec<&'static Pool>> {
         let prepared = self.prepared;
         let mut started: Vec<(usize, Handle)> = Vec::new();
         for (i, (&number, loaded)) in self.members.iter().zip(loaded).enumerate() {
@@ -294,15 +309,28 @@ impl Own<'_> {
             }
             started.push((number, component.handle));
         }
+        let mut pools = Vec::new();
         for (number, handle) in started {
-            // Without a bell there is no channel: nobody outside may call it.
+            // Without a bell there is no channel.
             let Some(bell) = wiring.bell(number) else { continue };
             let threads = prepared[number].entry.threads;
             let gate = (self.members.len() == 1).then(|| Gate::new(self.page.get_half(GATE)));
-            Pool::gated(wiring.clients_of(number), bell, handle.serve(), wiring.wait(), threads, gate).start();
+            let pool = Pool::gated(wiring.clients_of(number), bell, handle.serve(), wiring.wait(), threads, gate);
+            pools.push(pool);
         }
-        Ok(())
+        Ok(pools)
     }
+}
+
+/// Does something on a thread that gives way to everybody, since a thread that was nice can never be otherwise.
+fn politely<R: Send>(what: impl FnOnce() -> R + Send) -> R {
+    std::thread::scope(|scope| {
+        let polite = scope.spawn(|| {
+            process::be_nice(POLITE);
+            what()
+        });
+        polite.join().unwrap_or_else(|_| std::process::abort())
+    })
 }
 
 /// What a component holds of another in its own process: the other itself, unless threads stand between their domains.

@@ -6,7 +6,8 @@
 //! - burns CPU time (the manifest's `patience`, in milliseconds) and finishes nothing else: an endless loop;
 //! - is stopped by the host ([`STOPPED_TICKS`]);
 //! - sleeps with all its threads, waits for no other server, and the supervisor itself got to run many times meanwhile
-//!   (`patience` times: half a second if the supervisor is never delayed): a lock never released. A server that a busy machine keeps waiting is runnable, not asleep.
+//!   (`patience` times: half a second if the supervisor is never delayed): a lock never released. A server that a busy machine
+//!   keeps waiting is runnable, not asleep; and one whose client is kept from ringing is rung meanwhile.
 //!
 //! A server that waits for another is excused: the other is the culprit; and a driver that sleeps while its device has
 //! requests in hand. An operation marked blocking may wait as long
@@ -118,6 +119,144 @@ impl Progress {
             return None;
         }
         self.ticks += 1;
+        // Who called may be kept from a core since before it could ring.
+        if self.ticks == patience / 2 && self.seen.iter().any(|(_, call)| !call.taken) {
+            wiring.bell(server).into_iter().for_each(|bell| bell.ring());
+        }
         (self.ticks >= patience).then_some("does nothing with calls in hand")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command, Stdio};
+
+    use kd_api::Message;
+    use kd_api::client::Port;
+    use kd_api::component::Interface;
+    use kd_api::interfaces::block::BlockDevice;
+    use kd_boot::Manifest;
+    use kd_boot::manifest::{Kernel, Placement};
+    use kd_nucleus::channel::{self, Channel, ChannelPort, Wait};
+    use std::sync::atomic::Ordering::SeqCst;
+
+    use super::super::wiring::Wire;
+    use super::*;
+
+    /// A process in a server's place.
+    struct Idle(Child);
+    /// What one does that burns CPU time, whatever else the machine does, and what one that sleeps.
+    const BURN: &str = "while :; do :; done";
+    const SLEEP: &str = "read nothing";
+
+    impl Idle {
+        fn new(script: &str) -> Idle {
+            let shell = Command::new("sh").args(["-c", script]).stdin(Stdio::piped()).spawn();
+            Idle(shell.expect("there is a shell"))
+        }
+    }
+
+    impl Drop for Idle {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    /// Whose calls end with this, even where a test fails.
+    struct Abandoned<'a>(&'a Channel);
+
+    impl Drop for Abandoned<'_> {
+        fn drop(&mut self) {
+            channel::abandon(self.0);
+        }
+    }
+
+    /// Runs `test` with a call of a component in which nobody has begun, and the number of that component.
+    fn with_a_call(test: impl FnOnce(&Wiring, usize, &Wire, Stuck)) {
+        let manifest = Manifest::standard(Kernel::Microkernel, Placement::Process, &kd_subsystems::components());
+        let wiring = Wiring::new(&manifest, None).expect("shared memory");
+        let server = manifest.entries.iter().position(|entry| entry.name == "ramdisk").expect("it is there");
+        let wire = wiring.wires.iter().find(|wire| wire.server == server).expect("somebody calls it");
+        let interface = <dyn BlockDevice>::info();
+        let operation = interface.operations.iter().find(|one| !one.blocking && !one.deferred).expect("a plain one");
+        let port = ChannelPort::new(wire.channel.clone(), Wait::Block);
+        // Nobody looks for requests, as after a server's death.
+        channel::scrub(&wire.channel);
+        std::thread::scope(|scope| {
+            let _end = Abandoned(&wire.channel);
+            scope.spawn(|| {
+                let slot = port.claim().expect("free");
+                let _ = port.exchange(&slot, operation, &mut Message::default());
+            });
+            // It rings after that.
+            while wire.channel.bell.rung() == 0 {
+                std::thread::yield_now();
+            }
+            let call = stuck(&wire.channel).next().expect("it was published");
+            test(&wiring, server, wire, call);
+        });
+    }
+
+    /// What counts is CPU time, so that this holds on a busy machine.
+    #[test]
+    fn a_call_that_nobody_has_taken_up_gives_its_server_four_times_the_patience() {
+        const PATIENCE: u32 = 25;
+        with_a_call(|wiring, server, wire, call| {
+            for (taken, times) in [(false, UNTAKEN), (true, 1)] {
+                if taken {
+                    wire.channel.taken()[call.slot].store(call.sequence, SeqCst);
+                }
+                let burner = Idle::new(BURN);
+                let pid = burner.0.id() as i32;
+                let limit = Duration::from_millis((times * PATIENCE).into());
+                let mut progress = Progress::default();
+                let interface = <dyn BlockDevice>::info();
+                let mut look = || progress.look(server, (pid, &[server]), interface, wiring, (PATIENCE, false));
+                let least = process::cpu_time(pid);
+                assert_eq!(look(), None, "it is seen for the first time");
+                let most = process::cpu_time(pid);
+                loop {
+                    let before = process::cpu_time(pid);
+                    let verdict = look();
+                    let after = process::cpu_time(pid);
+                    if let Some(why) = verdict {
+                        assert!(why.contains("CPU time") && after - least > limit, "{why}: {:?}", after - least);
+                        break;
+                    }
+                    assert!(before.saturating_sub(most) <= limit, "{taken}: still patient after {:?}", before - most);
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn who_sleeps_beside_a_call_is_rung_once_before_it_is_condemned() {
+        const PATIENCE: u32 = 10;
+        with_a_call(|wiring, server, wire, call| {
+            for taken in [false, true] {
+                if taken {
+                    wire.channel.taken()[call.slot].store(call.sequence, SeqCst);
+                }
+                let sleeper = Idle::new(SLEEP);
+                let pid = sleeper.0.id() as i32;
+                let (mut progress, mut rings) = (Progress::default(), Vec::new());
+                let interface = <dyn BlockDevice>::info();
+                // The first look sees the call; then so many that find it asleep.
+                for _ in 0..=PATIENCE {
+                    while process::state(pid) != Some('S') {
+                        std::thread::yield_now();
+                    }
+                    let rung = wire.channel.bell.rung();
+                    let verdict = progress.look(server, (pid, &[server]), interface, wiring, (PATIENCE, false));
+                    rings.push(wire.channel.bell.rung() - rung);
+                    assert_eq!(verdict.is_some(), rings.len() > PATIENCE as usize, "look {}", rings.len());
+                }
+                let mut expected = vec![0; PATIENCE as usize + 1];
+                expected[PATIENCE as usize / 2] = u32::from(!taken);
+                assert_eq!(rings, expected, "what is in hand needs no ring");
+            }
+        });
     }
 }

@@ -6,6 +6,7 @@
 
 mod apps;
 mod domain;
+mod dying;
 mod exec;
 mod hang;
 mod pulse;

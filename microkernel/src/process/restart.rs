@@ -12,14 +12,12 @@ use kd_boot::control::{Event, What};
 use kd_boot::log;
 use kd_boot::policy::{Next, Way};
 use kd_machine::clock;
-use kd_nucleus::{channel, last_words};
+use kd_nucleus::channel;
 
 use super::domain::{Begin, Domain};
 use super::server::{Life, Server};
 use super::supervisor::Supervisor;
 
-/// The signal that cannot be caught.
-const SIGKILL: i32 = 9;
 /// Starts in a row that hang, after which a server is given up.
 const HUNG_STARTS: u32 = 3;
 /// The one that asks to end.
@@ -38,16 +36,21 @@ impl Supervisor {
         server.reap_standby();
         if let (None, true, Life::Up(domain)) = (&server.standby, server.wants_standby(), &server.life) {
             server.shared.berth.reset();
-            let how = Begin::Standby(domain.child.pidfd());
+            let how = Begin::Standby(domain);
             // Without one, a restart is warm.
             let begun = Domain::begin(how, &server.of, &self.prepared, &mut self.wiring, &server.shared);
             server.standby = begun.ok();
         }
         let ready = server.standby.as_ref().is_some_and(Domain::is_prepared);
-        let at_once = server.history.clone().died(&server.policy, false, clock::now());
-        let at_once = matches!(at_once, Next::RestartAt(at) if at <= clock::now());
-        if ready && at_once && !tells_others {
-            server.shared.berth.arm();
+        let now = clock::now();
+        let at_once = |asked| {
+            let next = server.history.clone().died(&server.policy, asked, now);
+            matches!(next, Next::RestartAt(at) if at <= now)
+        };
+        if ready && at_once(false) && !tells_others {
+            // The host does not know whether an end was asked for.
+            let holder = server.domain().map(|domain| domain.child.pid()).filter(|_| at_once(true));
+            server.shared.berth.arm(holder);
         } else {
             server.shared.berth.close();
         }
@@ -67,8 +70,8 @@ impl Supervisor {
         server.hung_starts += u32::from(hung);
         let Some(domain) = server.take_domain() else { return };
         let heir = if server.shared.berth.close() { server.standby.take() } else { None };
-        last_words::silence(domain.child.pidfd());
-        self.dying.push(domain.child);
+        domain.silence();
+        self.dying.add(number, domain);
         if heir.is_none() {
             self.wiring.server_died(&server.of.members);
         }
@@ -109,8 +112,9 @@ impl Supervisor {
         }
         let server = &mut self.servers[number];
         server.life = Life::Down;
-        let standby = server.standby.take().map(|standby| standby.child);
-        self.dying.extend(standby.inspect(|child| child.signal(SIGKILL)));
+        if let Some(standby) = server.standby.take() {
+            self.dying.end(number, standby);
+        }
         server.show();
         events.push(Event { at: clock::now(), who: server.of.name.clone(), what });
     }
@@ -129,7 +133,9 @@ impl Supervisor {
                 Ok(standby)
             }
             unfit => {
-                self.dying.extend(unfit.and_then(Result::err).inspect(|child| child.signal(SIGKILL)));
+                if let Some(Err(unfit)) = unfit {
+                    self.dying.end(number, unfit);
+                }
                 let how = if server.policy.way == Way::Cold { Begin::Cold } else { Begin::AtOnce };
                 Domain::begin(how, &server.of, &self.prepared, &mut self.wiring, &server.shared)
             }

@@ -3,7 +3,6 @@
 use kd_boot::info;
 use kd_boot::order::Together;
 use kd_boot::policy::{History, Policy, Restart, Way};
-use kd_nucleus::process::Child;
 
 use super::domain::{Domain, Shared};
 use super::hang::{Progress, Start};
@@ -116,7 +115,8 @@ impl Server {
 
     /// Reaps a standby that died before it was needed.
     pub fn reap_standby(&mut self) {
-        let lost = |standby: &mut Domain| standby.failed() || standby.child.poll().is_some();
+        let lost =
+            |standby: &mut Domain| standby.failed() || standby.last_words().is_some() || standby.child.poll().is_some();
         if self.standby.as_mut().is_some_and(lost) {
             self.standby = None;
             self.standbys_lost += 1;
@@ -124,13 +124,13 @@ impl Server {
     }
 
     /// The standby, if it is ready to go; one that is not is no use, and is handed back as `Err` to be put away.
-    pub fn take_standby(&mut self) -> Option<Result<Domain, Child>> {
+    pub fn take_standby(&mut self) -> Option<Result<Domain, Domain>> {
         let standby = self.standby.take()?;
         if standby.is_prepared() && standby.last_words().is_none() {
             self.standbys_lost = 0;
             return Some(Ok(standby));
         }
-        Some(Err(standby.child))
+        Some(Err(standby))
     }
 
     /// Descriptors that are readable when something of it ended.

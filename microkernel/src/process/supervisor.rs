@@ -20,11 +20,12 @@ use kd_boot::{Manifest, info};
 use kd_machine::clock;
 use kd_machine::memory::Memory;
 use kd_nucleus::berth::Berth;
-use kd_nucleus::process::{self, Child, signal_name};
+use kd_nucleus::process::{self, signal_name};
 use kd_nucleus::ring::Ring;
 use kd_nucleus::{arena, channel};
 
 use super::domain::{self, Begin, Domain, Shared};
+use super::dying::Dying;
 use super::server::{Life, Server};
 use super::wiring::{Client, Wiring};
 use super::{apps, exec, wiring};
@@ -39,7 +40,7 @@ pub struct Supervisor {
     /// By which domains call for attention.
     ring: &'static Ring,
     /// Processes that are dead and that the host has not buried yet.
-    pub(super) dying: Vec<Child>,
+    pub(super) dying: Dying,
     devices: Devices,
     pub(super) own: Imports,
     apps: Apps,
@@ -100,7 +101,7 @@ impl Supervisor {
             wiring,
             servers,
             ring,
-            dying: Vec::new(),
+            dying: Dying::default(),
             devices,
             own,
             apps: Apps::default(),
@@ -244,9 +245,8 @@ impl Core for Supervisor {
     }
 
     fn watched(&self) -> Vec<i32> {
-        let dying = self.dying.iter().map(Child::pidfd);
         let servers = self.servers.iter().flat_map(Server::watched);
-        let ours = std::iter::once(self.ring.fd()).chain(servers).chain(dying);
+        let ours = std::iter::once(self.ring.fd()).chain(servers).chain(self.dying.watched());
         ours.chain(self.devices.watched()).chain(self.apps.watched()).collect()
     }
 
@@ -263,11 +263,9 @@ impl Core for Supervisor {
             self.attend(number, look, events);
         }
         self.devices.tick(events);
-        let dying = self.dying.len();
-        self.dying.retain_mut(|child| child.poll().is_none());
-        if self.dying.len() < dying {
-            self.wiring.ring_all();
-        }
+        // One of its threads that was just going to sleep on the bell may have been rung in the stead of a successor's.
+        let buried = self.dying.look();
+        buried.into_iter().for_each(|server| self.ring(server));
         let (wiring, own) = (&self.wiring, &self.own);
         self.apps.reap(events, |app| Supervisor::release(wiring, own, app));
     }

@@ -18,7 +18,7 @@ use kd_boot::log;
 use kd_boot::policy::Way;
 use kd_boot::version::{Upgrade, UpgradeError, Version};
 use kd_machine::clock;
-use kd_nucleus::{channel, last_words};
+use kd_nucleus::channel;
 
 use super::domain::{Begin, Domain};
 use super::server::Life;
@@ -31,9 +31,6 @@ const PREPARE: u64 = 15_000_000_000;
 const LIMIT: u64 = 10_000_000_000;
 /// Nanoseconds for which the old one's end of work is watched for closely, since nobody rings for it.
 const CLOSELY: u64 = 2_000_000;
-
-/// The signal that cannot be caught.
-const SIGKILL: i32 = 9;
 
 /// How far it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,9 +82,10 @@ impl Supervisor {
         if server.upgrading.is_some() || server.shared.berth.close() {
             return Err(UpgradeError::NotUp(name.clone()));
         }
-        let how = Begin::Successor(domain.child.pidfd());
-        let standby = server.standby.take().map(|standby| standby.child);
-        self.dying.extend(standby.inspect(|child| child.signal(SIGKILL)));
+        let how = Begin::Successor(domain);
+        if let Some(standby) = server.standby.take() {
+            self.dying.end(number, standby);
+        }
         server.shared.berth.reset();
         mine.exchange(version.clone());
         let begun = Domain::begin(how, &server.of, &self.prepared, &mut self.wiring, &server.shared);
@@ -149,8 +147,8 @@ impl Supervisor {
         shut && self.served(number).all(|wire| channel::is_idle(&wire.channel))
     }
 
-    /// Wakes a server whose gate was moved.
-    fn ring(&self, number: usize) {
+    /// Wakes a server: its gate was moved, or a ring went astray.
+    pub(super) fn ring(&self, number: usize) {
         let members = &self.servers[number].of.members;
         members.iter().filter_map(|&member| self.wiring.bell(member)).for_each(|bell| bell.ring());
     }
@@ -160,8 +158,8 @@ impl Supervisor {
         let server = &mut self.servers[number];
         let Some(Upgrading { successor, version, what, .. }) = server.upgrading.take() else { return };
         if let Some(old) = server.take_domain() {
-            last_words::silence(old.child.pidfd());
-            self.dying.push(old.child);
+            old.silence();
+            self.dying.add(number, old);
         }
         self.wiring.server_died(&server.of.members);
         server.of.members.first().map(|&member| self.prepared[member].exchange(version));
@@ -211,8 +209,8 @@ impl Supervisor {
 
     fn put_away(&mut self, number: usize, successor: Domain) {
         // It may have the device.
-        last_words::silence(successor.child.pidfd());
-        self.dying.push(successor.child);
+        successor.silence();
+        self.dying.end(number, successor);
         self.servers[number].shared.berth.reset();
     }
 }

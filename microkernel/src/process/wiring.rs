@@ -178,12 +178,6 @@ impl Wiring {
         }
     }
 
-    /// Rings every bell: until the host has buried a server, its threads sleep on the bell that its successor's sleep on, and
-    /// a ring that woke one of them woke nobody.
-    pub fn ring_all(&self) {
-        self.wires.iter().for_each(|wire| wire.channel.bell.ring());
-    }
-
     /// Whether a server has calls in hand or waiting.
     pub fn is_called(&self, server: usize) -> bool {
         let mut wires = self.wires.iter().filter(|wire| wire.server == server);

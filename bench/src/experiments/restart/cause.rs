@@ -53,7 +53,8 @@ pub(super) struct Cause {
     notice: Times,
     restart: Times,
     back: Times,
-    /// From the death to the end of the first good round.
+    /// From the death to the first answer of a call in a good round, and to the end of the first such round.
+    first_call: Times,
     first_answer: Times,
     gap: Times,
     /// A kill and a fork without a kernel.
@@ -71,8 +72,8 @@ pub(super) struct Cause {
 
 impl Cause {
     pub fn new_boot(&mut self) {
-        let Cause { notice, restart, back, first_answer, gap, bare, .. } = self;
-        [notice, restart, back, first_answer, gap, bare].into_iter().for_each(Times::new_boot);
+        let Cause { notice, restart, back, first_call, first_answer, gap, bare, .. } = self;
+        [notice, restart, back, first_call, first_answer, gap, bare].into_iter().for_each(Times::new_boot);
     }
 
     /// What failed, or has an unknown outcome, between two counts.
@@ -118,6 +119,9 @@ impl Cause {
         self.notice.push(noticed.saturating_sub(death));
         self.restart.push(back.saturating_sub(noticed));
         self.back.push(back.saturating_sub(death));
+        if let Some(first) = app.board.answers().filter(|at| *at > death).min() {
+            self.first_call.push(first - death);
+        }
         let rounds = app.board.recent();
         let after = || rounds.iter().filter(|(_, end)| *end > death);
         if let Some(first) = after().map(|(_, end)| end - death).min() {
@@ -139,6 +143,7 @@ impl Cause {
             ("notice_time", &self.notice),
             ("restart_time", &self.restart),
             ("back_time", &self.back),
+            ("first_call_time", &self.first_call),
             ("first_answer_time", &self.first_answer),
             ("longest_gap", &self.gap),
         ];

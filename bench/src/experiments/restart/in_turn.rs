@@ -241,7 +241,8 @@ impl Case {
         let total = |metric, count: u64| columns.value(metric, "total", "count", count as f64, self.cause.deaths);
         let mut records = self.cause.records(&columns, plan.seed);
         if load_of(&self.victims).components.is_empty() {
-            records.retain(|record| !["first_answer_time", "longest_gap"].contains(&record.metric.as_str()));
+            let of_the_load = ["first_call_time", "first_answer_time", "longest_gap"];
+            records.retain(|record| !of_the_load.contains(&record.metric.as_str()));
         }
         records.push(total("loads_lost", self.stuck));
         if self.second == Second::InRecovery {

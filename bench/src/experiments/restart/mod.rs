@@ -13,6 +13,7 @@
 //! | [`each_second`] | a kill each second: drift, leaks, and throughput |
 //! | [`random_kills`] | kills at random moments: what is lost, and what happens twice |
 //! | [`idle`] | a server that is stuck though nobody calls it |
+//! | [`misbehaving`] | a server that answers noise, or takes all memory |
 //! | [`keyed`] | faults behind protection keys |
 //! | [`oopsing`] | the same fault in the monolithic kernel: what still works, and the way back |
 //! | [`upgrade`] | another version of a driver, in both |
@@ -24,6 +25,7 @@ mod idle;
 pub mod in_turn;
 pub mod keyed;
 mod killing;
+pub mod misbehaving;
 mod oopsing;
 pub mod random_kills;
 mod timeline;
@@ -96,6 +98,8 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Vec<Record>, BootFailu
     }
     records.extend(in_turn.records(plan));
     records.extend(idle::run(plan)?);
+    tell("servers that misbehave");
+    records.extend(misbehaving::run(plan)?);
     let mut random_kills = RandomKills::default();
     let time = if plan.long { KILLING } else { share(plan, RANDOM_KILLS) };
     random_kills.run(KILLS, time, &mut random, &mut |kill| tell(&format!("kill {kill} at a random moment")))?;

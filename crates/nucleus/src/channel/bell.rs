@@ -38,6 +38,12 @@ impl Bell {
         futex::wake(self.page.word(), 1);
     }
 
+    /// Wakes all who sleep. With a dead server, they are threads that the host has not ended yet: each that is left here would be
+    /// woken in the stead of one of the successor's.
+    pub fn clear_out(&self) {
+        futex::wake(self.page.word(), u32::MAX);
+    }
+
     /// Sleeps until it has been rung more often than `rung`; may return early.
     pub fn sleep(&self, rung: u32) {
         futex::wait(self.page.word(), rung);

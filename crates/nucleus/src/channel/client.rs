@@ -198,6 +198,7 @@ impl Port for ChannelPort {
 
     fn violated(&self) {
         self.channel.counters().violations.fetch_add(1, Relaxed);
+        watch::complain();
     }
 
     fn repeated(&self) {

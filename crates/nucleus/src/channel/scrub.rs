@@ -12,13 +12,14 @@ use crate::sync::atomic::{Ordering::*, fence};
 /// The server died: what it had in hand is answered `DIED`; what it had not begun waits for its successor.
 pub fn scrub(channel: &Channel) {
     channel.attention().store(ASLEEP, SeqCst);
+    channel.bell.clear_out();
     for (slot, line) in channel.lines().iter().enumerate() {
         let (state, in_hand) = channel.look(slot);
         if slot >= CALL_SLOTS && state.what() != REQUEST {
             line.state.store(State::new(IDLE, state.number()).0, Release);
         } else if in_hand || state.what() > DIED {
             answer_died(line, state);
-        } else {
+        } else if state.what() != IDLE {
             // It may have answered, and died before it could wake who waits.
             futex::wake(&line.state, 1);
         }

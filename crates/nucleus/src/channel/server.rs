@@ -14,7 +14,7 @@
 //! A pool may have a [`Gate`]: while that is shut, requests stay where they are, for whoever opens it or comes instead.
 
 use std::cell::Cell;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use kd_api::server::{Answer, Dispatch, Incoming, Replier, SCRATCH};
 use kd_api::{Caller, Errno, Message};
@@ -25,7 +25,7 @@ use super::layout::{CALL_SLOTS, Channel, Line};
 use super::state::{ASLEEP, AWAKE, CLOSED, IDLE, REPLY, REQUEST, State};
 use super::{Patience, SERVER_HEAD_START, Wait};
 use crate::futex;
-use crate::sync::atomic::{AtomicU32, Ordering::*, fence};
+use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering::*, fence};
 use crate::sync::thread_local;
 use crate::threads;
 use crate::watch::{self, Watch};
@@ -46,6 +46,9 @@ pub struct Pool {
     lost: AtomicU32,
     /// Threads started in their place so far.
     replaced: AtomicU32,
+    /// Whether the first thread is the only one yet, and what it does to have the others.
+    alone: AtomicBool,
+    others: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 /// The call that a thread works on: what is needed to answer it in the thread's stead.
@@ -132,6 +135,8 @@ impl Pool {
             blocking: AtomicU32::new(0),
             lost: AtomicU32::new(0),
             replaced: AtomicU32::new(0),
+            alone: AtomicBool::new(false),
+            others: Mutex::new(None),
         };
         pool.set_attention(ASLEEP);
         Box::leak(Box::new(pool))
@@ -146,6 +151,41 @@ impl Pool {
     pub fn run(&'static self) -> ! {
         (2..=self.threads).for_each(|number| self.start_thread(number));
         self.work(1)
+    }
+
+    /// Makes the calling thread the first, which takes a request up that waits already: nobody has to be woken for that, nor comes
+    /// in its way. When it has answered, or must wait, it has the second started, which does `meanwhile` and starts all others.
+    pub fn lead(&'static self, meanwhile: impl FnOnce() + Send + 'static) -> ! {
+        let second = move || {
+            (3..=self.threads).for_each(|number| self.start_thread(number));
+            meanwhile();
+            self.work(2)
+        };
+        let call = || {
+            // With one thread alone nobody answers while it waits; its supervisor starts another process.
+            threads::spawn("server-2".into(), second).unwrap_or_else(|_| std::process::abort());
+        };
+        *self.others.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(call));
+        self.alone.store(true, Relaxed);
+        NUMBER.set(1);
+        watch::join(self);
+        let (mut request, mut reply) = (Message::default(), Message::default());
+        if self.watches(1)
+            && let Some(taken) = self.take(&mut request)
+        {
+            self.serve(taken, &request, &mut reply, &mut vec![0; SCRATCH]);
+        }
+        self.call_others();
+        self.work(1)
+    }
+
+    /// Has the others started, if they are not yet.
+    #[inline]
+    fn call_others(&self) {
+        if self.alone.load(Relaxed) && self.alone.swap(false, Relaxed) {
+            let others = self.others.lock().unwrap_or_else(PoisonError::into_inner).take();
+            others.into_iter().for_each(|call| call());
+        }
     }
 
     /// Replaces threads that left for good.
@@ -318,6 +358,7 @@ impl Pool {
 
 impl Watch for Pool {
     fn leaving(&self) {
+        self.call_others();
         let me = NUMBER.get();
         if self.watcher.load(Relaxed) != me {
             return;

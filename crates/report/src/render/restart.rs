@@ -11,20 +11,23 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 use std::collections::BTreeSet;
 
-/// Times, shown as median with p99 and maximum.
-const TIMES: [(&str, &str); 5] = [
+/// Times, shown as median with p99 and maximum; a column only where somebody measured it, as with all others.
+const TIMES: [(&str, &str); 6] = [
     ("notice_time", "noticed after"),
     ("restart_time", "restarted after"),
     ("back_time", "answers again after"),
-    ("first_answer_time", "first good answer after"),
+    ("first_call_time", "first call answered after"),
+    ("first_answer_time", "first good round after"),
     ("longest_gap", "longest gap for the app"),
 ];
 
-/// What a restart is held against; a column only where somebody measured it.
+/// What a restart is held against.
 const LIMITS: [(&str, &str); 2] = [("bare_time", "bare kill and fork"), ("over_bare", "over bare")];
 
-/// Totals over all trials; a column only where somebody counted it.
-const TOTALS: [(&str, &str); 7] = [
+/// Totals over all trials.
+const TOTALS: [(&str, &str); 9] = [
+    ("misdeeds", "done"),
+    ("noticed", "of these noticed"),
     ("deaths", "deaths"),
     ("calls_failed", "calls failed"),
     ("calls_repeated", "calls repeated"),
@@ -79,7 +82,8 @@ fn numbers(records: &[&Record]) -> String {
     let counted = |(m, _): &&(&str, &str)| records.iter().any(|r| r.metric == *m);
     let totals: Vec<_> = TOTALS.iter().filter(counted).collect();
     let limits: Vec<_> = LIMITS.iter().filter(counted).collect();
-    let columns = TIMES.iter().chain(limits.iter().copied()).chain(totals.iter().copied());
+    let times: Vec<_> = TIMES.iter().filter(counted).collect();
+    let columns = times.iter().copied().chain(limits.iter().copied()).chain(totals.iter().copied());
     let columns = columns.map(|(_, name)| (*name).to_owned());
     let heads: Vec<String> = std::iter::once("kernel".into()).chain(columns).collect();
     let mut notes = Notes::default();
@@ -95,7 +99,7 @@ fn numbers(records: &[&Record]) -> String {
             let is_own = |r: &&&Record| row(r) == (series.clone(), n, way.clone());
             let own: Vec<&Record> = here.iter().filter(is_own).copied().collect();
             let total = |m: &str| own.iter().find(|r| r.metric == m && r.statistic == "total").copied();
-            let mut cells: Vec<Cell> = TIMES.iter().map(|(m, _)| time_cell(&own, m, &mut notes)).collect();
+            let mut cells: Vec<Cell> = times.iter().map(|(m, _)| time_cell(&own, m, &mut notes)).collect();
             cells.extend(limits.iter().map(|(m, _)| time_cell(&own, m, &mut notes)));
             cells.extend(totals.iter().map(|(m, _)| Cell::figure(total(m), &mut notes)));
             let way = if way.is_empty() { way } else { format!(", {way}") };

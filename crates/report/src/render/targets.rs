@@ -39,15 +39,15 @@ const fn ratio(what: &'static str, metric: &'static str, of: &'static str, limit
 }
 
 const fn answer(what: &'static str, of: &'static str, limit: f64) -> Target {
-    Target { what, metric: "first_answer_time", statistic: "median", of, limit: Limit::AtMost(limit), deaths: 0 }
+    Target { what, metric: "first_call_time", statistic: "median", of, limit: Limit::AtMost(limit), deaths: 0 }
 }
 
 const TARGETS: [Target; 11] = [
     none("acknowledged bytes lost", "acknowledged_bytes_lost", "/random_kills/warm", KILLS),
     none("executed twice", "executed_twice", "/random_kills/warm", KILLS),
     ratio("warm: from kill to answer, over a bare kill and fork", "over_bare", "/kill/warm", Limit::AtMost(1.5), 0),
-    answer("standby: first good answer after a fault", "/null_dereference/standby", 150.0),
-    answer("behind a key: first good answer after a fault", "/null_dereference", 20.0),
+    answer("standby: first call answered after a fault", "/null_dereference/standby", 150.0),
+    answer("behind a key: first call answered after a fault", "/null_dereference", 20.0),
     ratio("a kill each second: throughput", "throughput_ratio", "/each_second/standby", Limit::AtLeast(0.95), SECONDS),
     ratio(
         "a kill each second: way back, second half over first",
