@@ -36,7 +36,7 @@ impl Answers {
         let answers = Arc::new(Answers::default());
         let observer: Arc<dyn Observer> = answers.clone();
         let sys: Arc<dyn Syscalls> =
-            Arc::new(SyscallsAround { around: Observed(observer.clone()), inner: env.sys.clone() });
+            Arc::new(SyscallsAround { around: Observed::new(observer.clone()), inner: env.sys.clone() });
         (answers, Env { sys, services: env.services.observed(&observer), ..env.clone() })
     }
 
