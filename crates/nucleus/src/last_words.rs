@@ -107,23 +107,19 @@ pub fn silence(pid: i32, pidfd: i32, threads: &[i32]) {
     }
 }
 
-/// Has a process with these threads end when nobody else wants the cores.
+/// Has a process with these threads end, behind whoever else wants the cores.
 pub fn bury(pid: i32, pidfd: i32, threads: &[i32]) {
     give_way(pid, threads);
     process::signal(pidfd, libc::SIGKILL);
 }
 
-/// Leaves the threads of a process the time that nobody else wants: of one that may be ending already.
+/// Leaves the threads of a process as little time as others want: of one that may be ending already. Not only what nobody wants:
+/// on a busy machine that comes to nothing, and who waits for this end would wait for as long as others are busy.
 pub fn give_way(pid: i32, threads: &[i32]) {
     const NICEST: i32 = 19;
     for &thread in threads.iter().filter(|&&thread| tell(thread, pid, 0)) {
-        // One that runs is looked at anew because of its niceness, and has little to say because of its policy.
-        // SAFETY: plain system calls, on a live parameter, for which all zeros are valid.
-        unsafe {
-            libc::setpriority(libc::PRIO_PROCESS, thread as libc::id_t, NICEST);
-            let idle: libc::sched_param = std::mem::zeroed();
-            libc::sched_setscheduler(thread, libc::SCHED_IDLE, &raw const idle);
-        }
+        // SAFETY: plain system call.
+        unsafe { libc::setpriority(libc::PRIO_PROCESS, thread as libc::id_t, NICEST) };
     }
 }
 
