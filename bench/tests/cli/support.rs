@@ -161,6 +161,15 @@ pub fn alive(pid: i32) -> bool {
     Process::find(pid).is_some_and(|process| !process.zombie)
 }
 
+/// Waits until a process is there no more.
+pub fn gone(pid: i32) {
+    let begin = Instant::now();
+    while alive(pid) {
+        assert!(begin.elapsed() < LIMIT, "process {pid} is still there");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// Sends a signal by the shell's own `kill`, as a person would.
 pub fn signal(name: &str, pid: i32) {
     let status = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status();

@@ -1,6 +1,6 @@
 //! A key-value store in memory. A value is replaced as a whole: whoever reads sees the old one or the new one.
 //!
-//! Where there is a store ([`values`](crate::values)), values outlive their server; else a restarted one is empty, and its
+//! Where there is a store ([`values`]), values outlive their server; else a restarted one is empty, and its
 //! clients are told `ENOENT`.
 
 use alloc::sync::Arc;
