@@ -95,7 +95,7 @@ fn table(me: u32) -> Vec<(i64, If)> {
         // It ends itself, and its dying threads give way.
         (libc::SYS_kill, Is(0, me)),
         (libc::SYS_tgkill, Is(0, me)),
-        (libc::SYS_setpriority, Is(0, libc::PRIO_PROCESS as u32)),
+        (libc::SYS_setpriority, Is(0, libc::PRIO_PROCESS)),
     ]);
     #[cfg(target_arch = "x86_64")]
     all.extend([
