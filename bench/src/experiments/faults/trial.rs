@@ -58,8 +58,9 @@ fn attempt(
     let victim = Victim::find(&boot, seed)?;
     let target = subject.target(&boot)?;
     let execution = NonZeroU64::new(execution).ok_or("executions count from one")?;
-    let armed = inject(target.pid, &target.site, target.room, fault, execution, Some(victim.address))?;
+    // What came before is not this fault's; it may happen as soon as it is armed.
     boot.events()?;
+    let armed = inject(target.pid, &target.site, target.room, fault, execution, Some(victim.address))?;
     // Arming stopped the component for a moment; the longest round is counted from here on.
     caller.board.set(Field::LongestRound, 0);
 
