@@ -28,6 +28,8 @@ const BAD: u32 = 3;
 const QUIET: u32 = 3;
 const SETTLE: u32 = 25;
 const BETWEEN: Duration = Duration::from_millis(4);
+/// CPU time between two such looks that is no work.
+const REST: Duration = Duration::from_micros(200);
 /// Looks at most until a supervisor has answered a broken message: many of its own.
 const LOOKS: u32 = 50;
 
@@ -222,14 +224,21 @@ impl<'a> Stage<'a> {
     /// Where somebody died, others may still be putting things away, and what comes of that belongs to the trial: waits
     /// until nobody in the kernel wants a core any more. Where somebody loops that would never be.
     fn rest(&mut self) {
-        let mut quiet = 0;
+        let (mut quiet, mut used) = (0, Duration::ZERO);
         for _ in 0..SETTLE {
             let gone = self.collect().is_err() || self.kernel_died();
             if gone || self.events.is_empty() || self.caller.seen.hung || self.other.seen.hung || quiet == QUIET {
                 return;
             }
             std::thread::sleep(BETWEEN);
-            quiet = if self.kernel().into_iter().any(process::is_runnable) { 0 } else { quiet + 1 };
+            let kernel = self.kernel();
+            let now: Duration = kernel.iter().map(|&pid| process::cpu_time(pid)).sum();
+            quiet = if now.abs_diff(used) <= REST { quiet + 1 } else { 0 };
+            used = now;
+            // Who gets no core on a busy machine wants one all the same. Clocks are cheap to look at, this is not.
+            if quiet == QUIET && kernel.into_iter().any(process::is_runnable) {
+                quiet = 0;
+            }
         }
     }
 

@@ -67,12 +67,15 @@ pub fn serve(control: &Socket, boot: impl Fn(Manifest) -> Result<Box<dyn Core>, 
         if !ready.first().copied().unwrap_or(true) {
             continue;
         }
-        let Ok((request, fds)) = control.receive::<Request>() else { return };
+        let Ok((request, fds)) = control.receive::<Request>() else { break };
         let answer = answer(request, fds, &mut core, &mut events, &mut bare, &boot);
         if control.send(&answer, &[]).is_err() {
-            return;
+            break;
         }
     }
+    // All at once: each is waited for when it is dropped, and takes less of a core with every thread that has ended before. What
+    // is watched is a process's end, or takes no signal.
+    core.iter().flat_map(|core| core.watched()).for_each(|fd| process::signal(fd, SIGKILL));
 }
 
 fn answer(

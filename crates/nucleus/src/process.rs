@@ -302,6 +302,11 @@ pub fn bring_back(pid: i32) {
     schedule(pid, libc::SCHED_OTHER, |_| true);
 }
 
+/// The same for one thread, 0 for the calling one, that the host knows by this number.
+pub fn bring_back_thread(thread: i32) {
+    schedule_thread(thread, libc::SCHED_OTHER);
+}
+
 /// Sets how those threads of a process are scheduled that are in some state.
 fn schedule(pid: i32, policy: i32, wanted: impl Fn(char) -> bool) {
     let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return };
@@ -310,12 +315,15 @@ fn schedule(pid: i32, policy: i32, wanted: impl Fn(char) -> bool) {
         let state = stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
         let thread = task.file_name().to_str().and_then(|name| name.parse().ok());
         let Some(thread) = thread.filter(|_| state.is_some_and(&wanted)) else { continue };
-        // SAFETY: all-zero parameters are what these policies take; they are live. A thread that is gone is an error
-        // nobody needs.
-        unsafe {
-            let none: libc::sched_param = std::mem::zeroed();
-            libc::sched_setscheduler(thread, policy, &raw const none);
-        }
+        schedule_thread(thread, policy);
+    }
+}
+
+fn schedule_thread(thread: i32, policy: i32) {
+    // SAFETY: plain system call, on live parameters; these policies take all zeros. A thread that is gone is an error nobody needs.
+    unsafe {
+        let none: libc::sched_param = std::mem::zeroed();
+        libc::sched_setscheduler(thread, policy, &raw const none);
     }
 }
 
@@ -431,12 +439,7 @@ pub fn be_nice(niceness: i32) {
 
 /// Whether the calling thread, when it is woken, takes a core from nobody who is at work.
 pub fn let_others_finish(yes: bool) {
-    let policy = if yes { libc::SCHED_BATCH } else { libc::SCHED_OTHER };
-    // SAFETY: plain system call, on a live parameter, for which all zeros are valid; 0 is the calling thread.
-    unsafe {
-        let none: libc::sched_param = std::mem::zeroed();
-        libc::sched_setscheduler(0, policy, &raw const none);
-    }
+    schedule_thread(0, if yes { libc::SCHED_BATCH } else { libc::SCHED_OTHER });
 }
 
 /// Waits until one of the descriptors is readable, at most `limit`; returns which are.
