@@ -295,6 +295,26 @@ fn in_a_monolith_a_file_system_is_unmounted_first_and_mounted_again() {
     assert_eq!(next(&mut app, 4)[1..], [(); 3].map(|()| Outcome::Number(0)), "the old version, and mounted");
 }
 
+/// Of those who use a disk, one is in the way: whoever let go of it before has it again.
+#[test]
+fn in_a_monolith_who_let_go_in_vain_has_it_again() {
+    let device = || Call::Open { path: "/../../../../dev/vda".into(), flags: open::RDWR, mode: 0 };
+    let file = || Call::Open { path: "/../../../../mnt/f".into(), flags: open::CREAT | open::RDWR, mode: 0o600 };
+    let calls = [device(), Call::Pause, file(), Call::Close(0), Call::Pause, device(), Call::Pread(0, 0, 512)];
+    let boot = MONOLITHIC.boot(1);
+    let mut app = MONOLITHIC.script(&boot, 1, &calls);
+    assert_eq!(next(&mut app, 1), [Outcome::Number(0)]);
+    let by_vfs = boot.upgrade(&upgrade("vdisk", &[])).expect_err("the device is open").to_string();
+    assert!(by_vfs.contains("`blk` is in use by `vfs`") && by_vfs.contains("EBUSY"), "{by_vfs}");
+    app.board.set(Field::Stop, 1);
+    assert_eq!(next(&mut app, 3)[1..], [Outcome::Number(1), Outcome::Number(0)], "the file system is mounted");
+    let by_jfs = boot.upgrade(&upgrade("vdisk", &[])).expect_err("a file is open").to_string();
+    assert!(by_jfs.contains("`blk` is in use by `jfs`") && by_jfs.contains("EBUSY"), "{by_jfs}");
+    app.board.set(Field::Stop, 2);
+    let found = next(&mut app, 3);
+    assert!(matches!(found[2], Outcome::Bytes(512, _)), "the device is there: {found:?}");
+}
+
 /// The load of an experiment: it puts its files away, and rounds that were due meanwhile are late and not lost.
 #[test]
 fn a_load_can_be_sent_away_and_called_back() {

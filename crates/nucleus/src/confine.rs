@@ -92,10 +92,9 @@ fn table(me: u32) -> Vec<(i64, If)> {
         // Threads, no processes. What the filter cannot look into is done the old way.
         (libc::SYS_clone, Has(0, libc::CLONE_THREAD as u32)),
         (libc::SYS_clone3, Refused(libc::ENOSYS as u32)),
-        // It ends itself, and its dying threads give way.
+        // It ends itself.
         (libc::SYS_kill, Is(0, me)),
         (libc::SYS_tgkill, Is(0, me)),
-        (libc::SYS_setpriority, Is(0, libc::PRIO_PROCESS)),
     ]);
     #[cfg(target_arch = "x86_64")]
     all.extend([
