@@ -57,3 +57,23 @@ fn a_kernel_that_died_as_it_waited_is_no_loss() {
     until("a reboot", || boot.component("vfs").is_ok_and(|now| now.restarts == 1));
     assert_ne!(pid(&boot).to_string(), spare);
 }
+
+/// A device that reaches all memory reaches one arena; two kernels would have it at once.
+#[test]
+fn beside_a_device_without_an_iommu_no_kernel_waits() {
+    let mut manifest = Manifest { kexec: true, panic_on_oops: true, ..MONOLITHIC.manifest(1) };
+    manifest.entries.iter_mut().filter_map(|entry| entry.ring.as_mut()).for_each(|ring| ring.iommu = false);
+    let boot = Boot::new(&manifest).expect("boots");
+    let before = pid(&boot);
+    // A root looks whether one is to be loaded before each answer; one is there after some milliseconds.
+    for _ in 0..100 {
+        assert_eq!(waiting(&boot), None);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    boot.signal("kernel", KILL).expect("it runs");
+    until("a reboot", || boot.component("vfs").is_ok_and(|now| now.restarts == 1));
+    assert_ne!(pid(&boot), before);
+    let look = [Call::Open { path: "/f".into(), flags: open::CREAT | open::RDWR, mode: 0o600 }];
+    let made = outcomes(&mut MONOLITHIC.script_under(&boot, 1, "/mnt", &look));
+    assert_eq!(made, [Outcome::Number(0)], "its disk is mounted again");
+}

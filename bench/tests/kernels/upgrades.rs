@@ -232,7 +232,10 @@ fn in_a_monolith_users_close_first_and_find_their_data_again() {
     assert!(busy.contains("in use by `vfs`") && busy.contains("EBUSY"), "{busy}");
     app.board.set(Field::Stop, 1);
     assert_eq!(next(&mut app, 2)[1], Outcome::Number(0), "closed");
+    let code = |boot: &Boot| boot.patch("ramdisk").expect("it runs").expect("it is a module").base;
+    let unloaded = code(&boot);
     boot.upgrade(&upgrade("ramdisk", &[("max_kb", 64)])).expect("nobody uses it");
+    assert_ne!(code(&boot), unloaded, "what a fault is put into is the code that runs");
     let events = boot.events().expect("the root lives");
     let what = events.iter().map(|event| &event.what).find(|what| matches!(what, What::Upgraded(_)));
     assert!(matches!(what, Some(What::Upgraded(how)) if how.contains("with max_kb=64")), "{events:?}");
@@ -313,6 +316,17 @@ fn in_a_monolith_who_let_go_in_vain_has_it_again() {
     app.board.set(Field::Stop, 2);
     let found = next(&mut app, 3);
     assert!(matches!(found[2], Outcome::Bytes(512, _)), "the device is there: {found:?}");
+}
+
+/// What apps hold of a kernel they hold as long as it runs.
+#[test]
+fn in_a_monolith_who_serves_apps_and_cannot_let_go_keeps_a_module_in() {
+    let mut manifest = MONOLITHIC.manifest(1);
+    let queue = manifest.entries.iter_mut().find(|entry| entry.name == "blk");
+    queue.expect("there is a block layer").apps = true;
+    let boot = Boot::new(&manifest).expect("boots");
+    let busy = boot.upgrade(&upgrade("vdisk", &[])).expect_err("apps may call its user").to_string();
+    assert!(busy.contains("`vdisk` is in use by `blk`") && busy.contains("EBUSY"), "{busy}");
 }
 
 /// The load of an experiment: it puts its files away, and rounds that were due meanwhile are late and not lost.
