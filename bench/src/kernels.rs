@@ -33,6 +33,7 @@ static PARK: kd_sync::Park = kd_sync::Park { wait: kd_nucleus::futex::park, wake
 static HOST: kd_sync::Host = kd_sync::Host {
     spawn: |name, body| kd_nucleus::threads::spawn(name.into(), body).is_ok(),
     now: kd_machine::clock::today,
+    exact_now: kd_machine::clock::today_exactly,
     wait_for: kd_nucleus::futex::wait_for,
     log: kd_boot::log::say,
 };

@@ -18,8 +18,10 @@ use crate::park::{wait, wake};
 pub struct Host {
     /// Runs a body on a thread of its own, named for people who look; `false` if there is none to be had.
     pub spawn: fn(name: &str, body: Box<dyn FnOnce() + Send>) -> bool,
-    /// Nanoseconds since 1970.
+    /// Nanoseconds since 1970, as files are dated: some milliseconds may have the same.
     pub now: fn() -> u64,
+    /// The same exactly.
+    pub exact_now: fn() -> u64,
     /// Sleeps while the word holds `expected`, at most so many nanoseconds; may return early.
     pub wait_for: fn(word: &AtomicU32, expected: u32, nanos: u64),
     /// Appends a line to the kernel's log.
@@ -33,9 +35,14 @@ pub fn install_host(host: &'static Host) {
     let _ = HOOK.set(host);
 }
 
-/// Nanoseconds since 1970; 0 without a host.
+/// Nanoseconds since 1970, as files are dated; 0 without a host.
 pub fn now() -> u64 {
     HOOK.get().map_or(0, |host| (host.now)())
+}
+
+/// The same by a clock that says nothing twice: a number that nobody had who was started before. 0 without a host.
+pub fn exact_now() -> u64 {
+    HOOK.get().map_or(0, |host| (host.exact_now)())
 }
 
 /// Appends a line to the kernel's log; nothing without a host.

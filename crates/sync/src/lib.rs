@@ -19,7 +19,7 @@ mod raw;
 mod rendezvous;
 mod wait_queue;
 
-pub use kthread::{Context, Host, Kthread, install_host, log, now};
+pub use kthread::{Context, Host, Kthread, exact_now, install_host, log, now};
 pub use park::{Park, install};
 pub use raw::{RawMutex, RawRwLock};
 pub use rendezvous::{Waiter, rendezvous};

@@ -16,6 +16,7 @@ static PARK: Park = Park { wait: |word, expected, _| while_it_holds(word, expect
 static HOST: Host = Host {
     spawn: |name, body| std::thread::Builder::new().name(name.into()).spawn(body).is_ok(),
     now: || 1,
+    exact_now: || 2,
     wait_for: |word, expected, _| while_it_holds(word, expected),
     log: |_| (),
 };
@@ -24,10 +25,10 @@ static HOST: Host = Host {
 fn a_thread_works_when_woken_and_ends_when_dropped() {
     // Before there is a host there are no threads, and the caller does the work itself.
     assert!(Kthread::run("early", |_| unreachable!()).is_none());
-    assert_eq!(kd_sync::now(), 0);
+    assert_eq!((kd_sync::now(), kd_sync::exact_now()), (0, 0));
     kd_sync::install(&PARK);
     kd_sync::install_host(&HOST);
-    assert_eq!(kd_sync::now(), 1);
+    assert_eq!((kd_sync::now(), kd_sync::exact_now()), (1, 2));
 
     let done = Arc::new((Mutex::new(0), WaitQueue::new()));
     let shared = done.clone();

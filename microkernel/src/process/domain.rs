@@ -265,6 +265,7 @@ impl Own<'_> {
             }
         }
         process::close_descriptors_but([ring.fd()]);
+        wiring.let_others_finish(members, |server| self.prepared[server].component.interface);
         let check = matches!(how, Begin::Successor(_));
         let mut pools = self.go(loaded, wiring, check)?.into_iter();
         page.get(READY_AT).store(clock::now(), Release);

@@ -138,6 +138,7 @@ mod tests {
     use kd_boot::Manifest;
     use kd_boot::manifest::{Kernel, Placement};
     use kd_nucleus::channel::{self, Channel, ChannelPort, Wait};
+    use std::sync::atomic::AtomicBool;
     use std::sync::atomic::Ordering::SeqCst;
 
     use super::super::wiring::Wire;
@@ -228,6 +229,25 @@ mod tests {
                     std::thread::sleep(Duration::from_millis(1));
                 }
             }
+        });
+    }
+
+    #[test]
+    fn a_successor_waits_for_what_its_predecessor_asked_of_others() {
+        with_a_call(|wiring, _, wire, _| {
+            let Client::Component(caller) = wire.client else { panic!("a driver serves components") };
+            let (channel, answered) = (wire.channel.clone(), AtomicBool::new(false));
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    std::thread::sleep(Duration::from_millis(5));
+                    answered.store(true, SeqCst);
+                    channel::abandon(&channel);
+                });
+                // Who has asked nothing is not kept.
+                wiring.let_others_finish(&[usize::MAX], |_| <dyn BlockDevice>::info());
+                wiring.let_others_finish(&[caller], |_| <dyn BlockDevice>::info());
+                assert!(answered.load(SeqCst), "not before");
+            });
         });
     }
 

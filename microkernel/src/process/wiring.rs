@@ -2,8 +2,10 @@
 
 use std::os::fd::RawFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kd_api::client::Port;
+use kd_api::message::InterfaceInfo;
 use kd_api::{Caller, Handle, Imports};
 use kd_boot::Manifest;
 use kd_boot::inherit::{memory, named};
@@ -175,6 +177,22 @@ impl Wiring {
             } else if matches!(wire.client, Client::Component(member) if members.contains(&member)) {
                 channel::reset(&wire.channel);
             }
+        }
+    }
+
+    /// Waits until what a predecessor of these components asked of others is done: a write of its own would else come after what
+    /// its successor has read, or written, in its place. Not for what may wait for ever, as for bytes of a pipe. A server that
+    /// does not get done is condemned for that by the supervisor, as whenever a call stays in hand.
+    pub fn let_others_finish(&self, members: &[usize], interface: impl Fn(usize) -> &'static InterfaceInfo) {
+        const LOOK: Duration = Duration::from_micros(50);
+        let ours = |wire: &&Wire| matches!(wire.client, Client::Component(member) if members.contains(&member));
+        let under_way = |wire: &Wire| {
+            let operation = |number| interface(wire.server).operation(number);
+            let mut calls = channel::stuck(&wire.channel).map(|call| operation(call.operation));
+            calls.any(|operation| operation.is_none_or(|operation| !operation.blocking && !operation.deferred))
+        };
+        while self.wires.iter().filter(ours).any(under_way) {
+            std::thread::sleep(LOOK);
         }
     }
 

@@ -46,7 +46,7 @@ pub struct SuperBlock {
     pub names: Arc<AtomicUsize>,
     /// Blocks kept for extent blocks, so that room once promised can be used.
     pub reserve: u32,
-    /// The time of the mount: which of all mounts this one is.
+    /// Which of all mounts this one is: the sequence number that it began with, which each mount makes larger.
     pub instance: u64,
     flusher: Mutex<Option<Kthread>>,
 }
@@ -84,7 +84,7 @@ impl SuperBlock {
             renaming: Mutex::new(()),
             names: Arc::default(),
             reserve: (geometry.blocks / 64).min(64),
-            instance: kd_sync::now(),
+            instance: recovered.sequence,
             flusher: Mutex::new(None),
         });
         fs.get(Ino(ROOT_INO.into()))?.check_directory().map_err(|_| Errno::EUCLEAN)?;

@@ -18,7 +18,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use kd_api::ids::PipeId;
 use kd_api::interfaces::pipe::{PIPE_BUF, Pipe};
 use kd_api::{Completion, Component, Errno, InBuf, OutBuf, Result, Store};
-use kd_sync::{Mutex, WaitQueue, now};
+use kd_sync::{Mutex, WaitQueue, exact_now};
 
 use crate::sharded::Sharded;
 use kept::{Found, Kept};
@@ -74,7 +74,7 @@ impl Pipes {
     /// of one that died finds that or none.
     pub fn open(store: Option<Store>) -> Pipes {
         let (kept, found) = store.map(Kept::open).unzip();
-        let pipes = Pipes { pipes: Sharded::new(), next: AtomicU64::new(now().max(1)), kept };
+        let pipes = Pipes { pipes: Sharded::new(), next: AtomicU64::new(exact_now().max(1)), kept };
         for Found { id, readers, writers, place } in found.into_iter().flatten() {
             pipes.pipes.insert(id, Arc::new(Channel::new(Ring::Kept(place), readers, writers)));
         }

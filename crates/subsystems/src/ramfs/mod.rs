@@ -28,7 +28,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use kd_api::interfaces::fs::{FileSystem, Kind, NAME_MAX, Owner, ROOT, SetAttr, Stat, StatFs};
 use kd_api::interfaces::vfs::PATH_MAX;
 use kd_api::{Component, Errno, InBuf, Ino, OutBuf, Result, Store};
-use kd_sync::{Mutex, now};
+use kd_sync::{Mutex, exact_now};
 
 use crate::sharded::Sharded;
 use file::PAGE;
@@ -72,12 +72,12 @@ impl RamFs {
     /// One with an empty root directory, and nowhere to keep it. Its inodes are counted from the time of the start, so that
     /// what still names an inode of one that died finds nothing here.
     pub fn new() -> Result<RamFs> {
-        RamFs::counting_from(now())
+        RamFs::counting_from(exact_now())
     }
 
     /// The one in a store, if there is one.
     pub fn open(store: Option<Store>) -> Result<RamFs> {
-        store.map_or_else(RamFs::new, |store| recovery::open(store, now()))
+        store.map_or_else(RamFs::new, |store| recovery::open(store, exact_now()))
     }
 
     /// The same as a new one from another number.

@@ -18,12 +18,12 @@ use pair::{Pair, USERS, number, seen};
 use random::Random;
 
 /// Dates, and no threads.
-static HOST: kd_sync::Host = kd_sync::Host {
-    spawn: |_, _| false,
-    now: || std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64),
-    wait_for: |_, _, _| {},
-    log: |_| {},
-};
+static HOST: kd_sync::Host =
+    kd_sync::Host { spawn: |_, _| false, now: today, exact_now: today, wait_for: |_, _, _| {}, log: |_| {} };
+
+fn today() -> u64 {
+    std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64)
+}
 
 const SEQUENCES: u64 = 300;
 const CALLS: usize = 400;

@@ -4,6 +4,7 @@ mod crash;
 mod memory;
 mod operations;
 
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
@@ -27,6 +28,20 @@ fn disk(blocks: usize) -> Arc<Memory> {
 
 fn mount(disk: &Arc<Memory>) -> Arc<Jfs> {
     Jfs::mount(disk.clone(), MountOptions::default()).expect("sound")
+}
+
+/// Else a sync would pass for one by the mount that a write went to; the time may be the same for as long as a mount lives.
+#[test]
+fn no_mount_is_taken_for_an_earlier_one_though_no_time_passes() {
+    let disk = disk(512);
+    let mut instances = BTreeSet::new();
+    for _ in 0..3 {
+        let fs = mount(&disk);
+        let instance = fs.fsync(ROOT, false).expect("it is there");
+        assert_eq!(fs.hold(ROOT), Ok(instance));
+        assert!(instances.insert(instance), "{instance} again");
+    }
+    assert_eq!(kd_sync::now(), 0, "there is no clock");
 }
 
 fn make(fs: &Jfs, at: Ino, name: &str, kind: Kind) -> Ino {
