@@ -1,7 +1,7 @@
 //! Processes that are of no more use: until the host has buried them, and told so.
 //!
 //! Taking an address space down keeps a core busy for a millisecond, at the very moment at which a successor and those who call
-//! it want both. So a process that is silent is left as it is for a while, and ends then, at the lowest priority.
+//! it want both. So a process that is silent is left as it is for a while, and ends then, at a lower priority.
 
 use kd_boot::root::TICK;
 use kd_machine::clock;
