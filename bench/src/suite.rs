@@ -162,7 +162,7 @@ pub fn run(options: &Options) -> Result<(PathBuf, String), SuiteError> {
         if let Some(summary) = &campaign {
             summary.write(&folder.join(FILE))?;
         }
-        render(&results, campaign.as_ref(), folder)
+        render(&results, campaign.as_ref(), folder, &out)
     })?;
     let out = out.canonicalize().unwrap_or(out);
     Ok((out.join("index.html"), kd_report::summary_table(&results)))
@@ -175,7 +175,7 @@ pub fn run(options: &Options) -> Result<(PathBuf, String), SuiteError> {
 pub fn report(folder: &Path) -> Result<PathBuf, SuiteError> {
     let results = Results::read(&folder.join("results.json"))?;
     let campaign = campaign_of(folder)?;
-    replace(folder, |folder| render(&results, campaign.as_ref(), folder))?;
+    replace(folder, |staging| render(&results, campaign.as_ref(), staging, folder))?;
     Ok(folder.canonicalize().unwrap_or_else(|_| folder.into()).join("index.html"))
 }
 
@@ -203,9 +203,9 @@ pub fn amend(folder: &Path, replaces: impl Fn(&Record) -> bool, figures: Vec<Rec
     let campaign = campaign_of(folder)?;
     results.records.retain(|record| !replaces(record));
     results.records.extend(figures);
-    replace(folder, |folder| {
-        results.write(&folder.join("results.json"))?;
-        render(&results, campaign.as_ref(), folder)
+    replace(folder, |staging| {
+        results.write(&staging.join("results.json"))?;
+        render(&results, campaign.as_ref(), staging, folder)
     })?;
     Ok(folder.canonicalize().unwrap_or_else(|_| folder.into()).join("index.html"))
 }
@@ -217,14 +217,14 @@ fn campaign_of(folder: &Path) -> Result<Option<Summary>, SuiteError> {
 }
 
 /// The page, and the pictures of it that other pages show.
-fn render(results: &Results, campaign: Option<&Summary>, folder: &Path) -> Result<(), SuiteError> {
+fn render(results: &Results, campaign: Option<&Summary>, folder: &Path, home: &Path) -> Result<(), SuiteError> {
     let pictures =
         [("headline.svg", kd_report::headline_svg(results)), ("restart.svg", kd_report::restart_svg(results))];
     for (name, picture) in pictures {
         let path = folder.join(name);
         fs::write(&path, picture).map_err(|source| SuiteError::Out { path, source })?;
     }
-    kd_report::write_report(results, campaign, folder)?;
+    kd_report::write_report(results, campaign, folder, home)?;
     Ok(())
 }
 

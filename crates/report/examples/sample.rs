@@ -17,6 +17,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     results.write(&dir.join("results.json"))?;
     std::fs::write(dir.join("headline.svg"), kd_report::headline_svg(&results))?;
     println!("{}", kd_report::summary_table(&results));
-    println!("{}", kd_report::write_report(&results, Some(&sample::campaign()), &dir)?.display());
+    println!("{}", kd_report::write_report(&results, Some(&sample::campaign()), &dir, &dir)?.display());
     Ok(())
 }

@@ -15,7 +15,7 @@ fn folder(name: &str) -> std::path::PathBuf {
 
 fn section(summary: &Summary, name: &str) -> String {
     let folder = folder(name);
-    let page = kd_report::write_report(&sample::results(), Some(summary), &folder).unwrap();
+    let page = kd_report::write_report(&sample::results(), Some(summary), &folder, &folder).unwrap();
     let html = std::fs::read_to_string(page).unwrap();
     let (_, rest) = html.split_once("<section id=\"campaign\">").unwrap();
     rest.split_once("</section>").unwrap().0.to_owned()
@@ -64,7 +64,7 @@ fn what_a_file_says_is_escaped() {
 
 #[test]
 fn without_a_campaign_the_page_says_how_to_make_one() {
-    let page = kd_report::write_report(&sample::results(), None, &folder("none")).unwrap();
+    let page = kd_report::write_report(&sample::results(), None, &folder("none"), &folder("none")).unwrap();
     assert!(std::fs::read_to_string(page).unwrap().contains("cargo debate campaign"));
 }
 

@@ -5,10 +5,11 @@ mod sample;
 use kd_report::schema::{Experiment, Kernel, Record, Results};
 use kd_report::{headline_svg, restart_svg, summary_table, write_report};
 use std::fs;
+use std::path::Path;
 
 fn page(results: &Results, name: &str) -> String {
     let dir = std::env::temp_dir().join(format!("kd-report-page-{name}-{}", std::process::id()));
-    let path = write_report(results, None, &dir).expect("rendered");
+    let path = write_report(results, None, &dir, &dir).expect("rendered");
     assert_eq!(path, dir.join("index.html"));
     let html = fs::read_to_string(&path).expect("readable");
     fs::remove_dir_all(&dir).expect("removed");
@@ -198,7 +199,7 @@ fn a_scale_has_a_curve_for_each_workload_and_its_points_below() {
     assert!(at("disk_file_read/mib_64<") < at("disk_file_read/mib_1024<"), "by number, not by letter");
     assert!(html.contains("<li>n/a: no file system mounted at /mnt here</li>"));
     assert!(!html.contains("id=\"other\""), "every figure has its place");
-    let none = page(&with(sample::programs(1.0)), "no-scales");
+    let none = page(&with([sample::programs(1.0), sample::crash(0)].concat()), "no-scales");
     assert!(!none.contains("scale-files-0") && none.contains("No figures for this chart in this run."));
 }
 
@@ -678,7 +679,7 @@ fn placements_come_first_and_only_what_was_tried_has_a_share() {
     assert!(programs.contains("microkernel (coarse, adaptive)"));
     // A hybrid was tried with drivers alone, so that the pooled shares of all faults do not count it.
     assert!(!section(&html, "answer").contains("coarse"));
-    let empty = page(&with(sample::latency(1.0, 1.0)), "no-placements");
+    let empty = page(&with([sample::latency(1.0, 1.0), sample::crash(0)].concat()), "no-placements");
     assert!(section(&empty, "placements").contains("No placement was measured"));
 }
 
@@ -689,7 +690,7 @@ fn predictions_stand_beside_what_was_measured() {
     assert!(own.contains("microkernel (coarse, adaptive)") && own.contains("How far predictions are off"));
     assert!(own.contains("the parts") && own.contains("fitted on"), "{own}");
     assert!(own.contains("What a byte costs") && own.contains("0.05"), "{own}");
-    let empty = page(&with(sample::latency(1.0, 1.0)), "no-model");
+    let empty = page(&with([sample::latency(1.0, 1.0), sample::crash(0)].concat()), "no-model");
     assert!(section(&empty, "model").contains("No placement was both measured and counted"));
 }
 
@@ -714,4 +715,29 @@ fn published_crossings_are_called_published_and_become_time_here() {
     records.retain(|r| r.metric != "tsc_frequency");
     let html = page(&with(records), "no-clock");
     assert!(section(&html, "whatif").contains("published: 109 cycles") && section(&html, "whatif").contains(">n/a<"));
+}
+
+/// Of a run of one experiment the page has that one's section, and no list of what is not there.
+#[test]
+fn a_run_of_one_experiment_has_no_empty_sections() {
+    let html = page(&with(sample::restart(1.0)), "alone-restart");
+    let ids = ["answer", "restart", "machine"].map(|id| format!("<section id=\"{id}\">"));
+    assert!(ids.iter().all(|id| html.contains(id)), "{html}");
+    assert_eq!(html.matches("<section ").count(), ids.len());
+    let nav = html.split_once("<nav>").and_then(|(_, rest)| rest.split_once("</nav>")).expect("there is one").0;
+    assert_eq!(nav, "<a href=\"#restart\">Restart</a> <a href=\"#machine\">Disclosure</a>");
+}
+
+/// From wherever a report is kept in a checkout.
+#[test]
+fn the_papers_are_found_from_folders_of_any_depth() {
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let dir = checkout.join("target/reports-of-tests/a/b/c");
+    let staging = dir.join("unfinished");
+    fs::create_dir_all(&staging).expect("a folder");
+    let path = write_report(&sample::results(), None, &staging, &dir).expect("rendered");
+    let html = fs::read_to_string(path).expect("written");
+    let linked: Vec<&str> =
+        html.split("href=\"").filter_map(|rest| rest.split_once(".md\"")).map(|(to, _)| to).collect();
+    assert!(!linked.is_empty() && linked.iter().all(|to| dir.join(format!("{to}.md")).is_file()), "{linked:?}");
 }

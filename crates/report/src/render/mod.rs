@@ -44,7 +44,7 @@ pub use restart::restart_svg;
 pub use summary::summary_table;
 
 use crate::campaign::Summary;
-use crate::schema::{Mode, Results};
+use crate::schema::{Experiment, Mode, Results};
 use crate::store::{ReportError, missing_experiments, write_whole};
 use html::escape;
 use std::path::{Path, PathBuf};
@@ -52,19 +52,60 @@ use std::path::{Path, PathBuf};
 const STYLE: &str = include_str!("page.css");
 
 /// Writes `index.html` into `dir`, whole or not at all, and gives its path; with a section on a fault campaign, if there was one.
+/// Its links lead on from `home`, the folder that it is read in, if it is not written there.
 ///
 /// # Errors
 /// [`ReportError::Write`] when the host refuses, [`ReportError::Chart`] when a chart can't be drawn.
-pub fn write_report(results: &Results, campaign: Option<&Summary>, dir: &Path) -> Result<PathBuf, ReportError> {
+pub fn write_report(
+    results: &Results,
+    campaign: Option<&Summary>,
+    dir: &Path,
+    home: &Path,
+) -> Result<PathBuf, ReportError> {
     let path = dir.join("index.html");
-    write_whole(&path, &page(results, campaign)?)?;
+    write_whole(&path, &page(results, campaign)?.replace(BENCH, &bench_from(home)))?;
     Ok(path)
+}
+
+/// Where the papers on methods and bias are, from a folder as deep as that of the latest report.
+const BENCH: &str = "../../bench/";
+
+/// The same from another one; from outside of a checkout there is no way.
+fn bench_from(home: &Path) -> String {
+    let home = home.canonicalize().unwrap_or_default();
+    let up = home.ancestors().position(|above| above.join("bench/METHODOLOGY.md").is_file());
+    up.map_or_else(|| BENCH.into(), |up| "../".repeat(up) + "bench/")
+}
+
+/// The sections that stand for experiments: their names on the page and in its list, and whose figures they show.
+const SECTIONS: [(&str, &str, Experiment); 11] = [
+    ("placements", "Placements", Experiment::Macro),
+    ("latency", "Latency", Experiment::Latency),
+    ("macro", "Programs", Experiment::Macro),
+    ("scaling", "Scaling", Experiment::Scaling),
+    ("model", "Model", Experiment::Macro),
+    ("whatif", "What if", Experiment::Macro),
+    ("faults", "Faults", Experiment::Faults),
+    ("campaign", "Campaign", Experiment::Campaign),
+    ("restart", "Restart", Experiment::Restart),
+    ("crash", "Power failures", Experiment::Crash),
+    ("primitives", "Parts", Experiment::Primitives),
+];
+
+/// Whether a section has a place on this page: in a run of one experiment the others' would be empty.
+fn is_shown(id: &str, results: &Results) -> bool {
+    let missing = missing_experiments(results);
+    let alone = missing.len() + 1 == Experiment::ALL.len();
+    !alone || SECTIONS.iter().any(|(other, _, experiment)| *other == id && !missing.contains(experiment))
 }
 
 /// The whole page.
 fn page(results: &Results, campaign: Option<&Summary>) -> Result<String, ReportError> {
     let machine = escape(&disclosure::machine(&results.meta));
     let section = |id: &str, title: &str, method: &str, body: String| {
+        if !is_shown(id, results) {
+            return String::new();
+        }
         format!(
             "<section id=\"{id}\"><h2>{title}</h2>{body}<p class=\"method\"><b>Method.</b> {method} More in \
              <a href=\"../../bench/METHODOLOGY.md\">bench/METHODOLOGY.md</a>.</p>\
@@ -113,6 +154,8 @@ fn head(results: &Results) -> String {
         Mode::Full => "",
         Mode::Long => " This was one experiment at length.",
     };
+    let shown = SECTIONS.iter().filter(|(id, ..)| is_shown(id, results));
+    let nav = shown.map(|(id, name, _)| format!("<a href=\"#{id}\">{name}</a>")).collect::<Vec<_>>().join(" ");
     format!(
         "<header><h1>Kernel Debate</h1><p class=\"lead\">What does a protection boundary between two kernel subsystems \
          cost, and what does it buy?</p><p>The same subsystems, the same system calls, the same workloads and the same \
@@ -120,11 +163,7 @@ fn head(results: &Results) -> String {
          alone changes. Linux, the host's own kernel, stands beside them. All intervals are at 95 %.{quick}</p>\
          <p class=\"method\">{} · commit {} · <a href=\"results.json\">results.json</a> · how it was measured: \
          <a href=\"../../bench/METHODOLOGY.md\">bench/METHODOLOGY.md</a> · where we may favour one side: \
-         <a href=\"../../bench/BIAS.md\">bench/BIAS.md</a></p><nav><a href=\"#placements\">Placements</a> <a href=\"#latency\">Latency</a> \
-         <a href=\"#macro\">Programs</a> <a href=\"#scaling\">Scaling</a> <a href=\"#model\">Model</a> \
-         <a href=\"#whatif\">What if</a> <a href=\"#faults\">Faults</a> <a href=\"#campaign\">Campaign</a> <a href=\"#restart\">Restart</a> \
-         <a href=\"#crash\">Power failures</a> <a href=\"#primitives\">Parts</a> \
-         <a href=\"#machine\">Disclosure</a></nav></header>",
+         <a href=\"../../bench/BIAS.md\">bench/BIAS.md</a></p><nav>{nav} <a href=\"#machine\">Disclosure</a></nav></header>",
         escape(&m.date),
         escape(&m.commit)
     )
