@@ -78,7 +78,7 @@ fn ink(series: &Series, way: &str) -> Ink {
         (Kernel::Microkernel, "standby") => Ink::Good,
         (Kernel::Microkernel, "cold") => Ink::Other,
         (Kernel::Monolithic, "oops") => Ink::Muted,
-        (Kernel::Monolithic, "kexec") => Ink::Other,
+        (Kernel::Monolithic, "kexec") => Ink::Fg,
         _ => series.ink(),
     }
 }
