@@ -14,7 +14,7 @@ use kd_boot::policy::Way;
 use kd_boot::start::{BootError, Prepared};
 use kd_boot::trace::{Counts, Origin, TracedPort};
 use kd_machine::memory::Memory;
-use kd_nucleus::channel::{self, Bell, Channel, ChannelPort, Exchanges, Page, Wait};
+use kd_nucleus::channel::{self, Bell, CALL_SLOTS, Channel, ChannelPort, Exchanges, Page, Wait};
 use serde::{Deserialize, Serialize};
 
 /// Who calls through a channel.
@@ -181,14 +181,16 @@ impl Wiring {
     }
 
     /// Waits until what a predecessor of these components asked of others is done: a write of its own would else come after what
-    /// its successor has read, or written, in its place. Not for what may wait for ever, as for bytes of a pipe. A server that
-    /// does not get done is condemned for that by the supervisor, as whenever a call stays in hand.
+    /// its successor has read, or written, in its place. Not for what may wait for ever, as for bytes of a pipe, or as an event
+    /// for a server that was given up. A server that does not get done is condemned for that by the supervisor, as whenever a
+    /// call stays in hand.
     pub fn let_others_finish(&self, members: &[usize], interface: impl Fn(usize) -> &'static InterfaceInfo) {
         const LOOK: Duration = Duration::from_micros(50);
         let ours = |wire: &&Wire| matches!(wire.client, Client::Component(member) if members.contains(&member));
         let under_way = |wire: &Wire| {
             let operation = |number| interface(wire.server).operation(number);
-            let mut calls = channel::stuck(&wire.channel).map(|call| operation(call.operation));
+            let calls = channel::stuck(&wire.channel).filter(|call| call.slot < CALL_SLOTS);
+            let mut calls = calls.map(|call| operation(call.operation));
             calls.any(|operation| operation.is_none_or(|operation| !operation.blocking && !operation.deferred))
         };
         while self.wires.iter().filter(ours).any(under_way) {
