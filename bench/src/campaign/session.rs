@@ -19,6 +19,9 @@ use super::{replay, runners, wild};
 use crate::boot::BootFailure;
 use crate::meta;
 
+/// How often a trial that came out otherwise is made again: an outcome that one boot in ten has is then seen.
+const AGAIN: usize = 100;
+
 /// Replays of a class at most, until one shows it again.
 const TRIES: usize = 3;
 
@@ -208,11 +211,12 @@ impl Session {
         replay(self.plan(), &trial)
     }
 
-    /// Makes so many of the log's trials again, chosen from the seed, as many at once as a campaign does.
+    /// Makes so many of the log's trials again, chosen from the seed, as many at once as a campaign does; then those that
+    /// came out otherwise [`AGAIN`] times more. `progress` is told how many of how many are made.
     ///
     /// # Errors
     /// The log cannot be read, or a trial not be made.
-    pub fn recheck(&self, count: usize, progress: impl FnMut(usize)) -> Result<Recheck, CampaignError> {
+    pub fn recheck(&self, count: usize, mut progress: impl FnMut(usize, usize)) -> Result<Recheck, CampaignError> {
         let (_, mut records) = Log::open(&self.options.log, &self.identity)?;
         records.sort_by_key(|record| record.trial);
         let mut random = Random::new(self.options.seed, 5);
@@ -221,15 +225,29 @@ impl Session {
             let record = records.swap_remove(random.below(records.len()));
             chosen.insert(record.trial, record);
         }
-        let trials = chosen.len() as u64;
-        let runners = runners(self.plan(), self.options.jobs)?;
-        let again = again(self.plan(), chosen.keys().copied().collect(), runners, progress)?;
-        let otherwise = again.into_iter().filter_map(|after| {
+        let mut make = |trials: Vec<u64>| {
+            let of = trials.len();
+            again(self.plan(), trials, runners(self.plan(), self.options.jobs)?, |done| progress(done, of))
+                .map_err(CampaignError::from)
+        };
+        let otherwise = make(chosen.keys().copied().collect())?.into_iter().filter_map(|after| {
             let before = chosen.get(&after.trial).filter(|before| before.class != after.class)?;
             let timed = before.timed || after.timed;
-            Some(Otherwise { trial: after.trial, before: before.class, after: after.class, timed })
+            Some(Otherwise {
+                trial: after.trial,
+                before: before.class,
+                after: after.class,
+                timed,
+                again: BTreeMap::new(),
+            })
         });
-        Ok(Recheck { trials, otherwise: otherwise.collect() })
+        let mut otherwise: Vec<Otherwise> = otherwise.collect();
+        let often = otherwise.iter().flat_map(|other| std::iter::repeat_n(other.trial, AGAIN)).collect();
+        for record in make(often)? {
+            let other = otherwise.iter_mut().find(|other| other.trial == record.trial);
+            other.into_iter().for_each(|other| *other.again.entry(record.class).or_default() += 1);
+        }
+        Ok(Recheck { trials: chosen.len() as u64, otherwise })
     }
 
     /// Whether a summary is of this campaign, of the same faults and the same program.

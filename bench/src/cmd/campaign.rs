@@ -221,20 +221,27 @@ fn replay(session: &Session, trial: u64, out: &mut dyn Write) -> Result<(), Comm
 fn recheck(session: &Session, count: usize, arguments: &Arguments, out: &mut dyn Write) -> Result<(), CommandError> {
     let mut told = Instant::now();
     let mut written = Ok(());
-    let recheck = session.recheck(count, |done| {
+    let recheck = session.recheck(count, |done, of| {
         if told.elapsed() >= PROGRESS && written.is_ok() {
             told = Instant::now();
-            written = writeln!(out, "{done} of {count} trials");
+            written = writeln!(out, "{done} of {of} trials");
         }
     })?;
     written?;
-    for Otherwise { trial, before, after, timed } in &recheck.otherwise {
+    for Otherwise { trial, before, after, timed, again } in &recheck.otherwise {
         let timed = if *timed { ", by time" } else { "" };
-        writeln!(out, "trial {trial}: {}, now {}{timed}", before.title(), after.title())?;
+        let again: Vec<String> = again.iter().map(|(class, count)| format!("{} {count}", class.title())).collect();
+        let again = again.join(", ");
+        writeln!(
+            out,
+            "trial {trial}: {}, now {}{timed}; made again and again: {again}",
+            before.title(),
+            after.title()
+        )?;
     }
     let (trials, otherwise) = (recheck.trials, recheck.otherwise.len());
-    let unexplained = recheck.otherwise.iter().filter(|other| !other.timed).count();
-    writeln!(out, "{otherwise} of {trials} trials came out otherwise, {unexplained} of them not by time")?;
+    let timed = recheck.otherwise.iter().filter(|other| other.timed || other.varies()).count();
+    writeln!(out, "{otherwise} of {trials} trials came out otherwise; {timed} of these hang on time")?;
     let results = arguments.results.as_deref();
     let path = summary_of(session.log(), results);
     match Summary::read(&path) {

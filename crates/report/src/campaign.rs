@@ -181,6 +181,17 @@ pub struct Otherwise {
     pub after: Class,
     /// Whether a hang limit was reached in either, which says that it hangs on time.
     pub timed: bool,
+    /// How often it came out how when it was made many times more, under the same load.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub again: BTreeMap<Class, u64>,
+}
+
+impl Otherwise {
+    /// Whether what is on file has come out again beside something else: the same fault in the same code has one outcome or
+    /// another by who ran when.
+    pub fn varies(&self) -> bool {
+        self.again.len() > 1 && self.again.contains_key(&self.before)
+    }
 }
 
 /// Counts of one cell.

@@ -44,7 +44,11 @@ fn the_section_says_what_was_counted() {
     assert!(html.contains("pkey: unavailable here (this processor has no protection keys)"));
     assert!(html.contains("jb +0x3f") && html.contains("trial 17") && html.contains("3,400,000"));
     assert_eq!(html.matches("class=\"stack\"").count(), 4 * 3, "a bar for each kind and kernel");
-    assert!(html.contains("1 of 50") && html.contains("4711 (masked, then hang noticed, a hang limit was reached)"));
+    assert!(
+        html.contains("3 of 50") && html.contains("In 1 of these a limit of time") && html.contains("unexplained: 1.")
+    );
+    assert!(html.contains("trial 4711: masked, then hang noticed; a limit of time was reached<"));
+    assert!(html.contains("trial 4712: masked, then spread; made 100 times more: masked 90, spread 10<"));
     // And the other way round.
     for cell in summary.cells.iter_mut().filter(|cell| cell.kernel == "process") {
         cell.classes.insert(Class::Spread, 1);

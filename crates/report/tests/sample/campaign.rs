@@ -46,7 +46,18 @@ pub fn campaign() -> Summary {
         after: "jae +0x3f".into(),
         story: "app 2 read wrong bytes".into(),
     };
-    let otherwise = Otherwise { trial: 4711, before: Class::Masked, after: Class::HangNoticed, timed: true };
+    let otherwise = |trial, after, timed, again: &[(Class, u64)]| Otherwise {
+        trial,
+        before: Class::Masked,
+        after,
+        timed,
+        again: again.iter().copied().collect(),
+    };
+    let otherwise = vec![
+        otherwise(4711, Class::HangNoticed, true, &[]),
+        otherwise(4712, Class::Spread, false, &[(Class::Masked, 90), (Class::Spread, 10)]),
+        otherwise(4713, Class::Spread, false, &[(Class::Spread, 100)]),
+    ];
     Summary {
         version: SUMMARY_VERSION,
         seed: 1,
@@ -71,7 +82,7 @@ pub fn campaign() -> Summary {
         notice: [("monolithic", 20_000), ("thread", 90_000), ("process", 400_000)].map(notice).into(),
         wild: KERNELS.map(|kernel| Wild { kernel: kernel.into(), pointers: 200, mapped: 20 }).to_vec(),
         examples: vec![example],
-        recheck: Some(Recheck { trials: 50, otherwise: vec![otherwise] }),
+        recheck: Some(Recheck { trials: 50, otherwise }),
     }
 }
 

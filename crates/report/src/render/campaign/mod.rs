@@ -112,23 +112,40 @@ pub fn section(summary: Option<&Summary>) -> Result<String, ReportError> {
 /// What came of trials that were made once more: those that came out otherwise are named.
 fn again(recheck: &Recheck) -> String {
     let Recheck { trials, otherwise } = recheck;
-    let timed = otherwise.iter().filter(|other| other.timed).count();
-    let named = |other: &Otherwise| {
-        let why = if other.timed { ", a hang limit was reached" } else { "" };
-        format!("{} ({}, then {}{why})", other.trial, other.before.title(), other.after.title())
-    };
-    let which = match otherwise.is_empty() {
-        true => String::new(),
-        false => format!(": {}", otherwise.iter().map(named).collect::<Vec<_>>().join("; ")),
-    };
     let count = otherwise.len() as u64;
-    format!(
-        "<h3>The same again</h3><p>{} trials, chosen by chance, were made once more. Other outcomes: {}; in {timed} of these a \
-         limit of time was reached{}.</p>",
+    let mut out = format!(
+        "<h3>The same again</h3><p>{} trials, chosen by chance, were made once more. Other outcomes: {}.",
         show(*trials as f64, "count"),
         share(count, *trials),
-        escape(&which),
-    )
+    );
+    if count > 0 {
+        let (timed, varying) = (
+            otherwise.iter().filter(|other| other.timed).count(),
+            otherwise.iter().filter(|other| !other.timed && other.varies()).count(),
+        );
+        out += &format!(
+            " In {timed} of these a limit of time was reached; {varying} more came out now one way, now another when made many \
+             times under the same load: their outcome hangs on who ran when. Left unexplained: {}.",
+            count as usize - timed - varying,
+        );
+    }
+    out += "</p>";
+    if count > 0 {
+        let items = otherwise.iter().map(|other| format!("<li>{}</li>", escape(&told(other))));
+        out += &format!("<ul>{}</ul>", items.collect::<String>());
+    }
+    out
+}
+
+/// How a trial came out, each time.
+fn told(other: &Otherwise) -> String {
+    let why = if other.timed { "; a limit of time was reached" } else { "" };
+    let again: Vec<String> = other.again.iter().map(|(class, count)| format!("{} {count}", class.title())).collect();
+    let again = match again.is_empty() {
+        true => String::new(),
+        false => format!("; made {} times more: {}", other.again.values().sum::<u64>(), again.join(", ")),
+    };
+    format!("trial {}: {}, then {}{why}{again}", other.trial, other.before.title(), other.after.title())
 }
 
 /// What made the campaign: it may be older than the rest of the page.
