@@ -136,14 +136,20 @@ impl EachSecond {
 
     fn second(&mut self, boot: &Boot, apps: &Apps, kill: bool, random: &mut Random) -> Result<(), BootFailure> {
         let (begin, good, delays) = (Instant::now(), apps.log.board.get(Field::Good), apps.steady.board.delays());
+        std::thread::sleep(Duration::from_nanos(random.below(KILLED_WITHIN.as_nanos() as usize) as u64));
+        // A second without a kill is looked at as often, since looks take time of the cores as well.
+        stood_by(boot, VICTIM)?;
+        boot.events()?;
+        let killed = clock::now();
+        let events = match kill {
+            true => {
+                boot.signal(VICTIM, SIGKILL)?;
+                until_restarted(boot, VICTIM)?
+            }
+            false => Vec::new(),
+        };
+        wait_for(&apps.steady, ROUNDS_AFTER)?;
         if kill {
-            std::thread::sleep(Duration::from_nanos(random.below(KILLED_WITHIN.as_nanos() as usize) as u64));
-            stood_by(boot, VICTIM)?;
-            boot.events()?;
-            let killed = clock::now();
-            boot.signal(VICTIM, SIGKILL)?;
-            let events = until_restarted(boot, VICTIM)?;
-            wait_for(&apps.steady, ROUNDS_AFTER)?;
             self.cause.note(&apps.steady, By::Kill, killed, &events);
         }
         std::thread::sleep(SECOND.saturating_sub(begin.elapsed()));
