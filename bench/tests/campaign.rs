@@ -4,19 +4,24 @@
 //! Where the host does not let one process write another's memory, no fault can be made: the tests then say so and pass.
 
 use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::str::FromStr;
 
 use kd_boot::control::{Event, What, canary};
 use kd_boot::sabotage::{How, Witness};
-use kd_campaign::{Class, Record, Runner, Trial};
+use kd_campaign::{Class, Identity, Log, Record, Runner, Shard, Trial};
 use kd_faults::mutation::Mutation;
 use kd_faults::{Fault, InjectError, Room, Site, inject, lay_breakpoint};
 use kd_nucleus::module::ModuleFile;
 use kd_nucleus::mutant::{Deed, Mutant};
 use kernel_debate::boot::Boot;
+use kernel_debate::campaign::choice::Choice;
 use kernel_debate::campaign::notes::Notes;
+use kernel_debate::campaign::session::{Options, Session};
 use kernel_debate::campaign::subject::{Subject, Subjects};
 use kernel_debate::campaign::trial::{Obstacle, TrialRunner};
 use kernel_debate::campaign::{kernels, seen::Seen};
+use kernel_debate::meta;
 
 const SEED: u64 = 5;
 
@@ -44,6 +49,11 @@ fn made(runner: &mut TrialRunner, trial: &Trial) -> Option<Seen> {
         }
         Err(why) => panic!("{trial:?}: {why}"),
     }
+}
+
+/// Whether this host lets faults be made.
+fn can_be_made() -> bool {
+    made(&mut runner(), &trial("monolithic", "ramdisk", "dropped", 0)).is_some()
 }
 
 /// The first fault of a kind that is executed under the load in these kernels: what a component does to keep its state, and
@@ -214,7 +224,7 @@ fn a_ring_that_a_dead_server_took_along_is_rung_again() {
     let subject = Subjects::get().expect("components").find("ramdisk").expect("a component");
     let Some(mutant) = crafted(subject, &UD2) else { return };
     // One core, so that the dead wait for it as well.
-    let cores = kernel_debate::meta::cores().into_iter().take(1).collect();
+    let cores = meta::cores().into_iter().take(1).collect();
     let mut runner = TrialRunner::new(SEED, cores).expect("this program has code, and the host memory");
     for round in 0..40 {
         let (seen, _) = made_of(&mut runner, "coarse", subject, &mutant);
@@ -227,7 +237,7 @@ fn the_same_fault_meets_the_same_addresses_again() {
     let Some(number) = executed(&["monolithic"], "dropped", "ramdisk") else { return };
     /// More than a stack has in use, and less than lies between two.
     const NEAR: u64 = 1 << 16;
-    // On whose stack it is met hangs on which thread takes the call up: where there, does not.
+    // On whose stack it is met hangs on which thread takes the call up: where there, does not. Flags may be of a sum with that.
     let place = |runner: &mut TrialRunner| {
         let made = runner.observe(&trial("process", "ramdisk", "dropped", number)).expect("a boot");
         let (_, _, notes) = made.expect("every driver has code to drop");
@@ -235,12 +245,50 @@ fn the_same_fault_meets_the_same_addresses_again() {
         let stack = value("rsp").expect("it was executed, as in the monolith");
         assert!(value("rip").is_some_and(|at| at.abs_diff(stack) > NEAR));
         let relative = |at: u64| if at.abs_diff(stack) < NEAR { at.wrapping_sub(stack) } else { at };
-        notes.registers.iter().map(|&(name, value)| (name, relative(value))).collect::<Vec<_>>()
+        let addresses = notes.registers.iter().filter(|(name, _)| *name != "eflags");
+        addresses.map(|&(name, value)| (name, relative(value))).collect::<Vec<_>>()
     };
     let mut first = runner();
     let met = place(&mut first);
     assert_eq!(place(&mut first), met);
     assert_eq!(place(&mut runner()), met, "whoever makes the trial");
+}
+
+/// What is on file is planted here: of one trial what it came to, of the other what it never comes to.
+#[test]
+fn a_recheck_tells_what_never_comes_out_again_from_what_does() {
+    let log = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("recheck.log");
+    let _ = std::fs::remove_file(&log);
+    let (choice, shard) = (
+        Choice { kernels: vec!["monolithic".into()], components: vec!["proc".into()] },
+        Shard::from_str("0/1").expect("the whole"),
+    );
+    let options = Options { trials: 40, seed: SEED, jobs: 4, shard, choice, log: log.clone() };
+    let session = Session::new(options).expect("a kernel, a component and its code");
+    let calm = |id| match session.replay(id) {
+        Ok((record, _)) => (record.class == Class::NotActivated).then_some(record),
+        Err(why) => panic!("{why}"),
+    };
+    if !can_be_made() {
+        return;
+    }
+    let calm: Vec<Record> = (0..40).filter_map(calm).take(2).collect();
+    let [true_one, planted] = &calm[..] else { panic!("all of 40 faults are executed") };
+    let modules = meta::modules().expect("they were built");
+    let modules = modules.into_iter().map(|module| (module.info().name.clone(), module.sha256())).collect();
+    let program = meta::program().expect("it runs");
+    let identity = Identity::new(program, meta::commit(), modules, session.plan().clone(), shard);
+    let (mut file, _) = Log::open(&log, &identity).expect("a new log");
+    let planted = Record { class: Class::KernelDead, ..planted.clone() };
+    for record in [true_one, &planted] {
+        file.append(record).expect("room");
+    }
+    drop(file);
+    let recheck = session.recheck(2, |_, _| {}).expect("they are made again");
+    let [other] = &recheck.otherwise[..] else { panic!("{recheck:?}") };
+    assert_eq!((other.trial, other.before, other.after), (planted.trial, Class::KernelDead, Class::NotActivated));
+    assert_eq!(other.again, [(Class::NotActivated, 100)].into());
+    assert!(!other.timed && !other.varies(), "unexplained: {other}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, Subcommand};
 use kd_campaign::engine::Progress;
 use kd_campaign::{Log, Plan, Record, Shard, merge, pack, summarise};
-use kd_report::campaign::{Class, FILE, Otherwise, Summary, activated};
+use kd_report::campaign::{Class, FILE, Summary, activated};
 
 use super::CommandError;
 use crate::campaign::choice::Choice;
@@ -228,20 +228,12 @@ fn recheck(session: &Session, count: usize, arguments: &Arguments, out: &mut dyn
         }
     })?;
     written?;
-    for Otherwise { trial, before, after, timed, again } in &recheck.otherwise {
-        let timed = if *timed { ", by time" } else { "" };
-        let again: Vec<String> = again.iter().map(|(class, count)| format!("{} {count}", class.title())).collect();
-        let again = again.join(", ");
-        writeln!(
-            out,
-            "trial {trial}: {}, now {}{timed}; made again and again: {again}",
-            before.title(),
-            after.title()
-        )?;
+    for other in &recheck.otherwise {
+        writeln!(out, "{other}")?;
     }
     let (trials, otherwise) = (recheck.trials, recheck.otherwise.len());
-    let timed = recheck.otherwise.iter().filter(|other| other.timed || other.varies()).count();
-    writeln!(out, "{otherwise} of {trials} trials came out otherwise; {timed} of these hang on time")?;
+    let unexplained = recheck.otherwise.iter().filter(|other| !other.timed && !other.varies()).count();
+    writeln!(out, "{otherwise} of {trials} trials came out otherwise, {unexplained} of them unexplained")?;
     let results = arguments.results.as_deref();
     let path = summary_of(session.log(), results);
     match Summary::read(&path) {

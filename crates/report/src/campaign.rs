@@ -3,6 +3,7 @@
 //! Beside it lies the campaign's log, with a line for each trial; the summary is made from that and can be made again.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -191,6 +192,23 @@ impl Otherwise {
     /// another by who ran when.
     pub fn varies(&self) -> bool {
         self.again.len() > 1 && self.again.contains_key(&self.before)
+    }
+}
+
+/// How it came out, each time.
+impl fmt::Display for Otherwise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "trial {}: {}, then {}", self.trial, self.before.title(), self.after.title())?;
+        if self.timed {
+            f.write_str("; a limit of time was reached")?;
+        }
+        if !self.again.is_empty() {
+            write!(f, "; made {} times more", self.again.values().sum::<u64>())?;
+        }
+        for (number, (class, count)) in self.again.iter().enumerate() {
+            write!(f, "{} {} {count}", if number == 0 { ":" } else { "," }, class.title())?;
+        }
+        Ok(())
     }
 }
 

@@ -20,7 +20,7 @@ use super::ink::{Ink, Shape};
 use super::number::show;
 use super::series::{Series, all_series, pick};
 use crate::ReportError;
-use crate::campaign::{Class, Otherwise, Recheck, Summary, activated};
+use crate::campaign::{Class, Recheck, Summary, activated};
 use crate::schema::{Experiment, Record, Results};
 use crate::stats::{Interval, wilson};
 
@@ -131,21 +131,10 @@ fn again(recheck: &Recheck) -> String {
     }
     out += "</p>";
     if count > 0 {
-        let items = otherwise.iter().map(|other| format!("<li>{}</li>", escape(&told(other))));
+        let items = otherwise.iter().map(|other| format!("<li>{}</li>", escape(&other.to_string())));
         out += &format!("<ul>{}</ul>", items.collect::<String>());
     }
     out
-}
-
-/// How a trial came out, each time.
-fn told(other: &Otherwise) -> String {
-    let why = if other.timed { "; a limit of time was reached" } else { "" };
-    let again: Vec<String> = other.again.iter().map(|(class, count)| format!("{} {count}", class.title())).collect();
-    let again = match again.is_empty() {
-        true => String::new(),
-        false => format!("; made {} times more: {}", other.again.values().sum::<u64>(), again.join(", ")),
-    };
-    format!("trial {}: {}, then {}{why}{again}", other.trial, other.before.title(), other.after.title())
 }
 
 /// What made the campaign: it may be older than the rest of the page.
