@@ -259,11 +259,12 @@ fn the_same_fault_meets_the_same_addresses_again() {
 fn a_recheck_tells_what_never_comes_out_again_from_what_does() {
     let log = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("recheck.log");
     let _ = std::fs::remove_file(&log);
+    // A third of the faults in ramfs are never executed; whatever the build, some are not.
     let (choice, shard) = (
-        Choice { kernels: vec!["monolithic".into()], components: vec!["proc".into()] },
+        Choice { kernels: vec!["monolithic".into()], components: vec!["ramfs".into()] },
         Shard::from_str("0/1").expect("the whole"),
     );
-    let options = Options { trials: 40, seed: SEED, jobs: 4, shard, choice, log: log.clone() };
+    let options = Options { trials: 200, seed: SEED, jobs: 4, shard, choice, log: log.clone() };
     let session = Session::new(options).expect("a kernel, a component and its code");
     let calm = |id| match session.replay(id) {
         Ok((record, _)) => (record.class == Class::NotActivated).then_some(record),
@@ -272,8 +273,8 @@ fn a_recheck_tells_what_never_comes_out_again_from_what_does() {
     if !can_be_made() {
         return;
     }
-    let calm: Vec<Record> = (0..40).filter_map(calm).take(2).collect();
-    let [true_one, planted] = &calm[..] else { panic!("all of 40 faults are executed") };
+    let calm: Vec<Record> = (0..200).filter_map(calm).take(2).collect();
+    let [true_one, planted] = &calm[..] else { panic!("all of 200 faults are executed") };
     let modules = meta::modules().expect("they were built");
     let modules = modules.into_iter().map(|module| (module.info().name.clone(), module.sha256())).collect();
     let program = meta::program().expect("it runs");
