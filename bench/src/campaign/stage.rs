@@ -85,8 +85,6 @@ pub struct Stage<'a> {
     pub forged: bool,
     /// Broken messages of the failing domain that its clients have counted and its supervisor has answered.
     violations: u64,
-    /// Processes whose threads were set aside.
-    aside: Vec<i32>,
     caller: Actor,
     other: Actor,
 }
@@ -100,18 +98,7 @@ impl<'a> Stage<'a> {
         (names, domain): (Vec<String>, Vec<String>),
         (caller, other): (Actor, Actor),
     ) -> Stage<'a> {
-        Stage {
-            boot,
-            names,
-            domain,
-            witness,
-            events: Vec::new(),
-            forged: false,
-            violations: 0,
-            aside: Vec::new(),
-            caller,
-            other,
-        }
+        Stage { boot, names, domain, witness, events: Vec::new(), forged: false, violations: 0, caller, other }
     }
 
     /// Both apps work, and all must be well.
@@ -145,7 +132,6 @@ impl<'a> Stage<'a> {
         for (caller, step) in [(true, Step::Audit), (false, Step::Audit), (false, Step::Probe)] {
             self.step(caller, step);
         }
-        self.aside.drain(..).for_each(process::bring_back);
     }
 
     fn actor(&mut self, caller: bool) -> &mut Actor {
@@ -199,12 +185,8 @@ impl<'a> Stage<'a> {
                 self.actor(caller).seen.killed = true;
                 return;
             }
-            let (mut pids, app) = (self.kernel(), self.actor(caller).app.pid);
-            if watch.is_hung(pids.clone(), app) {
-                pids.push(app);
+            if watch.is_hung(self.kernel(), self.actor(caller).app.pid) {
                 self.actor(caller).seen.hung = true;
-                pids.iter().copied().for_each(process::set_aside);
-                self.aside.extend(pids);
                 return;
             }
         }

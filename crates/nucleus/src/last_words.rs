@@ -107,23 +107,19 @@ pub fn silence(pid: i32, pidfd: i32, threads: &[i32]) {
     }
 }
 
-/// Has a process with these threads end, behind whoever else wants the cores, but not behind who loops without end: it may have
-/// been [set aside](process::set_aside) as one of those.
+/// Has a process with these threads end, behind whoever else wants the cores.
 pub fn bury(pid: i32, pidfd: i32, threads: &[i32]) {
-    threads.iter().filter(|&&thread| tell(thread, pid, 0)).for_each(|&thread| process::bring_back_thread(thread));
     give_way(pid, threads);
     process::signal(pidfd, libc::SIGKILL);
 }
 
-/// Leaves the threads of a process less time than others: of one that may be ending already. A tenth and not next to nothing, since
-/// others wait for this end: the supervisor, and the host itself, which polls in `wait4` until each thread has put away what was
-/// looked at of it under `/proc`.
+/// Leaves the threads of a process less time than others: of one that may be ending already. A tenth and not next to nothing,
+/// since others wait for this end: the supervisor, and the host itself, which polls in `wait4` until each thread has put away
+/// what was looked at of it under `/proc`.
 pub fn give_way(pid: i32, threads: &[i32]) {
     const NICE: i32 = 10;
-    for &thread in threads.iter().filter(|&&thread| tell(thread, pid, 0)) {
-        // SAFETY: plain system call.
-        unsafe { libc::setpriority(libc::PRIO_PROCESS, thread as libc::id_t, NICE) };
-    }
+    let living = threads.iter().filter(|&&thread| tell(thread, pid, 0));
+    living.for_each(|&thread| process::be_nice(thread, NICE));
 }
 
 /// The threads that a process has noted, whoever wrote there.

@@ -96,30 +96,27 @@ fn a_place_that_only_a_fault_gives_up_survives_a_kill() {
     assert!(last_words::said(&stage.page, 0).is_some_and(|(_, signal)| signal == libc::SIGABRT));
 }
 
-/// Else its end takes for ever on a busy machine, and who waits for it waits as long, some of that in a loop of the host's own.
-fn who_is_buried_gets_a_core_though_it_was_set_aside() {
+/// In the way of others its end would be felt; with next to nothing of a core it would take for ever on a busy machine, and who
+/// waits for it waits as long, some of that in a loop of the host's own.
+fn who_is_buried_stands_behind_others_and_still_gets_a_core() {
     let stage = Stage::new();
-    let looping = stage.fork(|| {
-        loop {
-            std::hint::spin_loop();
-        }
-    });
-    // SAFETY: plain system calls.
-    let policy = || unsafe { libc::sched_getscheduler(looping.pid()) };
-    // SAFETY: as above.
-    let niceness = || unsafe { libc::getpriority(libc::PRIO_PROCESS, looping.pid() as libc::id_t) };
-    while policy() != libc::SCHED_IDLE {
-        process::set_aside(looping.pid());
-    }
+    let buried = stage.idler();
     const NO_PROCESS: i32 = -1;
-    last_words::bury(looping.pid(), NO_PROCESS, &last_words::threads(&stage.page, 0));
-    assert_eq!(policy(), libc::SCHED_OTHER);
-    assert!((1..19).contains(&niceness()), "behind others, by {}", niceness());
+    last_words::bury(buried.pid(), NO_PROCESS, &last_words::threads(&stage.page, 0));
+    // SAFETY: plain system calls.
+    let (policy, niceness) = unsafe {
+        (libc::sched_getscheduler(buried.pid()), libc::getpriority(libc::PRIO_PROCESS, buried.pid() as libc::id_t))
+    };
+    assert_eq!(policy, libc::SCHED_OTHER);
+    assert!((1..19).contains(&niceness), "by {niceness}");
 }
 
 fn main() {
     let tests: [(&str, fn()); 4] = [
-        ("who_is_buried_gets_a_core_though_it_was_set_aside", who_is_buried_gets_a_core_though_it_was_set_aside),
+        (
+            "who_is_buried_stands_behind_others_and_still_gets_a_core",
+            who_is_buried_stands_behind_others_and_still_gets_a_core,
+        ),
         ("who_is_killed_has_its_place_handed_over_to_who_waits", who_is_killed_has_its_place_handed_over_to_who_waits),
         ("nobody_but_the_holder_hands_it_over", nobody_but_the_holder_hands_it_over),
         ("a_place_that_only_a_fault_gives_up_survives_a_kill", a_place_that_only_a_fault_gives_up_survives_a_kill),

@@ -327,7 +327,7 @@ impl Own<'_> {
 fn politely<R: Send>(what: impl FnOnce() -> R + Send) -> R {
     std::thread::scope(|scope| {
         let polite = scope.spawn(|| {
-            process::be_nice(POLITE);
+            process::be_nice(0, POLITE);
             what()
         });
         polite.join().unwrap_or_else(|_| std::process::abort())
