@@ -16,9 +16,9 @@ mod proc;
 mod random;
 mod restarts;
 mod scaling;
+mod supervision;
 mod survival;
 mod upgrades;
-mod ways;
 
 use kd_boot::control::Task;
 use kd_boot::layout::Layout;
