@@ -36,6 +36,21 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Has a component have a real fault when its code is executed for the so manieth time from now; the process that this is in, or
+/// `None` where the host lets nobody do that.
+pub fn fails(boot: &Boot, component: &str, fault: Fault, at: u64) -> Option<i32> {
+    let subject = subjects(false).into_iter().find(|subject| subject.name == component).expect("it has a load");
+    let target = subject.target(boot).expect("it has a function to fail");
+    let at = NonZeroU64::new(at).expect("executions count from one");
+    match kd_faults::inject(target.pid, &target.site, target.room, fault, at, None) {
+        Ok(_) => Some(target.pid),
+        Err(why) => {
+            eprintln!("nothing injected: {why}");
+            None
+        }
+    }
+}
+
 pub fn goes_on(app: &RunningApp) {
     let good = app.board.get(Field::Good);
     assert!(app.wait_until(LIMIT, |board| board.get(Field::Good) > good + 10), "calls are answered again");
@@ -117,13 +132,7 @@ fn a_panic_restarts_all_members_of_a_domain_of_threads() {
     let rounds = Task::Rounds { workload: "ram0_write_4k".into(), rate: 0, entry: Entry::Call };
     let disk = boot.start(1, true, rounds).expect("starts");
     goes_on(&disk);
-    let driver = subjects(false).into_iter().find(|subject| subject.name == "ramdisk").expect("it has a load");
-    let target = driver.target(&boot).expect("it has a function to fail");
-    let at = NonZeroU64::new(20).expect("executions count from one");
-    if let Err(why) = kd_faults::inject(target.pid, &target.site, target.room, Fault::Panic, at, None) {
-        eprintln!("nothing injected: {why}");
-        return;
-    }
+    let Some(_) = fails(&boot, "ramdisk", Fault::Panic, 20) else { return };
     let names = ["vfs", "procfs", "ramdisk", "ramfs"];
     until("a restart of all members, and of nobody else", || {
         let paths = names.map(|name| format!("/proc/components/{name}")).to_vec();

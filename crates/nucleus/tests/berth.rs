@@ -101,14 +101,15 @@ fn a_place_that_only_a_fault_gives_up_survives_a_kill() {
 fn who_is_buried_stands_behind_others_and_still_gets_a_core() {
     let stage = Stage::new();
     let buried = stage.idler();
+    // SAFETY: takes a number and only tells.
+    let niceness = || unsafe { libc::getpriority(libc::PRIO_PROCESS, buried.pid() as libc::id_t) };
+    let before = niceness();
     const NO_PROCESS: i32 = -1;
     last_words::bury(buried.pid(), NO_PROCESS, &last_words::threads(&stage.page, 0));
-    // SAFETY: plain system calls.
-    let (policy, niceness) = unsafe {
-        (libc::sched_getscheduler(buried.pid()), libc::getpriority(libc::PRIO_PROCESS, buried.pid() as libc::id_t))
-    };
-    assert_eq!(policy, libc::SCHED_OTHER);
-    assert!((1..19).contains(&niceness), "by {niceness}");
+    // SAFETY: as above.
+    assert_eq!(unsafe { libc::sched_getscheduler(buried.pid()) }, libc::SCHED_OTHER);
+    // The tests themselves may run behind others, even further than that.
+    assert!(before.min(9) < niceness() && niceness() < 19, "by {before}, then {}", niceness());
 }
 
 fn main() {

@@ -1,6 +1,5 @@
 //! A place is handed over without the supervisor: by the dying server, or by the host.
 
-use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 use kd_boot::board::Field;
@@ -8,10 +7,9 @@ use kd_boot::control::What;
 use kd_boot::policy::{Policy, Way};
 use kd_faults::Fault;
 use kernel_debate::boot::RunningApp;
-use kernel_debate::experiments::faults::subjects;
 
 use super::{LIMIT, boot, events_of, finish, handed_over_soon, root_of, state};
-use crate::restarts::{goes_on, load, until};
+use crate::restarts::{fails, goes_on, load, until};
 
 /// With its supervisor stopped: nobody else can have told the standby.
 #[test]
@@ -19,14 +17,8 @@ fn a_dying_server_hands_its_place_over_by_itself() {
     let boot = boot("ramdisk", 1, Policy { way: Way::Standby, ..Policy::default() });
     let app = load(&boot, 1, "ram0_write_4k");
     handed_over_soon(&boot, "ramdisk");
-    let driver = subjects(false).into_iter().find(|subject| subject.name == "ramdisk").expect("it has a load");
-    let target = driver.target(&boot).expect("it has a function to fail");
-    let at = NonZeroU64::new(5_000).expect("executions count from one");
-    if let Err(why) = kd_faults::inject(target.pid, &target.site, target.room, Fault::NullDereference, at, None) {
-        eprintln!("nothing injected: {why}");
-        return;
-    }
-    without_its_supervisor(&app, target.pid, || {});
+    let Some(victim) = fails(&boot, "ramdisk", Fault::NullDereference, 5_000) else { return };
+    without_its_supervisor(&app, victim, || {});
     until("it is told of", || boot.component("ramdisk").is_ok_and(|now| now.restarts == 1));
     goes_on(&app);
     finish(&app);

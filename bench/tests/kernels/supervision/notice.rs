@@ -1,29 +1,21 @@
 //! What is noticed, and what is not taken for a failure.
 
-use std::num::NonZeroU64;
 use std::time::Duration;
 
 use kd_boot::board::Field;
 use kd_boot::control::{Event, What};
 use kd_boot::policy::{Policy, Way};
 use kd_faults::Fault;
-use kernel_debate::experiments::faults::subjects;
 
 use super::{KILL, LIMIT, boot, events_of, finish, processes};
 use crate::PROCESS;
-use crate::restarts::{goes_on, load, until};
+use crate::restarts::{fails, goes_on, load, until};
 
 #[test]
 fn a_fault_is_told_by_the_dying_process_itself() {
     let boot = boot("ramdisk", 1, Policy { way: Way::Standby, ..Policy::default() });
     let app = load(&boot, 1, "ram0_write_4k");
-    let driver = subjects(false).into_iter().find(|subject| subject.name == "ramdisk").expect("it has a load");
-    let target = driver.target(&boot).expect("it has a function to fail");
-    let at = NonZeroU64::new(20).expect("executions count from one");
-    if let Err(why) = kd_faults::inject(target.pid, &target.site, target.room, Fault::StackOverflow, at, None) {
-        eprintln!("nothing injected: {why}");
-        return;
-    }
+    let Some(_) = fails(&boot, "ramdisk", Fault::StackOverflow, 20) else { return };
     let mut events: Vec<Event> = Vec::new();
     until("a restart", || {
         events.extend(boot.events().expect("the root lives"));

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 /// Makes one thread alone, 0 the calling one, give way to others, 19 the most. No privilege is needed for that, but for
 /// taking it back. One that is gone, or another's, is left as it is.
 pub fn be_nice(thread: i32, niceness: i32) {
-    // SAFETY: plain system call.
+    // SAFETY: takes numbers alone, and changes when a thread runs, not what it does; a refusal leaves it as it was.
     unsafe { libc::setpriority(libc::PRIO_PROCESS, thread as libc::id_t, niceness) };
 }
 
