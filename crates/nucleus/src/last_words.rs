@@ -114,8 +114,8 @@ pub fn bury(pid: i32, pidfd: i32, threads: &[i32]) {
 }
 
 /// Leaves the threads of a process less time than others: of one that may be ending already. A tenth and not next to nothing,
-/// since others wait for this end: the supervisor, and the host itself, which polls in `wait4` until each thread has put away
-/// what was looked at of it under `/proc`.
+/// since others wait for this end: the supervisor, and by profiles of `wait4` the host itself, which seems to poll there until each
+/// thread has put away what was looked at of it under `/proc`.
 pub fn give_way(pid: i32, threads: &[i32]) {
     const NICE: i32 = 10;
     let living = threads.iter().filter(|&&thread| tell(thread, pid, 0));
