@@ -171,8 +171,9 @@ impl Mapping {
     /// Whether processes that are forked from now on have it.
     pub fn share_with_children(&self, share: bool) -> io::Result<()> {
         let advice = if share { libc::MADV_DOFORK } else { libc::MADV_DONTFORK };
+        let (at, size) = self.whole();
         // SAFETY: exactly the range that was mapped; nothing changes in this process.
-        match unsafe { libc::madvise(self.at.as_ptr().cast(), self.size, advice) } {
+        match unsafe { libc::madvise(at, size, advice) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }
@@ -184,13 +185,18 @@ impl Mapping {
         std::mem::forget(self);
         at
     }
+
+    /// With its guards, as the host knows it.
+    fn whole(&self) -> (*mut libc::c_void, usize) {
+        (self.at.as_ptr().wrapping_sub(self.guard).cast(), self.size.next_multiple_of(GUARD) + 2 * self.guard)
+    }
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        let all = self.size.next_multiple_of(GUARD) + 2 * self.guard;
+        let (at, size) = self.whole();
         // SAFETY: exactly the range that was mapped, with its guards; whoever made pointers into it vouched not to outlive it.
-        unsafe { libc::munmap(self.at.as_ptr().sub(self.guard).cast(), all) };
+        unsafe { libc::munmap(at, size) };
     }
 }
 
@@ -209,6 +215,11 @@ impl Words {
     /// Where they are mapped: address and bytes.
     pub fn memory(&self) -> (usize, usize) {
         self.mapping.range()
+    }
+
+    /// Whether processes that are forked from now on have them.
+    pub fn share_with_children(&self, share: bool) -> io::Result<()> {
+        self.mapping.share_with_children(share)
     }
 
     /// How many there are.

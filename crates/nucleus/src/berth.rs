@@ -42,9 +42,16 @@ pub enum Succession {
 }
 
 impl Berth {
-    /// A closed one, in memory shared with all that are forked from here.
+    /// A closed one, which nobody has who is forked from here, unless it is [shared](Berth::share_with_children) with him.
     pub fn new() -> io::Result<Berth> {
-        Ok(Berth(Arc::new(Words::new(Memory::new("kd-berth", 4096)?.map()?))))
+        let mapping = Memory::new("kd-berth", 4096)?.map()?;
+        mapping.keep_from_children()?;
+        Ok(Berth(Arc::new(Words::new(mapping))))
+    }
+
+    /// Whether processes that are forked from now on have it.
+    pub fn share_with_children(&self, share: bool) -> io::Result<()> {
+        self.0.share_with_children(share)
     }
 
     /// The word, for who tells the host of it.

@@ -27,7 +27,9 @@ const READY: usize = last_words::WORDS;
 impl Stage {
     fn new() -> Stage {
         let memory = Memory::new("kd-test", 4096).and_then(|memory| memory.map()).expect("shared memory");
-        Stage { berth: Berth::new().expect("shared memory"), page: Arc::new(Words::new(memory)) }
+        let berth = Berth::new().expect("shared memory");
+        berth.share_with_children(true).expect("the host can");
+        Stage { berth, page: Arc::new(Words::new(memory)) }
     }
 
     fn fork(&self, body: impl FnOnce() -> i32) -> Child {

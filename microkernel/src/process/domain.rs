@@ -67,6 +67,16 @@ pub enum Begin<'a> {
     Successor(&'a Domain),
 }
 
+impl<'a> Begin<'a> {
+    /// Whom it follows, and silences when its time comes, by what stands in that one's page.
+    fn predecessor(self) -> Option<&'a Domain> {
+        match self {
+            Begin::Standby(predecessor) | Begin::Successor(predecessor) => Some(predecessor),
+            Begin::AtOnce | Begin::Cold => None,
+        }
+    }
+}
+
 /// What a supervisor shares with its domains.
 #[derive(Clone)]
 pub struct Shared {
@@ -135,8 +145,16 @@ impl Domain {
                 }
             })
         };
-        let child = wiring.with_children(|wire| wire.is_of(members), fork)??;
-        Ok(Domain { child, page, members: members.len() })
+        // Nobody else has a domain's page and its place: who wrote there could shut it, or have it replaced.
+        let lend = |share| {
+            shared.berth.share_with_children(share)?;
+            let followed = how.predecessor().map(|predecessor| &predecessor.page);
+            [&page].into_iter().chain(followed).try_for_each(|page| page.share_with_children(share))
+        };
+        lend(true)?;
+        let child = wiring.with_children(|wire| wire.is_of(members), fork);
+        lend(false)?;
+        Ok(Domain { child: child??, page, members: members.len() })
     }
 
     /// Waits until it answers; `look`, called at every [`TICK`] with its number, may say that it never will.
@@ -250,7 +268,7 @@ impl Own<'_> {
             Begin::AtOnce | Begin::Cold | Begin::Successor(_) => self.load()?,
             Begin::Standby(_) => politely(|| self.load())?,
         };
-        if let Begin::Standby(predecessor) | Begin::Successor(predecessor) = how {
+        if let Some(predecessor) = how.predecessor() {
             process::close_descriptors_but([ring.fd(), predecessor.child.pidfd()]);
             let threads: u32 = members.iter().map(|&member| self.prepared[member].entry.threads).sum();
             threads::reserve(threads as usize)?;

@@ -1,5 +1,6 @@
 //! The ways back: `cold`, `warm`, `standby`.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use kd_boot::control::What;
@@ -71,6 +72,38 @@ fn a_standby_takes_the_place_and_another_stands_by() {
         goes_on(&app);
     }
     finish(&app);
+}
+
+/// The memory objects that a process maps, named in one of these ways, by their inodes.
+fn mapped(pid: i32, names: [&str; 2]) -> BTreeSet<String> {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).expect("it lives");
+    let named = |line: &&str| names.iter().any(|name| line.contains(&format!("memfd:{name} ")));
+    // Address, rights, offset, device, inode, path.
+    maps.lines().filter(named).filter_map(|line| Some(line.split_whitespace().nth(4)?.to_string())).collect()
+}
+
+/// By its page a domain is shut, by its place it is replaced: a wild store elsewhere must not reach either.
+#[test]
+fn nobody_has_the_page_or_the_place_of_anothers_domain() {
+    let boot = boot("ramdisk", 1, Policy { way: Way::Standby, ..Policy::default() });
+    let app = load(&boot, 1, "ram0_write_4k");
+    // Forked in the boot, and, of those, one while all the others were there.
+    for restarts in 1..=2 {
+        boot.signal("ramdisk", KILL).expect("it runs");
+        until("a restart", || boot.component("ramdisk").is_ok_and(|now| now.restarts == restarts));
+        until("a standby", || boot.component("ramdisk").is_ok_and(|now| now.standby.is_some()));
+    }
+    let status = boot.status().expect("the root lives");
+    let of = |pid| mapped(pid, ["kd-domain", "kd-berth"]);
+    for one in &status {
+        // Its page and its place; who was promoted still has the page of the one before.
+        let own = if one.name == "ramdisk" { 3 } else { 2 };
+        assert_eq!(of(one.pid).len(), own, "{}", one.name);
+        for other in status.iter().filter(|other| other.pid != one.pid) {
+            assert!(of(one.pid).is_disjoint(&of(other.pid)), "{} has what is of {}", one.name, other.name);
+        }
+    }
+    assert_eq!(of(app.pid).len(), 0, "an app has none");
 }
 
 /// Kills each of the two drivers at random moments, so often in each way: `KD_KILLS` says how often.
