@@ -155,7 +155,10 @@ impl Kernel {
             }
             let Ok((command, fds)) = commands.receive::<Command>() else { return };
             match command {
-                Command::AppExited(app) => kernel.all::<dyn Vfs>().for_each(|(_, vfs)| vfs.app_exited(AppId(app))),
+                Command::AppExited(app) => {
+                    kernel.all::<dyn Vfs>().for_each(|(_, vfs)| vfs.app_exited(AppId(app)));
+                    self.page.note_released();
+                }
                 // An app that cannot start leaves its results empty, which is what its starter waits for.
                 Command::Start(run) => drop(self.start_app(run, fds)),
                 Command::Upgrade(upgrade) => {

@@ -14,6 +14,7 @@ const PANICKED: usize = 3;
 const FENCED: usize = 4;
 const RESTARTS: usize = 5;
 const SPARE: usize = 6;
+const RELEASED: usize = 7;
 const OOPS: usize = 8;
 const OOPS_WORDS: usize = 4;
 const OOPSES_KEPT: usize = 16;
@@ -67,7 +68,14 @@ pub struct KernelPage(Words);
 impl KernelPage {
     /// A fresh one in shared memory.
     pub fn new() -> io::Result<KernelPage> {
-        Ok(KernelPage(Words::new(Memory::new("kd-kernel", 4096)?.map()?)))
+        let mapping = Memory::new("kd-kernel", 4096)?.map()?;
+        mapping.keep_from_children()?;
+        Ok(KernelPage(Words::new(mapping)))
+    }
+
+    /// Whether processes that are forked from now on have it: kernels do, apps do not.
+    pub fn share_with_children(&self, share: bool) -> io::Result<()> {
+        self.0.share_with_children(share)
     }
 
     /// Forgets a kernel that died; `panic_on_oops` stays.
@@ -105,6 +113,16 @@ impl KernelPage {
     /// Says so.
     pub fn set_panic_on_oops(&self, on: bool) {
         self.0.get(OOPS_ON_PANIC).store(u64::from(on), Release);
+    }
+
+    /// Counts an app whose end the kernel has dealt with.
+    pub fn note_released(&self) {
+        self.0.get(RELEASED).fetch_add(1, AcqRel);
+    }
+
+    /// How many so far.
+    pub fn released(&self) -> u64 {
+        self.0.get(RELEASED).load(Acquire)
     }
 
     /// Notes an oops. Safe to call from a signal handler.

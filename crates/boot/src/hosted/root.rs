@@ -1,7 +1,7 @@
 //! The root's half of a kernel in one process.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kd_machine::clock;
 use kd_machine::memory::Memory;
@@ -26,6 +26,8 @@ use crate::{info, log};
 
 /// How long a module may take to load.
 const LOADING: Duration = Duration::from_secs(5);
+/// How long an app's end may keep the next app from starting: a kernel that is stuck releases nothing, and answers neither.
+const RELEASING: Duration = Duration::from_secs(1);
 
 /// The core of a kernel in one process.
 pub struct Hosted {
@@ -43,6 +45,8 @@ pub struct Hosted {
     oopses: u64,
     fenced: u64,
     news: u64,
+    /// Apps of whose end this kernel has been told.
+    exits: u64,
 }
 
 impl Hosted {
@@ -69,6 +73,7 @@ impl Hosted {
             oopses: 0,
             fenced: 0,
             news: 0,
+            exits: 0,
         };
         hosted.start()?;
         Ok(hosted)
@@ -77,7 +82,7 @@ impl Hosted {
     /// Starts a kernel, the spare one if there is one, and waits until it runs. Disks are as the last kernel left them.
     fn start(&mut self) -> Result<(), BootError> {
         self.page.clear();
-        (self.oopses, self.fenced, self.news) = (0, 0, 0);
+        (self.oopses, self.fenced, self.news, self.exits) = (0, 0, 0, 0);
         let spare = self.spare.take().and_then(Spare::if_fit);
         let (mut child, ours) = match spare {
             Some(Spare { child, commands, berth }) => {
@@ -107,6 +112,12 @@ impl Hosted {
         let (ours, theirs) = Socket::pair()?;
         let (manifest, prepared, ports, page) = (&self.manifest, self.prepared, &self.ports, self.page);
         let (wiring, parts) = (self.wiring, self.parts);
+        // An app that is forked later has neither.
+        let lend = |share| {
+            berth.map_or(Ok(()), |berth| berth.share_with_children(share))?;
+            page.share_with_children(share)
+        };
+        lend(true)?;
         let child = process::fork(|| {
             process::set_name(if berth.is_some() { "kd-spare" } else { "kd-kernel" });
             match kernel::run(manifest, prepared, ports, page, wiring, parts, &theirs, berth) {
@@ -119,8 +130,19 @@ impl Hosted {
                     1
                 }
             }
-        })?;
-        Ok((child, ours))
+        });
+        lend(false)?;
+        Ok((child?, ours))
+    }
+
+    /// Waits until the kernel has dealt with every app that ended: one of the same number would else lose what it opens to the
+    /// end of the last.
+    fn let_go_of_the_dead(&mut self) {
+        let Some((kernel, _)) = &mut self.kernel else { return };
+        let begin = Instant::now();
+        while self.page.released() < self.exits && kernel.poll().is_none() && begin.elapsed() < RELEASING {
+            std::thread::sleep(Duration::from_micros(20));
+        }
     }
 
     /// Has a kernel wait to follow this one, if that is wanted. Without one, a reboot is a fork; so it is with a device that
@@ -173,6 +195,7 @@ fn describe(oops: &Oops) -> String {
 
 impl Core for Hosted {
     fn start_app(&mut self, run: AppRun, board: Memory, results: OwnedFd) -> Result<i32, BootError> {
+        self.let_go_of_the_dead();
         let (kernel, commands) =
             self.kernel.as_ref().ok_or_else(|| BootError::Ended("kernel".into(), "panic".into()))?;
         if !run.own_process {
@@ -244,12 +267,12 @@ impl Core for Hosted {
                 events.push(Event { at: clock::now(), who: "kernel".into(), what: What::Restarted });
             }
         }
-        let (ports, kernel) = (&self.ports, &self.kernel);
+        let (ports, kernel, exits) = (&self.ports, &self.kernel, &mut self.exits);
         self.apps.reap(events, |app| {
             ports.channels(Some(app)).for_each(channel::reset);
             if let Some((_, commands)) = kernel {
                 // A kernel that is just dying takes the app's descriptors with it.
-                let _ = commands.send(&Command::AppExited(app), &[]);
+                *exits += u64::from(commands.send(&Command::AppExited(app), &[]).is_ok());
             }
         });
     }
