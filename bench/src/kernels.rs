@@ -131,8 +131,8 @@ impl Core for Host {
         false
     }
 
-    fn kill_app(&mut self, app: u32) -> bool {
-        self.apps.kill(app)
+    fn apps(&self) -> &Apps {
+        &self.apps
     }
 
     fn counts(&self) -> Vec<(String, u64, u64)> {

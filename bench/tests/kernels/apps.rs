@@ -120,6 +120,19 @@ fn a_dead_apps_descriptors_and_slots_are_released() {
     }
 }
 
+/// An app may start as soon as the last one of its number has said its last word, which is before its end.
+#[test]
+fn who_follows_an_app_at_once_has_nothing_of_it() {
+    for config in OURS.into_iter().filter(|config| config.own_process) {
+        let boot = config.boot(1);
+        for round in 0..40 {
+            let calls = [create("/f"), Call::Fd(0)];
+            let numbers = outcomes(&mut config.script(&boot, 1, &calls));
+            assert_eq!(numbers[..2], [Outcome::Number(0), Outcome::Number(3)], "{config:?}, round {round}");
+        }
+    }
+}
+
 /// What an app maps of memory that others write: a wild store of its own reaches no further.
 #[test]
 fn an_app_maps_its_own_ends_and_nothing_of_the_kernels() {

@@ -29,8 +29,8 @@ pub trait Core {
     fn tick(&mut self, events: &mut Vec<Event>);
     /// Sends a signal to a component's process; `false` if there is no such component.
     fn signal(&mut self, component: &str, signal: i32) -> bool;
-    /// Ends an app; `false` if there is none of this number.
-    fn kill_app(&mut self, app: u32) -> bool;
+    /// The apps that have processes of their own.
+    fn apps(&self) -> &Apps;
     /// The devices with rings.
     fn devices(&self) -> Option<&Devices> {
         None
@@ -47,6 +47,9 @@ pub trait Core {
 
 /// The signal that cannot be caught.
 const SIGKILL: i32 = 9;
+
+/// How long an app may take to go that has nothing more to do.
+const GOING: Duration = Duration::from_millis(100);
 
 /// How often a root looks after its processes though nothing seems to have happened.
 pub const TICK: Duration = Duration::from_millis(10);
@@ -111,6 +114,10 @@ fn answer(
             let (Some(results), Some(board)) = (fds.pop(), fds.pop()) else {
                 return Answer::Failed("an app comes with its board and its results".into());
             };
+            // What the last one of this number held must not become this one's.
+            if core.apps().see_off(run.app) {
+                core.tick(events);
+            }
             let started = Memory::from_fd(board).map_err(BootError::Host);
             match started.and_then(|board| core.start_app(run, board, results)) {
                 Ok(pid) => Answer::Started(pid),
@@ -123,7 +130,7 @@ fn answer(
             true => Answer::Done,
             false => Answer::Failed(format!("no component `{name}` runs")),
         },
-        Request::Kill(app) => match core.kill_app(app) {
+        Request::Kill(app) => match core.apps().kill(app) {
             true => Answer::Done,
             false => Answer::Failed(format!("no app {app} runs in a process of its own")),
         },
@@ -204,9 +211,22 @@ impl Apps {
         });
     }
 
-    /// Kills an app; it is reaped at the next look.
-    pub fn kill(&mut self, number: u32) -> bool {
+    /// Kills an app, if there is one of this number; it is reaped at the next look.
+    pub fn kill(&self, number: u32) -> bool {
         let child = self.children.get(&number);
         child.inspect(|child| child.signal(SIGKILL)).is_some()
+    }
+
+    /// Waits for the end of an app, if there is one of this number, and kills it if that does not come: who has said all that it
+    /// had to say is about to go. It is reaped at the next look.
+    fn see_off(&self, number: u32) -> bool {
+        let child = self.children.get(&number);
+        child.inspect(|child| {
+            if process::poll(&[child.pidfd()], Some(GOING)) != [true] {
+                child.signal(SIGKILL);
+                process::poll(&[child.pidfd()], None);
+            }
+        });
+        child.is_some()
     }
 }

@@ -277,8 +277,8 @@ impl Core for Supervisor {
         domain.inspect(|domain| domain.child.signal(signal)).is_some()
     }
 
-    fn kill_app(&mut self, app: u32) -> bool {
-        self.apps.kill(app)
+    fn apps(&self) -> &Apps {
+        &self.apps
     }
 
     fn upgrade(&mut self, upgrade: Upgrade, _: &mut Vec<Event>) -> std::result::Result<(), UpgradeError> {

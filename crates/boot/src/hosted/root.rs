@@ -283,8 +283,8 @@ impl Core for Hosted {
         kernel.inspect(|(kernel, _)| kernel.signal(signal)).is_some()
     }
 
-    fn kill_app(&mut self, app: u32) -> bool {
-        self.apps.kill(app)
+    fn apps(&self) -> &Apps {
+        &self.apps
     }
 
     fn upgrade(&mut self, upgrade: Upgrade, events: &mut Vec<Event>) -> Result<(), UpgradeError> {
