@@ -2,6 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::time::{Duration, Instant};
+
+/// For how long nothing changes in a boot that is at rest.
+const REST: Duration = Duration::from_millis(200);
+/// How long it may take to come to rest.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Counts over all processes of a boot but its apps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +34,21 @@ impl Holdings {
             all.add(pid);
         }
         Some(all)
+    }
+
+    /// The same once it has not changed for a while: who was just restarted still starts threads when it answers, and the dead
+    /// still have theirs. After some seconds whatever it is.
+    pub fn at_rest(app: i32) -> Option<Holdings> {
+        let begin = Instant::now();
+        let (mut held, mut since) = (Holdings::of_boot(app)?, begin);
+        while since.elapsed() < REST && begin.elapsed() < PATIENCE {
+            std::thread::sleep(REST / 20);
+            let now = Holdings::of_boot(app)?;
+            if now != held {
+                (held, since) = (now, Instant::now());
+            }
+        }
+        Some(held)
     }
 
     /// A process that ends meanwhile holds nothing.

@@ -104,7 +104,7 @@ impl EachSecond {
             stood_by(&boot, VICTIM)?;
         }
         wait_for(&apps.steady, ROUNDS_AFTER)?;
-        let before = Holdings::of_boot(apps.log.pid);
+        let before = Holdings::at_rest(apps.log.pid);
         let (log, steady) = (counts(&apps.log), counts(&apps.steady));
         let repeated = boot.component(VICTIM)?.counters[1];
         for cycle in 0..pace.cycles {

@@ -133,7 +133,7 @@ fn thousands_of_kills_lose_nothing_and_leak_nothing() {
         }
         until("all stand by", settled);
         let held = || Holdings::of_boot(files.pid).expect("the boot lives");
-        let before = held();
+        let before = Holdings::at_rest(files.pid).expect("the boot lives");
         let mut random = 0x9E37_79B9_7F4A_7C15u64;
         for kill in 1..=kills {
             for driver in ["vdisk", "ramdisk"] {
