@@ -63,7 +63,7 @@ pub fn serve(control: &Socket, boot: impl Fn(Manifest) -> Result<Box<dyn Core>, 
     loop {
         let mut fds = vec![control.fd().as_raw_fd()];
         fds.extend(core.iter().flat_map(|core| core.watched()));
-        let ready = process::poll(&fds, core.is_some().then_some(TICK));
+        let ready = process::poll_all(&fds, core.is_some().then_some(TICK));
         if let Some(core) = &mut core {
             core.tick(&mut events);
         }

@@ -32,15 +32,29 @@ pub fn silence() -> io::Result<()> {
     Ok(())
 }
 
-/// Waits until one of the descriptors is readable, at most `limit`; returns which are.
-pub fn poll(fds: &[i32], limit: Option<Duration>) -> Vec<bool> {
-    let entry = |&fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-    let mut entries: Vec<_> = fds.iter().map(entry).collect();
+/// Waits until one of the descriptors is readable, at most `limit`; returns which are. Allocates nothing.
+pub fn poll<const N: usize>(fds: &[RawFd; N], limit: Option<Duration>) -> [bool; N] {
+    let mut entries = fds.map(entry);
+    wait(&mut entries, limit);
+    entries.map(|entry| entry.revents != 0)
+}
+
+/// The same for as many as there are.
+pub fn poll_all(fds: &[RawFd], limit: Option<Duration>) -> Vec<bool> {
+    let mut entries: Vec<_> = fds.iter().copied().map(entry).collect();
+    wait(&mut entries, limit);
+    entries.iter().map(|entry| entry.revents != 0).collect()
+}
+
+fn entry(fd: RawFd) -> libc::pollfd {
+    libc::pollfd { fd, events: libc::POLLIN, revents: 0 }
+}
+
+fn wait(entries: &mut [libc::pollfd], limit: Option<Duration>) {
     let limit = limit.map(|limit| libc::timespec { tv_sec: limit.as_secs() as _, tv_nsec: limit.subsec_nanos() as _ });
     let limit = limit.as_ref().map_or(std::ptr::null(), |limit| limit as *const _);
-    // SAFETY: the vector and the limit are live.
+    // SAFETY: the entries and the limit are live.
     unsafe { libc::ppoll(entries.as_mut_ptr(), entries.len() as _, limit, std::ptr::null()) };
-    entries.iter().map(|entry| entry.revents != 0).collect()
 }
 
 /// Closes every descriptor but the standard three: a domain needs none, its memory is mapped.
