@@ -12,6 +12,7 @@ use kd_boot::board::Field;
 use kd_boot::control::What;
 use kd_boot::manifest::Manifest;
 use kd_boot::policy::Policy;
+use kd_boot::root::TICK;
 use kernel_debate::boot::{Boot, RunningApp};
 
 use crate::PROCESS;
@@ -79,6 +80,7 @@ fn events_of(boot: &Boot, who: &str) -> Vec<What> {
 /// Waits until a server may hand its place over.
 fn handed_over_soon(boot: &Boot, component: &str) {
     until("a standby", || boot.component(component).is_ok_and(|now| now.standby.is_some()));
-    // The supervisor lets the server hand over at the look after that.
-    std::thread::sleep(Duration::from_millis(200));
+    // The supervisor lets the server hand over at the look after that, and it looks before it answers if it has not just done so.
+    std::thread::sleep(2 * TICK);
+    boot.component(component).expect("the root lives");
 }
