@@ -346,8 +346,19 @@ fn outcomes_hang_neither_on_order_nor_on_how_many_trials_are_made_at_once() {
     for jobs in [2, 4] {
         let together = classes(jobs).expect("faults were made a moment ago");
         // What hung on time in either is no evidence.
-        let pairs: Vec<_> = alone.iter().zip(&together).filter_map(|(one, other)| one.zip(*other)).collect();
+        let pairs = trials.iter().zip(alone.iter().zip(&together));
+        let pairs: Vec<_> = pairs.filter_map(|(trial, (one, other))| Some((trial, (*one)?, (*other)?))).collect();
         assert!(pairs.len() >= alone.len() - 4, "too many hang on time: {alone:?}, {together:?}");
-        assert!(pairs.iter().all(|(one, other)| one == other), "with {jobs} jobs: {pairs:?}");
+        let otherwise: Vec<_> = pairs.into_iter().filter(|(_, one, other)| one != other).collect();
+        assert!(otherwise.len() <= 2, "with {jobs} jobs: {otherwise:?}");
+        // A few of a thousand come out one way or another, by the thread that takes a request up or by the clock: alone as well.
+        let mut runner = runner();
+        for (trial, _, other) in otherwise {
+            let mut again = std::iter::repeat_with(|| runner.run(trial).expect("it was made a moment ago").class);
+            assert!(
+                again.by_ref().take(100).any(|class| class == other),
+                "only with {jobs} jobs: {trial:?}: {other:?}"
+            );
+        }
     }
 }

@@ -206,9 +206,12 @@ fn calls_that_may_not_be_repeated_fail_as_unknown_and_are_counted() {
 
 #[test]
 fn a_component_that_dies_again_and_again_is_given_up_and_the_others_live() {
-    let boot = PROCESS.boot(2);
+    let mut manifest = PROCESS.manifest(2);
+    // Within whatever time a busy machine takes for them.
+    manifest.entries.iter_mut().for_each(|entry| entry.policy.within_ms = 100_000);
+    let boot = Boot::new(&manifest).expect("boots");
     let (disk, other) = (load(&boot, 1, "ram0_read_4k"), load(&boot, 2, "read_64"));
-    // Deaths 21 within a second; what is dead already answers that it does not run.
+    // More deaths than it may die; what is dead already answers that it does not run.
     until("the end of patience", || {
         let _ = boot.signal("ramdisk", KILL);
         let events = boot.events().expect("the root lives");

@@ -6,7 +6,7 @@
 use super::faults::{count, is_outcome};
 use super::series::{Series, all_settings, group, pick, representative, share};
 use crate::schema::{Entry, Experiment, Kernel, Record, Results, Status};
-use crate::stats::{Interval, TOLERANCE, Verdict, geometric_mean, stability, verdict, wilson};
+use crate::stats::{Interval, TOLERANCE, Verdict, geometric_mean, more_than_chance, stability, verdict, wilson};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Verdicts on one core budget and entry.
@@ -52,13 +52,35 @@ fn ratios_of(results: &Results, experiment: Experiment) -> (Option<Series>, Vec<
 }
 
 /// The A/A pairs that exclude 1, with the reason.
-pub fn unsteady(results: &Results) -> Vec<(&Record, String)> {
+fn unsteady(results: &Results) -> Vec<(&Record, String)> {
     let pairs = aa_pairs(results).into_iter().filter_map(|r| {
         let own = (r.status == Status::Unstable).then(|| r.reason.clone().unwrap_or_default());
         let ends = r.ci_low.zip(r.ci_high).map(|(low, high)| Interval { low, high });
         own.or_else(|| stability(ends?).err()).map(|reason| (r, reason))
     });
     pairs.collect()
+}
+
+/// What the A/A pairs that exclude 1 say of a run.
+pub struct Unrest<'a> {
+    /// Whether the run did not hold still: they are more than there would be by chance.
+    pub is_real: bool,
+    /// How many, of how many.
+    pub count: String,
+    /// The first.
+    pub first: &'a Record,
+    /// What it says.
+    pub reason: String,
+}
+
+/// That, if there are any.
+pub fn unrest(results: &Results) -> Option<Unrest<'_>> {
+    let (unsteady, all) = (unsteady(results), aa_pairs(results).len());
+    let is_real = more_than_chance(unsteady.len(), all);
+    let exclude = if unsteady.len() == 1 { "pair excludes" } else { "pairs exclude" };
+    let by_chance = all as f64 * 0.05;
+    let count = format!("{} of {all} A/A {exclude} 1 (about {by_chance:.0} would by chance)", unsteady.len());
+    unsteady.into_iter().next().map(|(first, reason)| Unrest { is_real, count, first, reason })
 }
 
 /// All A/A pairs with a figure.

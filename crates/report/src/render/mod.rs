@@ -172,18 +172,17 @@ fn head(results: &Results) -> String {
 /// What makes the figures suspect, with advice.
 fn banners(results: &Results) -> String {
     let mut out = String::new();
-    let unsteady = facts::unsteady(results);
-    if let Some((first, reason)) = unsteady.first() {
-        let all = facts::aa_pairs(results).len();
-        out += &format!(
-            "<aside class=\"banner\"><b>⚠ This run is unstable.</b> {} of {all} A/A pairs exclude 1 (about {:.0} would by \
-             chance); first: {}, {}. No verdict is given on the cells they belong to. Close other programs, fix the \
-             clock rate, or run longer.</aside>",
-            unsteady.len(),
-            all as f64 * 0.05,
-            escape(&format!("{}, {}", first.workload, series::setting_label((first.cores, first.entry)))),
-            escape(reason)
-        );
+    if let Some(facts::Unrest { is_real, count, first, reason }) = facts::unrest(results) {
+        let cell = escape(&format!("{}, {}", first.workload, series::setting_label((first.cores, first.entry))));
+        let told =
+            format!("{count}; first: {cell}, {}. No verdict is given on the cells they belong to.", escape(&reason));
+        out += &match is_real {
+            true => format!(
+                "<aside class=\"banner\"><b>⚠ This run is unstable.</b> {told} Close other programs, fix the clock rate, or \
+                 run longer.</aside>"
+            ),
+            false => format!("<p>{told}</p>"),
+        };
     }
     let missing: Vec<String> = missing_experiments(results).iter().map(ToString::to_string).collect();
     if !missing.is_empty() {

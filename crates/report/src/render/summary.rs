@@ -3,7 +3,7 @@
 use super::answer::answer;
 use super::campaign;
 use super::crash::Crash;
-use super::facts::{containment, latency, overhead, ratios, returned, spoilt, unsteady};
+use super::facts::{Unrest, containment, latency, overhead, ratios, returned, spoilt, unrest};
 use super::number::{line, show};
 use super::series::setting_label;
 use crate::schema::{Entry, Kernel, Record, Results, Status};
@@ -76,8 +76,11 @@ pub fn summary_table(results: &Results) -> String {
     if let Some(line) = Crash::of(results).line() {
         let _ = writeln!(out, "Power failures: {line}");
     }
-    if let Some((_, reason)) = unsteady(results).first() {
-        let _ = writeln!(out, "Unstable run: {reason}");
+    if let Some(Unrest { is_real, count, reason, .. }) = unrest(results) {
+        let _ = match is_real {
+            true => writeln!(out, "Unstable run: {count}; first: {reason}"),
+            false => writeln!(out, "{count}, which gets no verdict: {reason}"),
+        };
     }
     out
 }

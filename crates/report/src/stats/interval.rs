@@ -74,6 +74,19 @@ pub fn verdict(ratio: Interval, tolerance: f64) -> Verdict {
     }
 }
 
+/// Whether it takes more than chance for so many of so many intervals at 95 % to miss what they are of: less likely than 1 in
+/// 20, if each misses by itself (a binomial test). Intervals that miss together, as those of one disturbance do, are called
+/// too many sooner, not later.
+pub fn more_than_chance(missed: usize, of: usize) -> bool {
+    const MISSES: f64 = 0.05;
+    // How likely exactly so many are, from none on; each from the one before.
+    let exactly = std::iter::successors(Some((0, (1.0 - MISSES).powi(of as i32))), |&(k, p)| {
+        Some((k + 1, p * (of - k) as f64 / (k + 1) as f64 * MISSES / (1.0 - MISSES)))
+    });
+    let fewer: f64 = exactly.take(missed).map(|(_, p)| p).sum();
+    missed > 0 && 1.0 - fewer < 0.05
+}
+
 /// Judges an A/A pair, the same kernel measured against itself.
 ///
 /// # Errors

@@ -13,7 +13,7 @@ mod random;
 mod tests;
 
 pub use bootstrap::{Estimate, Pair, Statistic, estimate, mean_ratio, ratio};
-pub use interval::{Interval, Verdict, difference, stability, verdict, wilson};
+pub use interval::{Interval, Verdict, difference, more_than_chance, stability, verdict, wilson};
 pub use quantile::{geometric_mean, median, p10, p90, p99, percentile};
 pub use random::Random;
 

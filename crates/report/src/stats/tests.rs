@@ -177,3 +177,13 @@ fn the_mean_ratio_is_the_geometric_one_over_whole_blocks() {
     assert!(mean_ratio(&[(&failed[..2], &base)], median, 200, 1).is_none(), "one block is none");
     assert!(mean_ratio(&[], median, 200, 1).is_none());
 }
+
+/// Against the binomial distribution's tables.
+#[test]
+fn a_few_of_many_intervals_miss_by_chance() {
+    assert!(!more_than_chance(0, 96) && !more_than_chance(1, 96) && !more_than_chance(0, 0));
+    // Of 20: none 0.358, one 0.377, two 0.189; so that three or more are 0.075 and four or more 0.016.
+    assert!(!more_than_chance(3, 20) && more_than_chance(4, 20));
+    // Of 96: eight or more are 0.108, ten or more 0.022.
+    assert!(!more_than_chance(8, 96) && more_than_chance(10, 96) && more_than_chance(96, 96));
+}

@@ -59,7 +59,13 @@ fn one_unsteady_pair_takes_out_its_own_cells_alone() {
     for r in records.iter_mut().filter(aa) {
         (r.value, r.ci_low, r.ci_high) = (Some(1.2), Some(1.1), Some(1.3));
     }
-    let html = page(&with(records), "one");
+    let results = with(records);
+    let html = page(&results, "one");
+    assert!(
+        !html.contains("This run is unstable") && html.contains("2 of 60 A/A pairs exclude 1"),
+        "no more than by chance"
+    );
+    assert!(!summary_table(&results).contains("Unstable run"));
     let sentence = answer(&html, "Latency");
     assert!(sentence.contains("14 of 14 workloads slower, 1 unstable and left out"), "{sentence}");
     assert!(sentence.contains("15 of 15 workloads slower"), "{sentence}");
