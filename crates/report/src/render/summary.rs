@@ -79,7 +79,7 @@ pub fn summary_table(results: &Results) -> String {
     if let Some(Unrest { is_real, count, reason, .. }) = unrest(results) {
         let _ = match is_real {
             true => writeln!(out, "Unstable run: {count}; first: {reason}"),
-            false => writeln!(out, "{count}, which gets no verdict: {reason}"),
+            false => writeln!(out, "No verdict on a few cells: {count}; first: {reason}"),
         };
     }
     out
