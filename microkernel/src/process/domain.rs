@@ -120,7 +120,9 @@ impl Domain {
     ) -> Result<Domain> {
         let Together { name, members } = of;
         let memory = Memory::new("kd-domain", 4096)?;
-        let page = Arc::new(Words::new(memory.map()?));
+        let mapping = memory.map()?;
+        mapping.keep_from_children()?;
+        let page = Arc::new(Words::new(mapping));
         if let (Begin::Cold, Some(manifest)) = (how, &shared.image) {
             let child = exec::start(manifest, of, prepared, wiring, &memory, shared.ring)?;
             return Ok(Domain { child, page, members: members.len() });

@@ -85,9 +85,14 @@ fn mapped(pid: i32, names: [&str; 2]) -> BTreeSet<String> {
 /// By its page a domain is shut, by its place it is replaced: a wild store elsewhere must not reach either.
 #[test]
 fn nobody_has_the_page_or_the_place_of_anothers_domain() {
-    let boot = boot("ramdisk", 1, Policy { way: Way::Standby, ..Policy::default() });
+    let mut manifest = PROCESS.manifest(1);
+    set(&mut manifest, "ramdisk", Policy { way: Way::Standby, ..Policy::default() });
+    set(&mut manifest, "vdisk", Policy { way: Way::Cold, ..Policy::default() });
+    let boot = Boot::new(&manifest).expect("boots");
+    boot.signal("vdisk", KILL).expect("it runs");
+    until("a restart", || boot.component("vdisk").is_ok_and(|now| now.restarts == 1));
+    // Forked in the boot, or executed, or forked while all the others were there.
     let app = load(&boot, 1, "ram0_write_4k");
-    // Forked in the boot, and, of those, one while all the others were there.
     for restarts in 1..=2 {
         boot.signal("ramdisk", KILL).expect("it runs");
         until("a restart", || boot.component("ramdisk").is_ok_and(|now| now.restarts == restarts));
